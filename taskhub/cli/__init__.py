@@ -1,1 +1,1 @@
-"""cli."""
+"""The taskhub command."""

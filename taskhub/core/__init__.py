@@ -1,1 +1,1 @@
-"""core."""
+"""Pure decisions: values in, values out; no clock, no randomness, no storage."""

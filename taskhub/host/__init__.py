@@ -1,1 +1,1 @@
-"""host."""
+"""The local Functions host: loads apps, serves HTTP, runs functions."""

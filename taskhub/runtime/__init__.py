@@ -1,1 +1,1 @@
-"""runtime."""
+"""Thin async shells around the core: one loop per file."""

@@ -1,1 +1,1 @@
-"""storage."""
+"""The storage port and its adapters."""

@@ -1,0 +1,95 @@
+"""Every error that leaves the package, named for what the caller can do about it."""
+
+from __future__ import annotations
+
+
+class TaskHubError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigurationError(TaskHubError):
+    """A setting, name or file is wrong; the message names it, the limit and the fix."""
+
+
+class InvalidHubName(ConfigurationError):
+    """The task hub name is one that Azure Storage would refuse."""
+
+
+class InstanceNotFound(TaskHubError):
+    """No instance has this id."""
+
+
+class InstanceExists(TaskHubError):
+    """A live instance already has this id; its status is in the message."""
+
+
+class InvalidInstanceState(TaskHubError):
+    """The instance is in a state in which this operation is not possible."""
+
+
+class UnknownFunction(TaskHubError):
+    """The app has no function of this name and kind."""
+
+
+class PayloadError(TaskHubError):
+    """A value cannot be encoded, decoded or stored; the message says which one."""
+
+
+class MalformedMessage(PayloadError):
+    """A queue message or row is not in the reference's layout; it is kept and reported."""
+
+
+class LeaseLost(TaskHubError):
+    """Another worker owns the partition now: stop quietly."""
+
+
+class StaleCheckpoint(TaskHubError):
+    """Another worker committed this instance's history first: abandon the work item and reload."""
+
+
+class StorageError(TaskHubError):
+    """Base of what the storage port raises."""
+
+
+class TransientStorageError(StorageError):
+    """Throttled or unreachable; the call may or may not have acted. Safe to call again."""
+
+
+class StorageRefused(StorageError):
+    """The account refused the request for good: credentials, permissions, a size or a name."""
+
+
+class QueueNotFound(StorageError):
+    """The queue does not exist: the task hub was deleted or never created."""
+
+
+class MessageGone(StorageError):
+    """The message was deleted, or somebody else holds it: this receipt is worth nothing any more."""
+
+
+class TableNotFound(StorageError):
+    """The table does not exist: the task hub was deleted or never created."""
+
+
+class RowExists(StorageError):
+    """An insert met a row with the same keys."""
+
+
+class RowNotFound(StorageError):
+    """A conditional write or delete named a row that does not exist."""
+
+
+class RowChanged(StorageError):
+    """The row's ETag is not the one that the write expected."""
+
+
+class BlobNotFound(StorageError):
+    """The blob or its container does not exist."""
+
+
+class BlobExists(StorageError):
+    """A blob was to be created but exists."""
+
+
+class LeaseHeld(StorageError):
+    """The blob or container is leased under another id."""
