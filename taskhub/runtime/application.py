@@ -1,0 +1,82 @@
+"""What the runtime asks of an application: the seam between the task hub and user code.
+
+The host implements it over a function app; tests and simulations implement it over plain functions.
+Implementations decide where user code runs; the runtime only needs that a call never blocks the
+event loop that renews leases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from azure.durable_functions.replay import Decisions
+
+    from taskhub.model.ids import ExecutionId, InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityCall:
+    """One activity to run."""
+
+    name: str
+    input: str | None
+    """The text of the work item, as the orchestration's payload convention wrote it."""
+    instance_id: InstanceId
+    execution_id: ExecutionId | None
+    task_id: int
+    attempt: int
+    """How often this work item was taken, 1 at first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivitySucceeded:
+    """An activity returned."""
+
+    result: str | None
+    """JSON text, ``None`` when it returned nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityFailed:
+    """An activity raised, or cannot be run."""
+
+    reason: str
+    """What the orchestration sees: ``Activity function 'x' failed:  ValueError: boom``."""
+    details: str | None = None
+
+
+class Orchestration(Protocol):
+    """One execution in memory: user code between two waits."""
+
+    async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Decisions:
+        """Feed raw history events and return what the code decided.
+
+        Called by one task at a time. See ``azure.durable_functions.replay.OrchestrationSession.advance``.
+        """
+
+    def close(self) -> None:
+        """Let go of the execution; called once, also while nothing was ever fed."""
+
+
+class Application(Protocol):
+    """The functions of an app, by the names that orchestrations call."""
+
+    def orchestration(
+        self, name: str, *, instance_id: InstanceId, parent_instance_id: InstanceId | None
+    ) -> Orchestration:
+        """Return a fresh, empty execution of an orchestrator; names compare ignoring case.
+
+        Raises:
+            UnknownFunction: no orchestrator has this name; the message lists those that exist.
+        """
+
+    async def run_activity(self, call: ActivityCall) -> ActivitySucceeded | ActivityFailed:
+        """Run an activity to its end. Unknown names and exceptions of user code are :class:`ActivityFailed`.
+
+        Raises:
+            Exception: the host itself failed; the work item is abandoned and comes back.
+        """
