@@ -1,0 +1,1 @@
+"""The one replay engine: history events in, decisions out; pure and synchronous."""

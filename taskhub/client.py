@@ -1,0 +1,1 @@
+"""What clients do with instances: start, look, signal, stop, purge."""
