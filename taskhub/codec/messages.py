@@ -14,11 +14,11 @@ import binascii
 import json
 from base64 import b64decode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from taskhub.codec.jsontext import json_of, json_text, writable
 from taskhub.codec.layout import EVENTS
-from taskhub.codec.records import PLAINERS, READERS, TYPED_WRITERS, Mismatch, mismatch, read_tags
+from taskhub.codec.records import PLAINERS, READERS, TYPED_WRITERS, Mismatch, read_tags, require, take
 from taskhub.errors import MalformedMessage
 from taskhub.model.history import OrchestrationInstance
 from taskhub.model.ids import ExecutionId, InstanceId
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskhub.model.history import HistoryEvent
-
-_T = TypeVar("_T")
 
 MAX_INLINE_MESSAGE_BYTES = 46_080
 """45 KiB of UTF-8, as the reference: 64 KiB of base64 hold 48 KiB, and there must be room for more."""
@@ -72,7 +70,7 @@ def encode_envelope(envelope: Envelope) -> str:
     )
 
 
-def is_large(text: str) -> bool:
+def is_large_message(text: str) -> bool:
     """Return whether a message's text must go to a blob, and a pointer to the queue."""
     if 3 * len(text) <= MAX_INLINE_MESSAGE_BYTES:
         return False
@@ -102,20 +100,20 @@ def decode_envelope(text: str) -> Envelope | BlobPointer:
     """
     body = _json_object(text)
     try:
-        blob_name = _take(body, "CompressedBlobName", str)
+        blob_name = take(body, "CompressedBlobName", str)
         if blob_name:
             return BlobPointer(blob_name)
-        message = _require(body, "TaskMessage")
+        message = require(body, "TaskMessage", dict)
         try:
             message_value = _read_message(message)
         except Mismatch as error:
             raise error.below("TaskMessage") from None
         return Envelope(
             message=message_value,
-            activity_id=_take(body, "ActivityId", str) or NO_ACTIVITY_ID,
-            sequence_number=_take(body, "SequenceNumber", int) or 0,
-            episode=_take(body, "Episode", int),
-            sender=_read_sender(_take(body, "Sender", dict)),
+            activity_id=take(body, "ActivityId", str) or NO_ACTIVITY_ID,
+            sequence_number=take(body, "SequenceNumber", int) or 0,
+            episode=take(body, "Episode", int),
+            sender=_read_sender(take(body, "Sender", dict)),
         )
     except Mismatch as error:
         raise MalformedMessage(f"queue message is not one of DurableTask.AzureStorage: {error}") from None
@@ -133,7 +131,7 @@ def event_of(raw: Mapping[str, Any]) -> HistoryEvent:
         MalformedMessage: it is no event of the reference.
     """
     try:
-        number = _take(raw, "EventType", int)
+        number = take(raw, "EventType", int)
         reader = _EVENT_READERS_BY_NUMBER.get(-1 if number is None else number)
         if reader is None:
             raise Mismatch(f"unknown number {number}", "EventType")
@@ -162,23 +160,23 @@ def _json_object(text: str) -> dict[str, object]:
 
 
 def _read_message(message: dict[str, object]) -> TaskMessage:
-    context = _take(message, "OrchestrationExecutionContext", dict)
-    event = _require(message, "Event")
-    target = _require(message, "OrchestrationInstance")
+    context = take(message, "OrchestrationExecutionContext", dict)
+    event = require(message, "Event", dict)
+    target = require(message, "OrchestrationInstance", dict)
     part = "Event"
     try:
         event_value = _read_event(event)
         part = "OrchestrationInstance"
         target_value = READERS[OrchestrationInstance](target)
         part = "OrchestrationExecutionContext"
-        tags = None if context is None else read_tags(_take(context, "OrchestrationTags", dict) or {})
+        tags = None if context is None else read_tags(take(context, "OrchestrationTags", dict) or {})
     except Mismatch as error:
         raise error.below(part) from None
     return TaskMessage(event_value, target_value, tags)
 
 
 def _read_event(event: dict[str, object]) -> HistoryEvent:
-    type_name = _take(event, "$type", str)
+    type_name = take(event, "$type", str)
     if type_name is None:
         raise Mismatch("lacks $type, which names its class")
     reader = _EVENT_READERS.get(type_name)
@@ -192,22 +190,5 @@ def _read_sender(sender: dict[str, object] | None) -> OrchestrationInstance:
     if sender is None:
         return CLIENT
     return OrchestrationInstance(
-        InstanceId(_take(sender, "InstanceId", str) or ""), ExecutionId(_take(sender, "ExecutionId", str) or "")
+        InstanceId(take(sender, "InstanceId", str) or ""), ExecutionId(take(sender, "ExecutionId", str) or "")
     )
-
-
-def _take(properties: Mapping[str, object], name: str, expected: type[_T]) -> _T | None:
-    """Return a property of this JSON type; ``None`` when it is absent or null."""
-    value = properties.get(name)
-    if value is None:
-        return None
-    if type(value) is not expected:
-        raise mismatch(value, expected).below(name)
-    return value
-
-
-def _require(properties: Mapping[str, object], name: str) -> dict[str, object]:
-    value = _take(properties, name, dict)
-    if value is None:
-        raise Mismatch(f"lacks {name}")
-    return value
