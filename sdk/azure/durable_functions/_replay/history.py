@@ -59,10 +59,10 @@ class HistoryEvent:
 
     def __init__(
         self,
-        EventType: HistoryEventType,  # noqa: N803 (keys of the JSON)
-        EventId: int,  # noqa: N803
-        IsPlayed: bool,  # noqa: N803
-        Timestamp: str,  # noqa: N803
+        EventType: HistoryEventType,
+        EventId: int,
+        IsPlayed: bool,
+        Timestamp: str,
         **kwargs: Any,
     ) -> None:
         self._event_type = EventType
