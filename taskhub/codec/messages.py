@@ -74,7 +74,7 @@ def encode_envelope(envelope: Envelope) -> str:
 
 def is_large_message(text: str) -> bool:
     """Return whether a message's text must go to a blob, and a pointer to the queue."""
-    if 3 * len(text) <= MAX_INLINE_MESSAGE_BYTES:
+    if 4 * len(text) <= MAX_INLINE_MESSAGE_BYTES:
         return False
     return len(text if text.isascii() else text.encode()) > MAX_INLINE_MESSAGE_BYTES
 
