@@ -56,7 +56,9 @@ def encode_envelope(envelope: Envelope) -> str:
     context = (
         "null"
         if tags is None
-        else '{"$type":"DurableTask.Core.OrchestrationExecutionContext","OrchestrationTags":' + json_of(tags) + "}"
+        else '{"$type":"DurableTask.Core.OrchestrationExecutionContext","OrchestrationTags":'
+        + (json_of(tags) if tags else "{}")
+        + "}"
     )
     return writable(
         '{"$type":"DurableTask.AzureStorage.MessageData","ActivityId":'

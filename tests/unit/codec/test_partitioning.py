@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +52,10 @@ def test_every_id_belongs_to_one_of_the_partitions(instance_id, count):
 @pytest.mark.parametrize(("app_name", "head"), [("MyApp", "828293a6"), ("testhub-app", "040f1306"), ("", "811c9dc5")])
 def test_the_app_lease_id_is_made_of_the_hash_of_the_app_name(app_name, head):
     assert app_lease_id(app_name) == f"{head}-0000-0000-0000-000000000000"
+
+
+def test_the_example_in_the_docs_holds():
+    page = Path(__file__).parents[3] / "docs" / "reference" / "storage-layout.md"
+    (example,) = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+
+    exec(example, {})
