@@ -20,7 +20,7 @@ from taskhub.errors import MalformedMessage, PayloadError
 from taskhub.model import history as model
 from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
-from tests.support.strategies import EVENTS, events
+from tests.support.strategies import EVENTS, events, storable_events
 
 if TYPE_CHECKING:
     from taskhub.codec.overflow import EncodedRow
@@ -162,13 +162,31 @@ def test_the_common_columns_are_the_rows_not_the_events():
     assert "Timestamp" not in row.columns
 
 
-@given(events, st.integers(0, 2**40))
+@given(storable_events, st.integers(0, 2**40))
 def test_every_event_comes_back_from_its_row(event, index):
     row = row_of(event, index=index, is_played=event.is_played)
 
     assert decode_event(row.columns) == event
     assert None not in row.columns.values()
     assert row.offloaded == ()
+
+
+@given(events)
+def test_a_row_of_any_event_can_be_stored_and_read(event):
+    row = row_of(event, is_played=event.is_played)
+
+    for value in row.columns.values():
+        str(value).encode()
+    assert row_of(decode_event(row.columns), is_played=event.is_played) == row
+
+
+def test_half_of_a_surrogate_pair_in_json_means_the_same_when_it_was_stored():
+    result = json.dumps("caf\udce9 é", ensure_ascii=False)
+
+    stored = row_of(model.TaskCompleted(**AT, task_scheduled_id=0, result=result)).columns["Result"]
+
+    assert stored == '"caf\\udce9 é"'
+    assert json.loads(stored) == json.loads(result)
 
 
 # ---- large values
