@@ -17,6 +17,7 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from taskhub.errors import LeaseHeld, RowChanged, RowExists, RowNotFound, StorageRefused
 from taskhub.model.ids import ETag, Utc
@@ -346,6 +347,17 @@ def keys_of_token(token: str) -> tuple[str, str]:
     except (binascii.Error, ValueError) as error:
         raise StorageRefused(f"{token!r} is no continuation token of this store") from error
     return first, second
+
+
+# ---- blobs
+
+
+def local_url(container: str, name: str) -> str:
+    """Return the URL of a blob that lives in no account; nothing answers to it.
+
+    It says nothing about where the store is, so that a store may be moved.
+    """
+    return f"https://taskhub.invalid/{container}/{quote(name)}"
 
 
 # ---- leases
