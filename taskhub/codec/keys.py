@@ -1,0 +1,63 @@
+"""Keys of rows: escaped instance ids, row numbers, and the bounds of an id prefix."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from taskhub.model.ids import InstanceId
+
+if TYPE_CHECKING:
+    from re import Match
+
+SENTINEL = "sentinel"
+"""Row key of the History row that tells which execution owns the history; sorts after all event rows."""
+
+_CONTROL_OFFSET = 0xC0
+_ESCAPES = {"^": "^^", "/": "^0", "\\": "^1", "#": "^2", "?": "^3"} | {
+    chr(code): "^" + chr(code + _CONTROL_OFFSET) for code in (*range(0x20), *range(0x7F, 0xA0))
+}
+_ESCAPE_TABLE = str.maketrans(_ESCAPES)
+_UNESCAPES = {escaped[1]: raw for raw, escaped in _ESCAPES.items()}
+_ESCAPED = re.compile(r"\^(.)", re.DOTALL)
+
+
+def escape_instance_id(instance_id: InstanceId) -> str:
+    """Return the partition key of an instance: characters that a key may not hold are written with ``^``.
+
+    Not idempotent: never escape twice. Message blobs lie under the raw id, history blobs under the escaped one.
+
+    Source: DurableTask.AzureStorage, KeySanitation.
+    """
+    return instance_id.translate(_ESCAPE_TABLE)
+
+
+def unescape_instance_id(text: str) -> InstanceId:
+    """Return the instance id of a partition key; a ``^`` that begins no escape stays as it is."""
+    if "^" not in text:
+        return InstanceId(text)
+    return InstanceId(_ESCAPED.sub(_unescape, text))
+
+
+def row_key(index: int) -> str:
+    """Return the row key of the event at ``index`` in its execution's history, from 0."""
+    return f"{index:016X}"
+
+
+def prefix_bounds(id_prefix: str) -> tuple[str, str | None]:
+    """Return the partition keys between which instances of an id prefix lie: first included, last excluded.
+
+    The upper bound is ``None`` when every higher key has the prefix (it is empty, or only highest characters). Keys
+    are compared by UTF-16 unit, as the table service does.
+    """
+    low = escape_instance_id(InstanceId(id_prefix))
+    high = low.rstrip("\uffff\U0010ffff")
+    if not high:
+        return low, None
+    # Of the characters after U+D7FF those with surrogates come first in UTF-16.
+    last = 0x10000 if high[-1] == "\ud7ff" else ord(high[-1]) + 1
+    return low, high[:-1] + chr(last)
+
+
+def _unescape(match: Match[str]) -> str:
+    return _UNESCAPES.get(match[1], match[0])

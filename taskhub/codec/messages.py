@@ -1,0 +1,194 @@
+"""Queue messages: envelopes and pointers to large ones as JSON text, and the raw events of the extension.
+
+An envelope (MessageData) holds a message (TaskMessage), which holds an event. Newtonsoft writes them with
+``TypeNameHandling.Objects``: ``$type`` is the first property of each object and decides what a reader makes of it.
+Dictionaries are the exception: we write theirs without, because the name would name an assembly of one .NET runtime,
+and drop it on reading, or it would become a tag.
+
+Source: DurableTask.AzureStorage, MessageManager and MessageData.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from taskhub.codec.jsontext import json_of, json_text, writable
+from taskhub.codec.layout import EVENTS
+from taskhub.codec.records import PLAINERS, READERS, TYPED_WRITERS, Mismatch, read_tags, require, take
+from taskhub.errors import MalformedMessage
+from taskhub.model.history import OrchestrationInstance
+from taskhub.model.ids import ExecutionId, InstanceId
+from taskhub.model.messages import CLIENT, Envelope, TaskMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskhub.model.history import HistoryEvent
+
+MAX_INLINE_MESSAGE_BYTES = 46_080
+"""45 KiB of UTF-8, as the reference: 64 KiB of base64 hold 48 KiB, and there must be room for more."""
+
+NO_ACTIVITY_ID = "00000000-0000-0000-0000-000000000000"
+
+_EVENT_READERS = {record.type_name: READERS[record.model] for record in EVENTS}
+_EVENT_READERS_BY_NUMBER = {record.model.type_number: READERS[record.model] for record in EVENTS}
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPointer:
+    """What a queue carries in place of a large message."""
+
+    blob_name: str
+    """In the large-messages container; its decompressed text is the message."""
+
+
+def encode_envelope(envelope: Envelope) -> str:
+    """Return the message's text, as the reference writes it."""
+    message, sender = envelope.message, envelope.sender
+    event, target, tags = message.event, message.target, message.context_tags
+    episode = "" if envelope.episode is None else f'"Episode":{envelope.episode},'
+    context = (
+        "null"
+        if tags is None
+        else '{"$type":"DurableTask.Core.OrchestrationExecutionContext","OrchestrationTags":' + json_of(tags) + "}"
+    )
+    return writable(
+        '{"$type":"DurableTask.AzureStorage.MessageData","ActivityId":'
+        + json_text(envelope.activity_id)
+        + ',"TaskMessage":{"$type":"DurableTask.Core.TaskMessage","Event":'
+        + TYPED_WRITERS[type(event)](event)
+        + ',"SequenceNumber":0,"OrchestrationInstance":'
+        + TYPED_WRITERS[OrchestrationInstance](target)
+        + f',"OrchestrationExecutionContext":{context}}},"CompressedBlobName":null,'
+        + f'"SequenceNumber":{envelope.sequence_number},{episode}'
+        + f'"Sender":{{"InstanceId":{json_text(sender.instance_id)},"ExecutionId":{json_text(sender.execution_id)}}},'
+        + '"SerializableTraceContext":null}'
+    )
+
+
+def is_large_message(text: str) -> bool:
+    """Return whether a message's text must go to a blob, and a pointer to the queue."""
+    if 3 * len(text) <= MAX_INLINE_MESSAGE_BYTES:
+        return False
+    return len(text if text.isascii() else text.encode()) > MAX_INLINE_MESSAGE_BYTES
+
+
+def message_blob_name(envelope: Envelope) -> str:
+    """Return the blob name of a large message: under the raw id of its target."""
+    activity_id = envelope.activity_id.replace("-", "")
+    message = envelope.message
+    return f"{message.target.instance_id}/message-{activity_id}-{message.event.type_name}.json.gz"
+
+
+def encode_pointer(blob_name: str) -> str:
+    """Return the text that a queue carries in place of the large message in ``blob_name``."""
+    return writable(
+        f'{{"$type":"DurableTask.AzureStorage.MessageData","ActivityId":"{NO_ACTIVITY_ID}","TaskMessage":null,'
+        f'"CompressedBlobName":{json_text(blob_name)},"SequenceNumber":0,"Sender":null,"SerializableTraceContext":null}}'
+    )
+
+
+def decode_envelope(text: str) -> Envelope | BlobPointer:
+    """Return what a message's text means; plain JSON and base64 of it are both read.
+
+    Raises:
+        MalformedMessage: the text is not a message of the reference; says what is wrong and at which property.
+    """
+    body = _json_object(text)
+    try:
+        blob_name = take(body, "CompressedBlobName", str)
+        if blob_name:
+            return BlobPointer(blob_name)
+        message = require(body, "TaskMessage", dict)
+        try:
+            message_value = _read_message(message)
+        except Mismatch as error:
+            raise error.below("TaskMessage") from None
+        return Envelope(
+            message=message_value,
+            activity_id=take(body, "ActivityId", str) or NO_ACTIVITY_ID,
+            sequence_number=take(body, "SequenceNumber", int) or 0,
+            episode=take(body, "Episode", int),
+            sender=_read_sender(take(body, "Sender", dict)),
+        )
+    except Mismatch as error:
+        raise MalformedMessage(f"queue message is not one of DurableTask.AzureStorage: {error}") from None
+
+
+def raw_event(event: HistoryEvent) -> dict[str, Any]:
+    """Return an event as the extension hands it to the SDK, keys in the extension's order."""
+    return PLAINERS[type(event)](event)
+
+
+def event_of(raw: Mapping[str, Any]) -> HistoryEvent:
+    """Return the event of a raw one, for instance one that a session hands back to be carried over.
+
+    Raises:
+        MalformedMessage: it is no event of the reference.
+    """
+    try:
+        number = take(raw, "EventType", int)
+        reader = _EVENT_READERS_BY_NUMBER.get(-1 if number is None else number)
+        if reader is None:
+            raise Mismatch(f"unknown number {number}", "EventType")
+        event: HistoryEvent = reader(raw)
+    except Mismatch as error:
+        raise MalformedMessage(f"raw event is not one of the extension: {error}") from None
+    return event
+
+
+def _json_object(text: str) -> dict[str, object]:
+    encoding = "JSON"
+    try:
+        if not text.startswith("{"):
+            encoding = "JSON, nor base64 of it"
+            text = b64decode(text, validate=True).decode()
+        body = json.loads(text)
+    except (binascii.Error, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise MalformedMessage(f"queue message is not {encoding}: {error}") from None
+    if type(body) is not dict:
+        raise MalformedMessage("queue message is not a JSON object")
+    if "__type" in body:
+        raise MalformedMessage(
+            "queue message is DataContract JSON, which is not supported: switch UseDataContractSerialization off"
+        )
+    return body
+
+
+def _read_message(message: dict[str, object]) -> TaskMessage:
+    context = take(message, "OrchestrationExecutionContext", dict)
+    event = require(message, "Event", dict)
+    target = require(message, "OrchestrationInstance", dict)
+    part = "Event"
+    try:
+        event_value = _read_event(event)
+        part = "OrchestrationInstance"
+        target_value = READERS[OrchestrationInstance](target)
+        part = "OrchestrationExecutionContext"
+        tags = None if context is None else read_tags(take(context, "OrchestrationTags", dict) or {})
+    except Mismatch as error:
+        raise error.below(part) from None
+    return TaskMessage(event_value, target_value, tags)
+
+
+def _read_event(event: dict[str, object]) -> HistoryEvent:
+    type_name = take(event, "$type", str)
+    if type_name is None:
+        raise Mismatch("lacks $type, which names its class")
+    reader = _EVENT_READERS.get(type_name)
+    if reader is None:
+        raise Mismatch(f"unknown event type {type_name!r}", "$type")
+    result: HistoryEvent = reader(event)
+    return result
+
+
+def _read_sender(sender: dict[str, object] | None) -> OrchestrationInstance:
+    if sender is None:
+        return CLIENT
+    return OrchestrationInstance(
+        InstanceId(take(sender, "InstanceId", str) or ""), ExecutionId(take(sender, "ExecutionId", str) or "")
+    )
