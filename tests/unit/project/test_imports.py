@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import pytest
+
+from tests.support.imports import Module, Row, cycles, read_modules, violations
+
+ROOT = Path(__file__).parents[3]
+
+BASE = ("taskhub.model", "taskhub.errors")
+RUNTIME = (
+    *BASE,
+    "taskhub.core",
+    "taskhub.codec",
+    "taskhub.storage.port",
+    "taskhub.settings",
+    "taskhub.names",
+    "taskhub.client",
+    "taskhub.runtime",
+)
+HOST = (*BASE, "taskhub.client", "taskhub.runtime", "taskhub.settings", "taskhub.wiring")
+PORT = ("taskhub.model.ids", "taskhub.errors", "taskhub.storage.port")
+ADAPTER = (*PORT, "taskhub.storage.rules")
+LIVE_SHELL = "azure.durable_functions.replay"
+
+# The first row that matches a module counts. What each part may import is drawn in docs/design; a change here is a
+# change of the design and needs an ADR.
+TABLE = (
+    Row("model, errors", ("taskhub.model", "taskhub.errors"), BASE),
+    Row("settings, names", ("taskhub.settings", "taskhub.names"), BASE),
+    Row("core", ("taskhub.core",), (*BASE, "taskhub.core")),
+    Row("codec", ("taskhub.codec",), (*BASE, "taskhub.codec")),
+    Row("storage: port, rules", ("taskhub.storage.port", "taskhub.storage.rules"), PORT),
+    Row(
+        "storage: azure",
+        ("taskhub.storage.azure",),
+        (*ADAPTER, "azure.storage", "azure.data", "azure.core", "azure.identity", "aiohttp"),
+    ),
+    Row("storage: other adapters", ("taskhub.storage",), ADAPTER),
+    Row(
+        "runtime.orchestrations, .sessions, .application",
+        ("taskhub.runtime.orchestrations", "taskhub.runtime.sessions", "taskhub.runtime.application"),
+        (*RUNTIME, LIVE_SHELL),
+    ),
+    Row("runtime, client", ("taskhub.runtime", "taskhub.client"), RUNTIME),
+    Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", LIVE_SHELL, "aiohttp")),
+    Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
+    Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
+    Row("taskhub", ("taskhub",), (*BASE, "taskhub.client", "taskhub.settings", "taskhub.runtime")),
+    Row("sdk: _replay", ("azure.durable_functions._replay",), ("azure.durable_functions._replay",)),
+    Row(
+        "sdk", ("azure.durable_functions",), ("azure.durable_functions", "azure.functions", "aiohttp", "opentelemetry")
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def modules() -> list[Module]:
+    return [*read_modules(ROOT, "taskhub"), *read_modules(ROOT / "sdk", "azure")]
+
+
+def test_every_module_imports_only_what_its_row_of_the_table_allows(modules):
+    assert violations(modules, TABLE) == []
+
+
+def test_no_modules_import_each_other_in_a_circle(modules):
+    assert cycles(modules) == []
+
+
+def test_there_is_no_utils_module(modules):
+    # models/utils is a public path of the reference.
+    assert not [each.name for each in modules if each.name.endswith(".utils") and ".models." not in each.name]
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("import azure.storage.queue", "taskhub.core.episode imports azure.storage.queue: row 'core'"),
+        ("from azure import storage", "taskhub.core.episode imports azure.storage: row 'core'"),
+        ("from taskhub.codec import keys", "taskhub.core.episode imports taskhub.codec.keys: row 'core'"),
+        ("from ..codec.keys import row_key", "taskhub.core.episode imports taskhub.codec.keys: row 'core'"),
+        ("from .. import codec", "taskhub.core.episode imports taskhub.codec: row 'core'"),
+        ("def late():\n    import aiohttp", "taskhub.core.episode imports aiohttp: row 'core'"),
+    ],
+)
+def test_an_import_that_breaks_a_row_is_named_with_the_row(tmp_path, source, complaint):
+    for name in ("__init__", "core/__init__", "codec/__init__", "codec/keys"):
+        path = tmp_path / "taskhub" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "taskhub/core/episode.py").write_text(f"from taskhub.model.ids import ETag\n{source}\n")
+
+    found = violations(read_modules(tmp_path, "taskhub"), TABLE)
+
+    assert len(found) == 1
+    assert found[0].startswith(complaint)
+
+
+def test_a_module_that_no_row_names_is_a_violation():
+    assert violations([Module("elsewhere", frozenset())], TABLE) == ["elsewhere is in no row of the table"]
+
+
+def test_a_circle_of_three_is_found_and_a_diamond_is_none():
+    circle = [Module("a", frozenset({"b"})), Module("b", frozenset({"c"})), Module("c", frozenset({"a"}))]
+    diamond = [
+        Module("top", frozenset({"left", "right"})),
+        Module("left", frozenset({"bottom"})),
+        Module("right", frozenset({"bottom"})),
+        Module("bottom", frozenset()),
+    ]
+
+    assert cycles(circle + diamond) == ["a <-> b <-> c"]
