@@ -65,6 +65,7 @@ def read_durable_options(
             f"host.json: extensions.durableTask.storageProvider.type is '{provider}', which this host does not have. "
             "The hub is kept in the layout of AzureStorage instead."
         )
+        values = {key: value for key, value in values.items() if "connection" not in key}
     options = _hub_options(values)
     if options.get("control_queue_batch_size", 32) > options.get("control_queue_buffer_threshold", 256):
         warnings.append(
@@ -138,8 +139,8 @@ def _connection(values: Mapping[str, Any]) -> str:
 def _hub_name(explicit: str | None, settings: Mapping[str, str]) -> str:
     if explicit is not None:
         name = _SETTING.sub(lambda found: settings.get(found[1], found[0]), explicit)
-        # Up to 50 in spite of the text, as the reference: its check is older than its limit.
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{2,49}", name):
+        # The text is the reference's. It lets 50 pass in spite of it; a hub of 50 breaks at its first large message.
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{2,48}", name):
             raise InvalidHubName(
                 f"Task hub name '{name}' should contain only alphanumeric characters, start with a letter, and have "
                 "length between 3 and 45. Change extensions.durableTask.hubName in host.json, or --hub."

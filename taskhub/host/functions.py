@@ -14,6 +14,7 @@ HTTP_TRIGGER = "httptrigger"
 ORCHESTRATION_TRIGGER = "orchestrationtrigger"
 ACTIVITY_TRIGGER = "activitytrigger"
 ENTITY_TRIGGER = "entitytrigger"
+DURABLE_TRIGGERS = frozenset({ORCHESTRATION_TRIGGER, ACTIVITY_TRIGGER, ENTITY_TRIGGER})
 DURABLE_CLIENTS = frozenset({"durableclient", "orchestrationclient"})
 """The second is the name of the first in old apps."""
 
