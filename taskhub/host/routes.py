@@ -523,7 +523,7 @@ def status_response(
     """
     if state is None:
         return NOT_FOUND
-    body = _state_json(state, show_input=command.show_input)
+    body = status_json(state, show_input=command.show_input)
     if history is not None:
         try:
             body["historyEvents"] = history_json(
@@ -554,7 +554,7 @@ def empty_page(command: List) -> Response | None:
 
 def list_response(command: List, page: InstancePage) -> Response:
     """Return a page of instances."""
-    body = [_state_json(state, show_input=command.show_input) for state in page.instances]
+    body = [status_json(state, show_input=command.show_input) for state in page.instances]
     return Response(200, _compact(body), {TOKEN_HEADER: quote(page.token or "", safe=_HEADER_SAFE)})
 
 
@@ -565,7 +565,8 @@ def waited_response(state: InstanceState, url: str) -> Response:
     return status_response(ReadStatus(Target(), state.instance_id), state, None, url)
 
 
-def _state_json(state: InstanceState, *, show_input: bool) -> dict[str, Any]:
+def status_json(state: InstanceState, *, show_input: bool) -> dict[str, Any]:
+    """Return an instance as the API shows it, without its history."""
     return {
         "name": state.name,
         "instanceId": state.instance_id,
