@@ -14,7 +14,7 @@ import binascii
 import json
 from base64 import b64decode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.codec.jsontext import json_of, json_text, writable
 from taskhub.codec.layout import EVENTS
@@ -25,9 +25,11 @@ from taskhub.model.ids import ExecutionId, InstanceId
 from taskhub.model.messages import CLIENT, Envelope, TaskMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from taskhub.model.history import HistoryEvent
+
+_T = TypeVar("_T")
 
 MAX_INLINE_MESSAGE_BYTES = 46_080
 """45 KiB of UTF-8, as the reference: 64 KiB of base64 hold 48 KiB, and there must be room for more."""
@@ -54,7 +56,9 @@ def encode_envelope(envelope: Envelope) -> str:
     context = (
         "null"
         if tags is None
-        else '{"$type":"DurableTask.Core.OrchestrationExecutionContext","OrchestrationTags":' + json_of(tags) + "}"
+        else '{"$type":"DurableTask.Core.OrchestrationExecutionContext","OrchestrationTags":'
+        + (json_of(tags) if tags else "{}")
+        + "}"
     )
     return writable(
         '{"$type":"DurableTask.AzureStorage.MessageData","ActivityId":'
@@ -72,7 +76,7 @@ def encode_envelope(envelope: Envelope) -> str:
 
 def is_large_message(text: str) -> bool:
     """Return whether a message's text must go to a blob, and a pointer to the queue."""
-    if 3 * len(text) <= MAX_INLINE_MESSAGE_BYTES:
+    if 4 * len(text) <= MAX_INLINE_MESSAGE_BYTES:
         return False
     return len(text if text.isascii() else text.encode()) > MAX_INLINE_MESSAGE_BYTES
 
@@ -103,17 +107,12 @@ def decode_envelope(text: str) -> Envelope | BlobPointer:
         blob_name = take(body, "CompressedBlobName", str)
         if blob_name:
             return BlobPointer(blob_name)
-        message = require(body, "TaskMessage", dict)
-        try:
-            message_value = _read_message(message)
-        except Mismatch as error:
-            raise error.below("TaskMessage") from None
         return Envelope(
-            message=message_value,
+            message=_part(body, "TaskMessage", _read_message),
             activity_id=take(body, "ActivityId", str) or NO_ACTIVITY_ID,
             sequence_number=take(body, "SequenceNumber", int) or 0,
             episode=take(body, "Episode", int),
-            sender=_read_sender(take(body, "Sender", dict)),
+            sender=CLIENT if body.get("Sender") is None else _part(body, "Sender", _read_sender),
         )
     except Mismatch as error:
         raise MalformedMessage(f"queue message is not one of DurableTask.AzureStorage: {error}") from None
@@ -159,23 +158,20 @@ def _json_object(text: str) -> dict[str, object]:
     return body
 
 
-def _read_message(message: dict[str, object]) -> TaskMessage:
-    context = take(message, "OrchestrationExecutionContext", dict)
-    event = require(message, "Event", dict)
-    target = require(message, "OrchestrationInstance", dict)
-    part = "Event"
-    try:
-        event_value = _read_event(event)
-        part = "OrchestrationInstance"
-        target_value = READERS[OrchestrationInstance](target)
-        part = "OrchestrationExecutionContext"
-        tags = None if context is None else read_tags(take(context, "OrchestrationTags", dict) or {})
-    except Mismatch as error:
-        raise error.below(part) from None
-    return TaskMessage(event_value, target_value, tags)
+def _read_message(message: Mapping[str, object]) -> TaskMessage:
+    context_name = "OrchestrationExecutionContext"
+    return TaskMessage(
+        event=_part(message, "Event", _read_event),
+        target=_part(message, "OrchestrationInstance", READERS[OrchestrationInstance]),
+        context_tags=None if message.get(context_name) is None else _part(message, context_name, _read_context),
+    )
 
 
-def _read_event(event: dict[str, object]) -> HistoryEvent:
+def _read_context(context: Mapping[str, object]) -> Mapping[str, str]:
+    return {} if context.get("OrchestrationTags") is None else _part(context, "OrchestrationTags", read_tags)
+
+
+def _read_event(event: Mapping[str, object]) -> HistoryEvent:
     type_name = take(event, "$type", str)
     if type_name is None:
         raise Mismatch("lacks $type, which names its class")
@@ -186,9 +182,17 @@ def _read_event(event: dict[str, object]) -> HistoryEvent:
     return result
 
 
-def _read_sender(sender: dict[str, object] | None) -> OrchestrationInstance:
-    if sender is None:
-        return CLIENT
+def _read_sender(sender: Mapping[str, object]) -> OrchestrationInstance:
+    execution_id = take(sender, "ExecutionId", str)
     return OrchestrationInstance(
-        InstanceId(take(sender, "InstanceId", str) or ""), ExecutionId(take(sender, "ExecutionId", str) or "")
+        InstanceId(take(sender, "InstanceId", str) or ""), None if execution_id is None else ExecutionId(execution_id)
     )
+
+
+def _part(body: Mapping[str, object], name: str, read: Callable[[Mapping[str, object]], _T]) -> _T:
+    """Read the object of this name; what is wrong in it is reported with its name."""
+    value = require(body, name, dict)
+    try:
+        return read(value)
+    except Mismatch as error:
+        raise error.below(name) from None

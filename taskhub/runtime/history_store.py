@@ -8,6 +8,7 @@ Source: DurableTask.AzureStorage, AzureTableTrackingStore.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,23 +20,23 @@ from taskhub.codec.history_rows import (
     offloaded_columns,
     sentinel_columns,
 )
+from taskhub.codec.instance_rows import BlobUrls, blob_urls
 from taskhub.codec.keys import SENTINEL, escape_instance_id, row_key
+from taskhub.codec.overflow import EncodedRow
 from taskhub.errors import RowChanged, RowExists, RowNotFound, StaleCheckpoint, TransientStorageError
 from taskhub.model.ids import Utc
-from taskhub.runtime.nursery import run_all
-from taskhub.storage.port import AllOf, AnyOf, Comparison, Row, TableWrite, Where, Write
+from taskhub.storage.port import MAX_BATCH_OPERATIONS, AllOf, AnyOf, Comparison, Row, TableWrite, Where, Write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from taskhub.codec.overflow import EncodedRow
     from taskhub.model.history import HistoryEvent, OrchestrationInstance
     from taskhub.model.ids import ETag, ExecutionId, InstanceId
     from taskhub.names import HubNames
     from taskhub.runtime.environment import Environment
     from taskhub.runtime.large_values import LargeValues
     from taskhub.runtime.outages import StorageHealth
-    from taskhub.storage.port import TableStore
+    from taskhub.storage.port import Filter, TableStore
 
 MAX_BATCH_EVENTS = 99
 """The hundredth operation of a transaction is the sentinel."""
@@ -43,7 +44,8 @@ MAX_BATCH_EVENTS = 99
 MAX_BATCH_BYTES = 3 * 1024 * 1024
 """By the reference's estimate, against the service's limit of 4 MiB."""
 
-MAX_PARALLEL_READS = 16
+
+_NO_URLS = BlobUrls(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,11 @@ class StoredHistory:
     events: tuple[HistoryEvent, ...]
     etag: ETag | None
     """The sentinel's, ``None`` when there is none. Kept even when the events are another execution's (H7)."""
-    is_complete: bool
+    is_complete: bool = True
     """Whether the last episode was stored to its end."""
-    blobs: tuple[str, ...]
+    blobs: tuple[str, ...] = ()
+    urls: BlobUrls = _NO_URLS
+    """Where a large input and output lie, for the instance's row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +95,22 @@ class HistoryStore:
         etag = sentinel.etag if sentinel else None
         current = execution_of(sentinel.columns) if sentinel else (execution_of(rows[0].columns) if rows else None)
         if execution_id is not None and current != execution_id:
-            return StoredHistory(current, (), etag, is_complete=True, blobs=())
+            return StoredHistory(current, (), etag)
         # Rows of longer, older generations may follow ours.
         own = list(_leading(rows, current))
         blobs = {name: "" for row in own for name in offloaded_columns(row.columns).values()}
         texts = await self._large.get_all(list(blobs)) if blobs else {}
+        events = tuple(_decode(row, texts) for row in own)
+        urls = _NO_URLS
+        if blobs:
+            urls = blob_urls(events, (EncodedRow(row.row_key, dict(row.columns)) for row in own), self._large.url_of)
         return StoredHistory(
             execution_id=current,
-            events=tuple(_decode(row, texts) for row in own),
+            events=events,
             etag=etag,
             is_complete=sentinel is None or decode_sentinel(sentinel.columns).is_complete,
             blobs=tuple(blobs),
+            urls=urls,
         )
 
     async def commit(
@@ -149,6 +158,24 @@ class HistoryStore:
             etag = await self._flush(flush, etag, give_up)
         return Committed(etag, tuple(rows))
 
+    async def delete(self, instance_id: InstanceId) -> int:
+        """Delete all rows of an instance, of older generations too; return how many there were."""
+        partition_key = escape_instance_id(instance_id)
+        mine = Where("PartitionKey", Comparison.EQ, partition_key)
+        rows = await self._pages(mine, select=("RowKey",))
+        for start in range(0, len(rows), MAX_BATCH_OPERATIONS):
+            deletes = [
+                TableWrite(Write.DELETE, Row(partition_key, row.row_key, {}))
+                for row in rows[start : start + MAX_BATCH_OPERATIONS]
+            ]
+            try:
+                await self._tables.batch(self._table, deletes)
+            except RowNotFound:
+                for delete in deletes:
+                    with contextlib.suppress(RowNotFound):
+                        await self._tables.write(self._table, delete)
+        return len(rows)
+
     async def _flush(self, flush: _Flush, etag: ETag | None, give_up: Callable[[], bool]) -> ETag | None:
         """Write one transaction; return the sentinel's new ETag."""
         attempt = 0
@@ -161,8 +188,6 @@ class HistoryStore:
             except TransientStorageError as error:
                 self._health.failed(error)
                 attempt += 1
-                if give_up():
-                    raise
                 await self._health.pause(attempt)
                 if give_up():
                     raise
@@ -205,10 +230,13 @@ class HistoryStore:
             is_sentinel = Where("RowKey", Comparison.EQ, SENTINEL)
             of_execution = Where("ExecutionId", Comparison.EQ, execution_id)
             where = AllOf((mine, AnyOf((is_sentinel, of_execution))))
+        return await self._pages(where)
+
+    async def _pages(self, where: Filter, *, select: Sequence[str] | None = None) -> list[Row]:
         rows: list[Row] = []
         token: str | None = None
         while True:
-            page = await self._tables.query(self._table, where, token=token)
+            page = await self._tables.query(self._table, where, select=select, token=token)
             rows.extend(page.rows)
             token = page.token
             if token is None:
@@ -229,9 +257,7 @@ class _Flush:
         operations = [
             TableWrite(Write.INSERT_OR_REPLACE, Row(self.partition_key, row.row_key, row.columns)) for row in self.rows
         ]
-        columns = sentinel_columns(
-            self.execution_id, complete=self.is_last, completed_at=now if self.is_last else None
-        )
+        columns = sentinel_columns(self.execution_id, complete=self.is_last, completed_at=now if self.is_last else None)
         sentinel = Row(self.partition_key, SENTINEL, columns)
         kind = Write.INSERT if etag is None else Write.MERGE
         operations.append(TableWrite(kind, sentinel, if_match=etag))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.messages import BlobPointer, decode_envelope
 from taskhub.core.polling import abandon_seconds
-from taskhub.errors import BlobNotFound, MalformedMessage, MessageGone, TransientStorageError
+from taskhub.errors import BlobNotFound, MalformedMessage, MessageGone, StorageError
 from taskhub.runtime.nursery import run_all
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Mailbox:
         for held in messages:
             try:
                 await self._update(held, hide_seconds)
-            except TransientStorageError as error:
+            except StorageError as error:
                 self._health.failed(error)
 
     async def hide(self, held: Held, seconds: int) -> None:
@@ -157,7 +157,7 @@ class Mailbox:
             self._report_unreadable(queue, message, error)
             await self._put_back(queue, message)
             return None
-        except TransientStorageError as error:
+        except StorageError as error:
             self._health.failed(error)
             return None
         return Held(
@@ -176,7 +176,7 @@ class Mailbox:
             await self._queues.update(queue, message.id, message.receipt, visible_after=seconds)
         except MessageGone:
             pass
-        except TransientStorageError as error:
+        except StorageError as error:
             self._health.failed(error)
 
     async def _update(self, held: Held, seconds: int) -> None:
@@ -191,7 +191,7 @@ class Mailbox:
     async def _let_go(self, held: Held, seconds: int) -> None:
         try:
             await self._update(held, seconds)
-        except TransientStorageError as error:
+        except StorageError as error:
             # It becomes visible by itself when its time is over.
             self._health.failed(error)
         else:
@@ -208,7 +208,7 @@ class Mailbox:
                 # A second copy came while we asked: its receipt is the one that counts.
                 await self._delete(held)
                 return
-        except TransientStorageError as error:
+        except StorageError as error:
             self._health.failed(error)
         self._held.pop(held.id, None)
 

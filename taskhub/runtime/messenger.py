@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskhub.storage.port import QueueStore
 
 
-
 class Messenger:
     """The sending side of one process; its sequence numbers run over all queues."""
 
@@ -91,6 +90,7 @@ class Messenger:
             self._wake(queue, float(hidden))
         return blob_name
 
-    def wake(self, message: TaskMessage) -> None:
+    def wake(self, message: TaskMessage, due: Utc | None = None) -> None:
         """Wake the reader of a message that was sent with ``wake=False``."""
-        self._wake(self.queue_of(message), 0.0)
+        hidden = visible_after(due, Utc.of(self._environment.clock.now()))
+        self._wake(self.queue_of(message), float(hidden))

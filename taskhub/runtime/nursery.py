@@ -111,9 +111,7 @@ def _forget_cancellation(task: asyncio.Task[Any] | None) -> None:
         uncancel()
 
 
-async def run_all(
-    spawn: Spawn, calls: Iterable[Callable[[], Awaitable[_T]]], *, limit: int, name: str
-) -> list[_T]:
+async def run_all(spawn: Spawn, calls: Iterable[Callable[[], Awaitable[_T]]], *, limit: int, name: str) -> list[_T]:
     """Run calls concurrently, at most ``limit`` at once; return their results in order.
 
     The first failure cancels the others and is raised.

@@ -73,7 +73,7 @@ class StorageHealth:
 
         Args:
             call: one storage call that may safely be made again.
-            give_up: asked after every failure; when true the failure is raised.
+            give_up: asked after every pause; when true the failure is raised.
 
         Raises:
             TransientStorageError: the last failure, once ``give_up`` says so.
@@ -85,8 +85,6 @@ class StorageHealth:
             except TransientStorageError as error:
                 self.failed(error)
                 attempt += 1
-                if give_up():
-                    raise
                 await self.pause(attempt)
                 if give_up():
                     raise
