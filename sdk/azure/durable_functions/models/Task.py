@@ -1,15 +1,15 @@
 """Tasks, at the deep import path of the reference."""
 
 from azure.durable_functions._replay.tasks import (
-    TaskState,
-    TaskBase,
-    CompoundTask,
     AtomicTask,
+    CompoundTask,
+    LongTimerTask,
+    RetryAbleTask,
+    TaskBase,
+    TaskState,
     TimerTask,
     WhenAllTask,
-    LongTimerTask,
     WhenAnyTask,
-    RetryAbleTask,
 )
 
 __all__ = [
