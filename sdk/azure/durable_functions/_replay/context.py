@@ -100,7 +100,7 @@ class DurableOrchestrationContext:
     ) -> None:
         schema = _agreed_schema(upperSchemaVersion, upperSchemaVersionNew)
         self._events: Sequence[Mapping[str, Any]] | EventLog = history
-        self._histories: list[HistoryEvent] | None = None
+        self._histories: list[HistoryEvent] = []
         started = next((e for e in history if e["EventType"] == HistoryEventType.ORCHESTRATOR_STARTED), None)
         if started is None:
             raise IndexError("The history holds no OrchestratorStarted event.")
@@ -152,7 +152,7 @@ class DurableOrchestrationContext:
         """Make the context of a live execution, whose history is still growing."""
         self = cls.__new__(cls)
         self._events = events
-        self._histories = None
+        self._histories = []
         self._prepare(executor, instance_id, parent_instance_id, input_, limits, {})
         return self
 
@@ -435,10 +435,12 @@ class DurableOrchestrationContext:
     @property
     def histories(self) -> list[HistoryEvent]:
         """Events of the execution so far."""
-        events = self._events
-        if self._histories is None or len(self._histories) != len(events):
-            self._histories = [HistoryEvent(**event) for event in events]
-        return self._histories
+        known, events = self._histories, self._events
+        if len(known) < len(events):
+            later = events.since(len(known)) if isinstance(events, EventLog) else events
+            # A new list, so that code which walks over an older one does not see it grow.
+            known = self._histories = [*known, *(HistoryEvent(**event) for event in later)]
+        return known
 
     @property
     def function_context(self) -> FunctionContext:
