@@ -416,9 +416,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             "use the taskhub that made it, or another file"
         )
     _use_write_ahead_log(connection)
-    # A file that this user may only read shows itself here, not at the first message.
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("COMMIT")
+    # A write that changes nothing: a file that this user may only read shows itself here, not at the first message.
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     # NORMAL: what was committed survives the process whenever it dies; a power cut may take the last commits,
     # never the file's consistency.
     connection.execute("PRAGMA synchronous = NORMAL")
