@@ -55,8 +55,9 @@ MAX_BATCH_BYTES = 4 * 1_048_576
 
 MAX_PAGE_ROWS = 1_000
 
-_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-"""What XML 1.0 cannot carry. A lone surrogate only: pairs are one code point in Python."""
+_UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What XML 1.0 does not carry unchanged: CR is among it, readers make it LF. A surrogate here is a lone one: pairs
+are one code point in Python."""
 
 _BAD_KEY = re.compile("[/\\\\#?\x00-\x1f\x7f-\x9f]")
 
