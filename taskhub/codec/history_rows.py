@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from taskhub.codec.jsontext import json_of, writable
+from taskhub.codec.jsontext import json_of, storable, writable
 from taskhub.codec.keys import escape_instance_id, row_key
 from taskhub.codec.layout import BASE_PROPERTIES, EVENT_TYPE, EVENTS, Kind, Property, Record
 from taskhub.codec.overflow import (
@@ -219,6 +219,8 @@ def _cell(item: Property) -> Callable[[Any], str | Utc] | None:
         return lambda value: writable(write(value))
     if item.kind in (Kind.TAGS, Kind.JSON):
         return lambda value: writable(json_of(value))
+    if item.kind is Kind.TEXT:
+        return storable
     if item.kind is Kind.STATUS:
         return _status_name
     if item.kind is Kind.TIME and item not in BASE_PROPERTIES:

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from taskhub.codec.jsontext import json_of, writable
+from taskhub.codec.jsontext import json_of, storable, writable
 from taskhub.codec.keys import escape_instance_id, unescape_instance_id
 from taskhub.codec.messages import BlobPointer, decode_envelope
 from taskhub.codec.overflow import (
@@ -116,7 +116,7 @@ def checkpoint_columns(
         PayloadError: an input or output is too large for a column and has no URL.
     """
     columns: Columns = {
-        "CustomStatus": "null" if custom_status is None else custom_status,
+        "CustomStatus": "null" if custom_status is None else storable(custom_status),
         "ExecutionId": execution_id,
         "LastUpdatedTime": new_events[-1].timestamp,
         "TaskHubName": hub,
@@ -229,7 +229,7 @@ def repair_columns(
 
 def _identity(started: ExecutionStarted) -> Columns:
     columns: Columns = {
-        "Name": started.name,
+        "Name": storable(started.name),
         "CreatedTime": started.timestamp,
         "Tags": "null" if started.tags is None else writable(json_of(started.tags)),
     }
@@ -243,7 +243,7 @@ def _identity(started: ExecutionStarted) -> Columns:
 
 def _set(columns: Columns, column: str, text: str | None) -> None:
     if text is not None:
-        columns[column] = text
+        columns[column] = storable(text)
 
 
 class _Outcome(NamedTuple):
@@ -259,7 +259,7 @@ class _Outcome(NamedTuple):
 def _completion_text(event: ExecutionCompleted) -> str | None:
     if event.failure is None:
         return event.result
-    text = f"{event.failure.error_type}: {event.failure.error_message}"
+    text = storable(f"{event.failure.error_type}: {event.failure.error_message}")
     # Unlike a result it has no blob. The reference fails here; the whole text is in history.
     return text[: MAX_COLUMN_UNITS // 2] if is_large(text) else text
 

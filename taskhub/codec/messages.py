@@ -56,7 +56,9 @@ def encode_envelope(envelope: Envelope) -> str:
     context = (
         "null"
         if tags is None
-        else '{"$type":"DurableTask.Core.OrchestrationExecutionContext","OrchestrationTags":' + json_of(tags) + "}"
+        else '{"$type":"DurableTask.Core.OrchestrationExecutionContext","OrchestrationTags":'
+        + (json_of(tags) if tags else "{}")
+        + "}"
     )
     return writable(
         '{"$type":"DurableTask.AzureStorage.MessageData","ActivityId":'
@@ -74,7 +76,7 @@ def encode_envelope(envelope: Envelope) -> str:
 
 def is_large_message(text: str) -> bool:
     """Return whether a message's text must go to a blob, and a pointer to the queue."""
-    if 3 * len(text) <= MAX_INLINE_MESSAGE_BYTES:
+    if 4 * len(text) <= MAX_INLINE_MESSAGE_BYTES:
         return False
     return len(text if text.isascii() else text.encode()) > MAX_INLINE_MESSAGE_BYTES
 

@@ -102,6 +102,8 @@ def decompress(data: bytes) -> str:
         MalformedMessage: the blob is not gzip of UTF-8 text.
     """
     try:
+        if not data:
+            raise EOFError("it is empty, its writer has not finished")
         return gzip.decompress(data).decode("utf-8", "surrogatepass")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise MalformedMessage(f"large-message blob of {len(data)} bytes is not gzip of UTF-8 text: {error}") from error

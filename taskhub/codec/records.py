@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.codec.jsontext import json_of, json_text, parse_utc
 from taskhub.codec.layout import EVENTS, NESTED, Kind, Property, Record
+from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ _JSON_TYPES: Mapping[Kind, type] = {
     Kind.TAGS: dict,
     Kind.JSON: dict,
 }
-_JSON_NAMES: Mapping[type, str] = {
+_TYPE_NAMES: Mapping[type, str] = {
     str: "a text",
+    Utc: "a DateTime",
     int: "an integer",
     float: "a number",
     bool: "true or false",
@@ -52,8 +54,8 @@ class Mismatch(Exception):
 
 def mismatch(value: object, expected: type) -> Mismatch:
     """Return the error for a value of another type."""
-    found = _JSON_NAMES.get(type(value), type(value).__name__)
-    return Mismatch(f"expected {_JSON_NAMES.get(expected, expected.__name__)}, got {found}")
+    found = _TYPE_NAMES.get(type(value), type(value).__name__)
+    return Mismatch(f"expected {_TYPE_NAMES.get(expected, expected.__name__)}, got {found}")
 
 
 def take(named: Mapping[str, object], name: str, expected: type[_T]) -> _T | None:
@@ -264,10 +266,13 @@ _JSON_WRITERS: Mapping[Kind, Callable[[Any], str]] = {
 }
 
 
+_PLAIN: Mapping[Kind, Callable[[Any], object]] = {Kind.STATUS: _status_number, Kind.TIME: str}
+
+
 def _plain(item: Property) -> Callable[[Any], object] | None:
     """Return what turns an attribute that is not ``None`` into plain JSON values; ``None``: it is one."""
     if isinstance(item.kind, Kind):
-        return _status_number if item.kind is Kind.STATUS else None
+        return _PLAIN.get(item.kind)
     model = item.kind
     return lambda value: PLAINERS[model](value)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure.durable_functions import replay
+import azure.durable_functions.replay as replay
 
 from taskhub.codec.messages import event_of, raw_event
 from taskhub.core.episode import failure
