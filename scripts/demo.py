@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
@@ -118,6 +119,7 @@ class Host:
             sys.executable, "-m", "taskhub.cli", "start", str(APP), "--port", str(port), *options,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # Ctrl+C is ours to pass on, once
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
         host = cls(process, port)
         try:
