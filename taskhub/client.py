@@ -1,1 +1,251 @@
-"""What clients do with instances: start, look, signal, stop, purge."""
+"""What people and hosts do with instances: start, look, raise events, terminate, suspend, resume, purge.
+
+A client needs no worker: it puts messages on the queues of the hub and reads its tables. Several clients may use one
+hub at the same time, beside any number of workers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskhub.codec.keys import escape_instance_id
+from taskhub.errors import InstanceExists, PayloadError
+from taskhub.model.history import (
+    EventRaised,
+    ExecutionResumed,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    OrchestrationInstance,
+)
+from taskhub.model.ids import ExecutionId, InstanceId, Utc
+from taskhub.model.messages import TaskMessage
+from taskhub.runtime.environment import Environment
+from taskhub.runtime.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from taskhub.model.history import HistoryEvent
+    from taskhub.model.instance import InstanceFilter, InstancePage, InstanceState
+    from taskhub.settings import TaskHubSettings
+    from taskhub.storage.port import Storage
+
+MAX_INSTANCE_ID_CHARACTERS = 500
+"""Of the escaped id: a table key holds 512 UTF-16 units."""
+
+
+class TaskHubClient:
+    """Operations on the instances of one task hub.
+
+    Every method but :meth:`wait` makes the few storage calls that its description names and returns; what a worker
+    makes of a message is seen later, with :meth:`get`. All of them may raise
+    :class:`~taskhub.errors.TransientStorageError`; then the operation may or may not have taken place.
+
+    Args:
+        storage: where the hub lies.
+        settings: of the hub; the partition count must be the one that the hub was created with.
+        environment: clock, ids and randomness; the system's by default.
+        wake: called with the name of a queue when a message in it is visible, to wake a reader in this process.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        settings: TaskHubSettings,
+        *,
+        environment: Environment | None = None,
+        wake: Callable[[str], None] | None = None,
+    ) -> None:
+        def wake_now(queue: str, after_seconds: float) -> None:
+            if wake is not None and after_seconds <= 0:
+                wake(queue)
+
+        self._services = Services.of(storage, settings, environment or Environment(), wake=wake_now)
+
+    @classmethod
+    def sharing(cls, services: Services) -> TaskHubClient:
+        """Return a client over the parts of a worker in the same process."""
+        client = cls.__new__(cls)
+        client._services = services
+        return client
+
+    def __repr__(self) -> str:
+        return f"<TaskHubClient of {self._services.names.hub} on {self._services.storage.description}>"
+
+    async def create_hub(self) -> None:
+        """Create the hub's queues, tables and containers unless they exist; remembered for the process."""
+        await self._services.hub.create()
+
+    async def start(
+        self,
+        name: str,
+        *,
+        instance_id: InstanceId | None = None,
+        input: str | None = None,
+        version: str | None = None,
+        scheduled_start: Utc | None = None,
+        tags: Mapping[str, str] | None = None,
+        execution_id: ExecutionId | None = None,
+    ) -> InstanceId:
+        """Start an orchestration: one read, one message, one row.
+
+        Args:
+            name: of the orchestrator.
+            instance_id: its address; by default a new one, 32 hexadecimal digits.
+            input: JSON text.
+            version: of the orchestration; by default the hub's default version.
+            scheduled_start: when it should begin; at once by default.
+            tags: kept with the instance and handed to its children.
+            execution_id: of this start; by default a new one.
+
+        Returns:
+            The instance id.
+
+        Raises:
+            InstanceExists: the id belongs to an instance that has not ended, and the hub's settings do not allow to
+                replace it.
+            PayloadError: the id or a value cannot be stored.
+        """
+        services = self._services
+        await services.hub.create()
+        instance_id = instance_id or InstanceId(services.environment.new_guid().hex)
+        _check_instance_id(instance_id)
+        existing = await services.instances.read(instance_id)
+        status = existing.status if existing else None
+        if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
+            raise InstanceExists(instance_id, status)
+        instance = OrchestrationInstance(instance_id, execution_id or ExecutionId(services.environment.new_guid().hex))
+        started = ExecutionStarted(
+            timestamp=self._now(),
+            instance=instance,
+            name=name,
+            version=services.settings.default_version if version is None else version,
+            input=input,
+            tags=dict(tags) if tags else None,
+            scheduled_start=scheduled_start,
+            generation=0 if existing is None else (existing.generation or 0) + 1,
+        )
+        message = TaskMessage(started, target=instance)
+        # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
+        # woken before the row is there.
+        blob_name = await services.messenger.send(message, due=scheduled_start, wake=False)
+        await services.instances.create(
+            started,
+            input_url=None if blob_name is None else services.large.url_of(blob_name),
+            replaces=None if existing is None else existing.etag,
+        )
+        services.messenger.wake(message, scheduled_start)
+        return instance_id
+
+    async def get(
+        self, instance_id: InstanceId, *, with_input: bool = True, with_output: bool = True
+    ) -> InstanceState | None:
+        """Return the state of an instance, ``None`` when there is none: one read, and one for each large value.
+
+        Args:
+            instance_id: which one.
+            with_input: whether to fetch an input that lies in a blob.
+            with_output: whether to fetch an output that lies in a blob.
+        """
+        await self._services.hub.create()
+        return await self._services.instances.read(instance_id, with_input=with_input, with_output=with_output)
+
+    async def query(
+        self,
+        wanted: InstanceFilter,
+        *,
+        top: int = 100,
+        token: str | None = None,
+        with_input: bool = True,
+    ) -> InstancePage:
+        """Return one page of the instances that a filter takes, in order of their ids.
+
+        Args:
+            wanted: the filter; an empty one takes all.
+            top: most instances of the page.
+            token: of the page before; a page may be empty and still have one.
+            with_input: whether inputs are wanted.
+        """
+        await self._services.hub.create()
+        return await self._services.instances.query(wanted, top=top, token=token, with_input=with_input)
+
+    async def history(self, instance_id: InstanceId) -> Sequence[HistoryEvent]:
+        """Return the events of the instance's current execution, large values included; none before its start."""
+        await self._services.hub.create()
+        return (await self._services.history.load(instance_id)).events
+
+    async def raise_event(self, instance_id: InstanceId, name: str, data: str | None) -> None:
+        """Send an event to an instance: one message. Unknown and ended instances drop it.
+
+        Args:
+            instance_id: to whom.
+            name: of the event.
+            data: JSON text.
+        """
+        await self._send(instance_id, EventRaised(timestamp=self._now(), name=name, input=data))
+
+    async def terminate(self, instance_id: InstanceId, reason: str | None) -> None:
+        """Ask for the end of an instance: one message. What it waits for goes on, its answers are dropped."""
+        await self._send(instance_id, ExecutionTerminated(timestamp=self._now(), input=reason))
+
+    async def suspend(self, instance_id: InstanceId, reason: str | None) -> None:
+        """Pause an instance: one message. What arrives meanwhile is kept."""
+        await self._send(instance_id, ExecutionSuspended(timestamp=self._now(), reason=reason))
+
+    async def resume(self, instance_id: InstanceId, reason: str | None) -> None:
+        """Let a paused instance go on: one message."""
+        await self._send(instance_id, ExecutionResumed(timestamp=self._now(), reason=reason))
+
+    async def purge(self, instance_id: InstanceId) -> int:
+        """Delete all that is stored of an instance, whatever its state; return 1, or 0 when there was none."""
+        services = self._services
+        await services.hub.create()
+        if await services.instances.read(instance_id) is None:
+            return 0
+        # With a slash at the end: `order-4/` must not take the blobs of `order-42`.
+        for prefix in dict.fromkeys((f"{instance_id}/", f"{escape_instance_id(instance_id)}/")):
+            await services.large.purge(prefix)
+        await services.history.delete(instance_id)
+        await services.instances.delete(instance_id)
+        return 1
+
+    async def wait(
+        self, instance_id: InstanceId, *, timeout_seconds: float, poll_seconds: float = 1.0
+    ) -> InstanceState | None:
+        """Return the state of an instance once it has ended, or as it is when the time is over.
+
+        Args:
+            instance_id: which one.
+            timeout_seconds: how long to wait.
+            poll_seconds: how long to wait between two looks.
+
+        Returns:
+            The state; ``None`` when there is no such instance at the end.
+        """
+        clock = self._services.environment.clock
+        deadline = clock.monotonic() + timeout_seconds
+        while True:
+            state = await self.get(instance_id)
+            left = deadline - clock.monotonic()
+            if left <= 0 or (state is not None and state.status is not None and state.status.is_terminal):
+                return state
+            await clock.sleep(min(poll_seconds, left))
+
+    async def _send(self, instance_id: InstanceId, event: HistoryEvent) -> None:
+        _check_instance_id(instance_id)
+        await self._services.hub.create()
+        # Without an execution id: for whichever execution is current.
+        await self._services.messenger.send(TaskMessage(event, target=OrchestrationInstance(instance_id, None)))
+
+    def _now(self) -> Utc:
+        return Utc.of(self._services.environment.clock.now())
+
+
+def _check_instance_id(instance_id: InstanceId) -> None:
+    length = len(escape_instance_id(instance_id).encode("utf-16-le", "surrogatepass")) // 2
+    if not 1 <= length <= MAX_INSTANCE_ID_CHARACTERS:
+        raise PayloadError(
+            f"an instance id may have 1 to {MAX_INSTANCE_ID_CHARACTERS} characters; "
+            f"'{instance_id[:40]}…' has {length} as stored"
+        )

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskhub.model.ids import InstanceId
+    from taskhub.model.instance import RuntimeStatus
+
 
 class TaskHubError(Exception):
     """Base of all errors of this package."""
@@ -20,7 +26,12 @@ class InstanceNotFound(TaskHubError):
 
 
 class InstanceExists(TaskHubError):
-    """A live instance already has this id; its status is in the message."""
+    """A live instance already has this id."""
+
+    def __init__(self, instance_id: InstanceId, status: RuntimeStatus) -> None:
+        super().__init__(f"instance '{instance_id}' exists and is {status.name}; start another one or wait for its end")
+        self.instance_id = instance_id
+        self.status = status
 
 
 class InvalidInstanceState(TaskHubError):

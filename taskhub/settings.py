@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from taskhub.errors import ConfigurationError
+
 
 def _per_cpu(factor: int) -> int:
     return factor * (os.cpu_count() or 1)
@@ -46,6 +48,8 @@ class TaskHubSettings:
     fence_margin_seconds: float = 5.0
     """An episode's messages are put only while the partition's lease lasts at least this much longer."""
     use_app_lease: bool = True
+    stop_grace_seconds: float = 10.0
+    """How long a worker that is stopped waits for activities and episodes in progress; what is left is put back."""
 
     warm_sessions: bool = True
     """Keep instances in memory between episodes (F1). Off: every episode replays its history."""
@@ -62,3 +66,45 @@ class TaskHubSettings:
     long_timer_days: float = 6.0
     """Timers longer than this are split into legs of ``long_timer_leg_days``."""
     long_timer_leg_days: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Check every limit.
+
+        Raises:
+            ConfigurationError: a value is out of range; the message names it, the range and where it is set.
+        """
+        for name, low, high, where in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigurationError(
+                    f"{name} is {value} but must be from {low} to {high}; set {where} in host.json"
+                )
+        if self.fence_margin_seconds + self.lease_round_seconds >= self.lease_interval_seconds:
+            raise ConfigurationError(
+                f"lease_interval_seconds is {self.lease_interval_seconds} but must be longer than a round "
+                f"({self.lease_round_seconds}) and the fence margin ({self.fence_margin_seconds}) together"
+            )
+        if self.min_polling_interval_seconds > self.max_polling_interval_seconds:
+            raise ConfigurationError(
+                f"max_polling_interval_seconds is {self.max_polling_interval_seconds} but must be at least "
+                f"{self.min_polling_interval_seconds}; set {_PROVIDER}.maxQueuePollingInterval in host.json"
+            )
+
+
+_PROVIDER = "extensions.durableTask.storageProvider"
+_RANGES: tuple[tuple[str, float, float, str], ...] = (
+    ("partition_count", 1, 16, f"{_PROVIDER}.partitionCount"),
+    ("control_queue_batch_size", 1, 32, f"{_PROVIDER}.controlQueueBatchSize"),
+    ("control_queue_buffer_threshold", 1, 1000, f"{_PROVIDER}.controlQueueBufferThreshold"),
+    ("control_queue_visibility_seconds", 2, 3600, f"{_PROVIDER}.controlQueueVisibilityTimeout"),
+    ("work_item_visibility_seconds", 2, 7 * 24 * 3600, f"{_PROVIDER}.workItemQueueVisibilityTimeout"),
+    ("max_polling_interval_seconds", 0.001, 24 * 3600, f"{_PROVIDER}.maxQueuePollingInterval"),
+    ("min_polling_interval_seconds", 0.001, 60, f"{_PROVIDER}.maxQueuePollingInterval"),
+    ("max_concurrent_activities", 1, 100_000, "extensions.durableTask.maxConcurrentActivityFunctions"),
+    ("max_concurrent_orchestrations", 1, 100_000, "extensions.durableTask.maxConcurrentOrchestratorFunctions"),
+    ("lease_interval_seconds", 2, 600, _PROVIDER),
+    ("lease_round_seconds", 0.1, 300, _PROVIDER),
+    ("max_warm_history_events", 0, 1_000_000_000, "extensions.durableTask"),
+    ("max_custom_status_kilobytes", 1, 32, "extensions.durableTask"),
+    ("stop_grace_seconds", 0, 3600, "extensions.durableTask"),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from tests.support.azurite import running_azurite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from taskhub.storage.port import Storage
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +20,22 @@ def azurite() -> Iterator[str]:
     """Connection string of an Azurite of this test process; tests share it, each under names of its own."""
     with running_azurite() as emulator:
         yield emulator.connection_string
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("azure", marks=pytest.mark.azurite)])
+async def any_storage(request: pytest.FixtureRequest, tmp_path) -> AsyncIterator[Storage]:
+    """An open store of each kind in turn, in real time."""
+    if request.param == "memory":
+        from taskhub.storage.memory import open_memory
+
+        storage = open_memory(now=lambda: datetime.now(timezone.utc))
+    elif request.param == "sqlite":
+        from taskhub.storage.sqlite import open_sqlite
+
+        storage = await open_sqlite(tmp_path / "hub.db")
+    else:
+        from taskhub.storage.azure import open_azure
+
+        storage = await open_azure(connection_string=request.getfixturevalue("azurite"))
+    yield storage
+    await storage.aclose()

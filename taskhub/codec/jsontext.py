@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from re import Match
 
 _UNWRITABLE = re.compile("[\x85\u2028\u2029\ufffe\uffff\ud800-\udfff]")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _ENCODER = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _CANONICAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{0,6}[1-9])?Z")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,7})?(?:Z|([+-])(\d\d):(\d\d))?")
@@ -35,6 +36,15 @@ def json_text(value: str | None) -> str:
 def writable(json: str) -> str:
     """Return a whole JSON text with the characters escaped that a JSON encoder of Python leaves as they are."""
     return json if json.isascii() else _UNWRITABLE.sub(_escape, json)
+
+
+def storable(text: str) -> str:
+    """Return a text as a table can hold it: half of a surrogate pair becomes its JSON escape.
+
+    Python has such halves where a file name is no UTF-8. Within a JSON text, which inputs and results are, the escape
+    means the same; elsewhere it is what can be seen of a character that no service stores.
+    """
+    return text if text.isascii() else _HALF_PAIR.sub(_escape, text)
 
 
 def parse_utc(text: str) -> Utc:

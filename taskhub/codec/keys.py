@@ -19,6 +19,8 @@ _ESCAPES = {"^": "^^", "/": "^0", "\\": "^1", "#": "^2", "?": "^3"} | {
 }
 _ESCAPE_TABLE = str.maketrans(_ESCAPES)
 _UNESCAPES = {escaped[1]: raw for raw, escaped in _ESCAPES.items()}
+_NEXT_IN_UTF16 = {"\ud7ff": "\U00010000", "\U0010ffff": "\ue000"}
+"""Where the order of UTF-16 units is not that of code points: pairs of surrogates come before U+E000."""
 _ESCAPED = re.compile(r"\^(.)", re.DOTALL)
 
 
@@ -51,12 +53,11 @@ def prefix_bounds(id_prefix: str) -> tuple[str, str | None]:
     are compared by UTF-16 unit, as the table service does.
     """
     low = escape_instance_id(InstanceId(id_prefix))
-    high = low.rstrip("\uffff\U0010ffff")
+    high = low.rstrip("\uffff")
     if not high:
         return low, None
-    # Of the characters after U+D7FF those with surrogates come first in UTF-16.
-    last = 0x10000 if high[-1] == "\ud7ff" else ord(high[-1]) + 1
-    return low, high[:-1] + chr(last)
+    last = _NEXT_IN_UTF16.get(high[-1]) or chr(ord(high[-1]) + 1)
+    return low, high[:-1] + last
 
 
 def _unescape(match: Match[str]) -> str:

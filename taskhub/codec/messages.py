@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.codec.jsontext import json_of, json_text, writable
 from taskhub.codec.layout import EVENTS
-from taskhub.codec.records import PLAINERS, READERS, TYPED_WRITERS, Mismatch, mismatch, read_tags
+from taskhub.codec.records import PLAINERS, READERS, TYPED_WRITERS, Mismatch, read_tags, require, take
 from taskhub.errors import MalformedMessage
 from taskhub.model.history import OrchestrationInstance
 from taskhub.model.ids import ExecutionId, InstanceId
 from taskhub.model.messages import CLIENT, Envelope, TaskMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from taskhub.model.history import HistoryEvent
 
@@ -56,7 +56,9 @@ def encode_envelope(envelope: Envelope) -> str:
     context = (
         "null"
         if tags is None
-        else '{"$type":"DurableTask.Core.OrchestrationExecutionContext","OrchestrationTags":' + json_of(tags) + "}"
+        else '{"$type":"DurableTask.Core.OrchestrationExecutionContext","OrchestrationTags":'
+        + (json_of(tags) if tags else "{}")
+        + "}"
     )
     return writable(
         '{"$type":"DurableTask.AzureStorage.MessageData","ActivityId":'
@@ -72,9 +74,9 @@ def encode_envelope(envelope: Envelope) -> str:
     )
 
 
-def is_large(text: str) -> bool:
+def is_large_message(text: str) -> bool:
     """Return whether a message's text must go to a blob, and a pointer to the queue."""
-    if 3 * len(text) <= MAX_INLINE_MESSAGE_BYTES:
+    if 4 * len(text) <= MAX_INLINE_MESSAGE_BYTES:
         return False
     return len(text if text.isascii() else text.encode()) > MAX_INLINE_MESSAGE_BYTES
 
@@ -102,20 +104,15 @@ def decode_envelope(text: str) -> Envelope | BlobPointer:
     """
     body = _json_object(text)
     try:
-        blob_name = _take(body, "CompressedBlobName", str)
+        blob_name = take(body, "CompressedBlobName", str)
         if blob_name:
             return BlobPointer(blob_name)
-        message = _require(body, "TaskMessage")
-        try:
-            message_value = _read_message(message)
-        except Mismatch as error:
-            raise error.below("TaskMessage") from None
         return Envelope(
-            message=message_value,
-            activity_id=_take(body, "ActivityId", str) or NO_ACTIVITY_ID,
-            sequence_number=_take(body, "SequenceNumber", int) or 0,
-            episode=_take(body, "Episode", int),
-            sender=_read_sender(_take(body, "Sender", dict)),
+            message=_part(body, "TaskMessage", _read_message),
+            activity_id=take(body, "ActivityId", str) or NO_ACTIVITY_ID,
+            sequence_number=take(body, "SequenceNumber", int) or 0,
+            episode=take(body, "Episode", int),
+            sender=CLIENT if body.get("Sender") is None else _part(body, "Sender", _read_sender),
         )
     except Mismatch as error:
         raise MalformedMessage(f"queue message is not one of DurableTask.AzureStorage: {error}") from None
@@ -133,7 +130,7 @@ def event_of(raw: Mapping[str, Any]) -> HistoryEvent:
         MalformedMessage: it is no event of the reference.
     """
     try:
-        number = _take(raw, "EventType", int)
+        number = take(raw, "EventType", int)
         reader = _EVENT_READERS_BY_NUMBER.get(-1 if number is None else number)
         if reader is None:
             raise Mismatch(f"unknown number {number}", "EventType")
@@ -161,24 +158,21 @@ def _json_object(text: str) -> dict[str, object]:
     return body
 
 
-def _read_message(message: dict[str, object]) -> TaskMessage:
-    context = _take(message, "OrchestrationExecutionContext", dict)
-    event = _require(message, "Event")
-    target = _require(message, "OrchestrationInstance")
-    part = "Event"
-    try:
-        event_value = _read_event(event)
-        part = "OrchestrationInstance"
-        target_value = READERS[OrchestrationInstance](target)
-        part = "OrchestrationExecutionContext"
-        tags = None if context is None else read_tags(_take(context, "OrchestrationTags", dict) or {})
-    except Mismatch as error:
-        raise error.below(part) from None
-    return TaskMessage(event_value, target_value, tags)
+def _read_message(message: Mapping[str, object]) -> TaskMessage:
+    context_name = "OrchestrationExecutionContext"
+    return TaskMessage(
+        event=_part(message, "Event", _read_event),
+        target=_part(message, "OrchestrationInstance", READERS[OrchestrationInstance]),
+        context_tags=None if message.get(context_name) is None else _part(message, context_name, _read_context),
+    )
 
 
-def _read_event(event: dict[str, object]) -> HistoryEvent:
-    type_name = _take(event, "$type", str)
+def _read_context(context: Mapping[str, object]) -> Mapping[str, str]:
+    return {} if context.get("OrchestrationTags") is None else _part(context, "OrchestrationTags", read_tags)
+
+
+def _read_event(event: Mapping[str, object]) -> HistoryEvent:
+    type_name = take(event, "$type", str)
     if type_name is None:
         raise Mismatch("lacks $type, which names its class")
     reader = _EVENT_READERS.get(type_name)
@@ -188,26 +182,17 @@ def _read_event(event: dict[str, object]) -> HistoryEvent:
     return result
 
 
-def _read_sender(sender: dict[str, object] | None) -> OrchestrationInstance:
-    if sender is None:
-        return CLIENT
+def _read_sender(sender: Mapping[str, object]) -> OrchestrationInstance:
+    execution_id = take(sender, "ExecutionId", str)
     return OrchestrationInstance(
-        InstanceId(_take(sender, "InstanceId", str) or ""), ExecutionId(_take(sender, "ExecutionId", str) or "")
+        InstanceId(take(sender, "InstanceId", str) or ""), None if execution_id is None else ExecutionId(execution_id)
     )
 
 
-def _take(properties: Mapping[str, object], name: str, expected: type[_T]) -> _T | None:
-    """Return a property of this JSON type; ``None`` when it is absent or null."""
-    value = properties.get(name)
-    if value is None:
-        return None
-    if type(value) is not expected:
-        raise mismatch(value, expected).below(name)
-    return value
-
-
-def _require(properties: Mapping[str, object], name: str) -> dict[str, object]:
-    value = _take(properties, name, dict)
-    if value is None:
-        raise Mismatch(f"lacks {name}")
-    return value
+def _part(body: Mapping[str, object], name: str, read: Callable[[Mapping[str, object]], _T]) -> _T:
+    """Read the object of this name; what is wrong in it is reported with its name."""
+    value = require(body, name, dict)
+    try:
+        return read(value)
+    except Mismatch as error:
+        raise error.below(name) from None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import zlib
 from dataclasses import dataclass
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
-from taskhub.errors import MalformedMessage
+from taskhub.errors import MalformedMessage, PayloadError
 from taskhub.model.ids import Utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 Columns = dict[str, Union[str, bool, int, float, Utc]]  # noqa: UP007 (a runtime alias on 3.10)
 """Columns of a row to write, without its keys; an absent column is null."""
@@ -23,6 +26,8 @@ LARGE_COLUMNS = frozenset(
 
 BLOB_NAME_SUFFIX = "BlobName"
 """``{column}BlobName`` holds the name of the blob that a column's value moved to; the column itself is then empty."""
+
+_EARLIEST_TIME = "1601"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,45 @@ class EncodedRow:
     """What the row adds to the size of a transaction, in the reference's estimate (bytes)."""
 
 
+def offload(
+    columns: Columns, candidates: Iterable[str], *, stem: Callable[[str], str], new_suffix: Callable[[], int]
+) -> tuple[Offloaded, ...]:
+    """Move the candidates that are too large out of ``columns``, which is changed; return what was moved.
+
+    Args:
+        columns: of the row.
+        candidates: names of columns that may move.
+        stem: blob name of a column up to the random suffix.
+        new_suffix: random numbers below 2**31: two workers that both believe to own the instance must not overwrite
+            each other's blobs.
+    """
+    moved = []
+    for column in candidates:
+        text = columns.get(column)
+        if isinstance(text, str) and is_large(text):
+            blob_name = f"{stem(column)}-{new_suffix():08X}-{column}.json.gz"
+            columns[column] = ""
+            columns[column + BLOB_NAME_SUFFIX] = blob_name
+            moved.append(Offloaded(blob_name, text))
+    return tuple(moved)
+
+
+def is_large(text: str) -> bool:
+    """Return whether a column's text must go to a blob."""
+    return 2 * len(text) > MAX_COLUMN_UNITS and utf16_units(text) > MAX_COLUMN_UNITS
+
+
+def table_time(time: Utc) -> Utc:
+    """Return ``time``, which a column is to hold.
+
+    Raises:
+        PayloadError: it is before the first year of a table's DateTime.
+    """
+    if time < _EARLIEST_TIME:
+        raise PayloadError(f"time {time} cannot be stored: tables hold times from the year {_EARLIEST_TIME} on")
+    return time
+
+
 def compress(text: str) -> bytes:
     """Return the content of a large-message blob: gzip of the UTF-8 text, the same bytes for the same text."""
     # A gzip header without a time; half a surrogate pair survives between Python workers.
@@ -58,6 +102,8 @@ def decompress(data: bytes) -> str:
         MalformedMessage: the blob is not gzip of UTF-8 text.
     """
     try:
+        if not data:
+            raise EOFError("it is empty, its writer has not finished")
         return gzip.decompress(data).decode("utf-8", "surrogatepass")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise MalformedMessage(f"large-message blob of {len(data)} bytes is not gzip of UTF-8 text: {error}") from error

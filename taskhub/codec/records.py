@@ -1,17 +1,22 @@
-"""Readers and writers of JSON objects, compiled once from ``layout``."""
+"""Readers and writers, compiled once from ``layout``: those of JSON objects, and what those of rows are made of."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.codec.jsontext import json_of, json_text, parse_utc
 from taskhub.codec.layout import EVENTS, NESTED, Kind, Property, Record
+from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+_T = TypeVar("_T")
 
 _JSON_TYPES: Mapping[Kind, type] = {
     Kind.TEXT: str,
@@ -22,8 +27,9 @@ _JSON_TYPES: Mapping[Kind, type] = {
     Kind.TAGS: dict,
     Kind.JSON: dict,
 }
-_JSON_NAMES: Mapping[type, str] = {
+_TYPE_NAMES: Mapping[type, str] = {
     str: "a text",
+    Utc: "a DateTime",
     int: "an integer",
     float: "a number",
     bool: "true or false",
@@ -48,57 +54,96 @@ class Mismatch(Exception):
 
 def mismatch(value: object, expected: type) -> Mismatch:
     """Return the error for a value of another type."""
-    found = _JSON_NAMES.get(type(value), type(value).__name__)
-    return Mismatch(f"expected {_JSON_NAMES.get(expected, expected.__name__)}, got {found}")
+    found = _TYPE_NAMES.get(type(value), type(value).__name__)
+    return Mismatch(f"expected {_TYPE_NAMES.get(expected, expected.__name__)}, got {found}")
+
+
+def take(named: Mapping[str, object], name: str, expected: type[_T]) -> _T | None:
+    """Return the value of this name and type, ``None`` when it is absent or null; raises :class:`Mismatch`."""
+    value = named.get(name)
+    if value is None:
+        return None
+    if type(value) is not expected:
+        raise mismatch(value, expected).below(name)
+    return value
+
+
+def require(named: Mapping[str, object], name: str, expected: type[_T]) -> _T:
+    """Return the value of this name and type; raises :class:`Mismatch` also when there is none."""
+    value = take(named, name, expected)
+    if value is None:
+        raise Mismatch(f"lacks {name}")
+    return value
+
+
+def parse_object(text: str, read: Callable[[Mapping[str, object]], _T]) -> _T | None:
+    """Return what a column of JSON holds; ``None`` for the text ``null``; raises :class:`Mismatch`."""
+    if text == "null":
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Mismatch(f"not JSON: {error}") from None
+    if type(value) is not dict:
+        raise mismatch(value, dict)
+    return read(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How a reader takes one value."""
+
+    name: str
+    """Wire name: a JSON property or a column."""
+    attribute: str
+    expected: type
+    """Exact type that the value must have."""
+    parse: Callable[[Any], object] | None
+    """Makes the attribute of it; ``None``: it is the attribute. ``None`` as result means absent."""
 
 
 class Reader:
-    """Makes a model of the properties of a JSON object. Unknown properties are ignored, as .NET does."""
+    """Makes a model of named values: of a JSON object's properties, or of a row's columns.
 
-    def __init__(self, record: Record) -> None:
+    Names that it does not know are ignored, as .NET does.
+    """
+
+    def __init__(self, record: Record, steps: Iterable[Step]) -> None:
         self._model = record.model
         self._absent: dict[str, object] = {p.attribute: p.if_null for p in record.properties if p.if_null is not ...}
-        self._steps = tuple(
-            (p.wire_name, p.attribute, _JSON_TYPES[p.kind] if isinstance(p.kind, Kind) else dict, _parser(p))
-            for p in record.properties
-            if not p.written_only
-        )
+        self._steps = tuple((step.name, step.attribute, step.expected, step.parse) for step in steps)
 
-    def __call__(self, properties: Mapping[str, object]) -> Any:
+    def __call__(self, named: Mapping[str, object]) -> Any:
         """Return the model; raises :class:`Mismatch`."""
         values = self._absent.copy()
-        for wire_name, attribute, expected, parse in self._steps:
-            value = properties.get(wire_name)
+        for name, attribute, expected, parse in self._steps:
+            value = named.get(name)
             if value is None:
                 continue
             try:
                 if type(value) is not expected:
                     raise mismatch(value, expected)
-                values[attribute] = value if parse is None else parse(value)
+                if parse is not None:
+                    value = parse(value)
             except Mismatch as error:
-                raise error.below(wire_name) from None
+                raise error.below(name) from None
             except ValueError as error:
-                raise Mismatch(str(error), wire_name) from None
-        return build(self._model, values, self._wire_names)
+                raise Mismatch(str(error), name) from None
+            if value is not None:
+                values[attribute] = value
+        try:
+            return self._model(**values)
+        except TypeError as error:
+            raise self._incomplete(values) or error from None
 
-    def _wire_names(self) -> dict[str, str]:
-        return {attribute: wire_name for wire_name, attribute, _, _ in self._steps}
-
-
-def build(model: type, values: Mapping[str, object], wire_names: Callable[[], Mapping[str, str]]) -> Any:
-    """Return a model of its attributes; raises :class:`Mismatch` that names the missing ones as the wire does."""
-    try:
-        return model(**values)
-    except TypeError:
-        names = wire_names()
+    def _incomplete(self, values: Mapping[str, object]) -> Mismatch | None:
+        names = {attribute: name for name, attribute, _, _ in self._steps}
         missing = [
             names[field.name]
-            for field in dataclasses.fields(model)
+            for field in dataclasses.fields(self._model)
             if field.default is dataclasses.MISSING and field.name not in values
         ]
-        if not missing:
-            raise
-        raise Mismatch(f"lacks {', '.join(missing)}") from None
+        return Mismatch(f"lacks {', '.join(missing)}") if missing else None
 
 
 def read_tags(value: Mapping[str, object]) -> dict[str, str]:
@@ -171,12 +216,16 @@ _PARSERS: Mapping[Kind, Callable[[Any], object]] = {
 }
 
 
-def _parser(item: Property) -> Callable[[Any], object] | None:
-    """Return what turns a parsed JSON value of the right type into the attribute; ``None``: it is the attribute."""
+def _step(item: Property) -> Step:
     if isinstance(item.kind, Kind):
-        return _PARSERS.get(item.kind)
+        return Step(item.wire_name, item.attribute, _JSON_TYPES[item.kind], _PARSERS.get(item.kind))
     model = item.kind
-    return lambda value: READERS[model](value)  # looked up when called: failures hold failures
+    # Looked up when called: failures hold failures.
+    return Step(item.wire_name, item.attribute, dict, lambda value: READERS[model](value))
+
+
+def _json_reader(record: Record) -> Reader:
+    return Reader(record, (_step(item) for item in record.properties if not item.written_only))
 
 
 def _json_writer(item: Property, *, typed: bool) -> Callable[[Any], str]:
@@ -217,15 +266,18 @@ _JSON_WRITERS: Mapping[Kind, Callable[[Any], str]] = {
 }
 
 
+_PLAIN: Mapping[Kind, Callable[[Any], object]] = {Kind.STATUS: _status_number, Kind.TIME: str}
+
+
 def _plain(item: Property) -> Callable[[Any], object] | None:
     """Return what turns an attribute that is not ``None`` into plain JSON values; ``None``: it is one."""
     if isinstance(item.kind, Kind):
-        return _status_number if item.kind is Kind.STATUS else None
+        return _PLAIN.get(item.kind)
     model = item.kind
     return lambda value: PLAINERS[model](value)
 
 
-READERS: Mapping[type, Reader] = {record.model: Reader(record) for record in (*EVENTS, *NESTED)}
+READERS: Mapping[type, Reader] = {record.model: _json_reader(record) for record in (*EVENTS, *NESTED)}
 TYPED_WRITERS: Mapping[type, Writer] = {record.model: Writer(record, typed=True) for record in (*EVENTS, *NESTED)}
 UNTYPED_WRITERS: Mapping[type, Writer] = {record.model: Writer(record, typed=False) for record in NESTED}
 PLAINERS: Mapping[type, Plainer] = {record.model: Plainer(record) for record in (*EVENTS, *NESTED)}

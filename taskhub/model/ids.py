@@ -36,7 +36,7 @@ class Utc(str):
         """Return the text of an aware (or naive UTC) ``datetime``."""
         if moment.tzinfo is not None:
             moment = moment.astimezone(timezone.utc)
-        return cls.parse(f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z")
+        return cls.parse(moment.replace(tzinfo=None).isoformat(timespec="microseconds"))
 
     @classmethod
     def parse(cls, text: str) -> Utc:

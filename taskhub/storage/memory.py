@@ -13,7 +13,6 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from taskhub.errors import BlobExists, BlobNotFound, MessageGone, QueueNotFound, TableNotFound
 from taskhub.model.ids import ETag
@@ -452,7 +451,7 @@ class MemoryBlobs:
 
     def url_of(self, container: str, name: str) -> str:
         """Return an absolute URL that nothing answers to."""
-        return f"https://memory.invalid/{container}/{quote(name)}"
+        return rules.local_url(container, name)
 
     def _new_etag(self) -> ETag:
         return ETag(f'"0x{self._account.number():016X}"')

@@ -81,8 +81,8 @@ class QueueStore(Protocol):
 
         Args:
             queue: an existing queue.
-            text: any Unicode text that XML can carry (no control characters but tab, LF, CR; no lone surrogates;
-                no U+FFFE, U+FFFF), at most ``MAX_MESSAGE_BYTES`` of UTF-8.
+            text: any Unicode text that XML can carry (no control characters but tab and LF, as XML turns CR into LF;
+                no lone surrogates; no U+FFFE, U+FFFF), at most ``MAX_MESSAGE_BYTES`` of UTF-8.
             visible_after: whole seconds until readers see it, 0 to ``MAX_INVISIBLE_SECONDS``.
 
         Raises:

@@ -17,6 +17,7 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from taskhub.errors import LeaseHeld, RowChanged, RowExists, RowNotFound, StorageRefused
 from taskhub.model.ids import ETag, Utc
@@ -54,8 +55,9 @@ MAX_BATCH_BYTES = 4 * 1_048_576
 
 MAX_PAGE_ROWS = 1_000
 
-_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-"""What XML 1.0 cannot carry. A lone surrogate only: pairs are one code point in Python."""
+_UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What XML 1.0 does not carry unchanged: CR is among it, readers make it LF. A surrogate here is a lone one: pairs
+are one code point in Python."""
 
 _BAD_KEY = re.compile("[/\\\\#?\x00-\x1f\x7f-\x9f]")
 
@@ -346,6 +348,17 @@ def keys_of_token(token: str) -> tuple[str, str]:
     except (binascii.Error, ValueError) as error:
         raise StorageRefused(f"{token!r} is no continuation token of this store") from error
     return first, second
+
+
+# ---- blobs
+
+
+def local_url(container: str, name: str) -> str:
+    """Return the URL of a blob that lives in no account; nothing answers to it.
+
+    It says nothing about where the store is, so that a store may be moved.
+    """
+    return f"https://taskhub.invalid/{container}/{quote(name)}"
 
 
 # ---- leases

@@ -2,12 +2,21 @@
 
 This module is all of the SDK that a task hub may import. It knows nothing of storage, clocks or threads: times come
 with the events, and a call returns when user code has reached its next wait.
+
+A session holds the running generator and a compact copy of the events. What an ``advance`` costs depends on the events
+that it is given, not on those that came before.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
+import os
+import traceback
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from azure.durable_functions._replay.context import DurableOrchestrationContext, Limits
 from azure.durable_functions._replay.decisions import (
     CreateTimer,
     Decisions,
@@ -20,9 +29,18 @@ from azure.durable_functions._replay.decisions import (
     SendEvent,
     StartSubOrchestration,
 )
+from azure.durable_functions._replay.entities import RequestLabels
+from azure.durable_functions._replay.executor import Executor
+from azure.durable_functions._replay.history import Clock, EventLog, HistoryEventType
+from azure.durable_functions._replay.nondeterminism import NonDeterministicOrchestration
+from azure.durable_functions._replay.operations import operation_of
+from azure.durable_functions._replay.schema import ReplaySchema
+from azure.durable_functions._serialization import compact_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from azure.durable_functions._replay.tasks import TaskBase
 
 __all__ = [
     "CreateTimer",
@@ -39,6 +57,11 @@ __all__ = [
 ]
 
 
+_BEFORE_ALL_TIME = "0001-01-01T00:00:00Z"
+_MAX_CUSTOM_STATUS_KB = 16
+_PACKAGE_FOLDER = os.path.dirname(__file__) + os.sep
+
+
 class OrchestrationSession:
     """One execution of one orchestrator. Not thread-safe; successive calls may come from different threads.
 
@@ -47,7 +70,9 @@ class OrchestrationSession:
             bare user function).
         instance_id: id of the instance.
         parent_instance_id: id of the parent of a sub-orchestration.
-        options: limits of the host, with the reference's defaults.
+        long_timer_limit_seconds: timers further ahead than this are made of several; 0 for no limit.
+        long_timer_leg_seconds: length of each of them but the last.
+        entity_reorder_window_seconds: how far back entities keep the order of our requests; 0 for not at all.
     """
 
     def __init__(
@@ -58,8 +83,27 @@ class OrchestrationSession:
         parent_instance_id: str | None = None,
         long_timer_limit_seconds: float = 6 * 24 * 3600,
         long_timer_leg_seconds: float = 3 * 24 * 3600,
+        entity_reorder_window_seconds: float = 30 * 60,
     ) -> None:
-        raise NotImplementedError
+        self._function, self._input_type = _user_function(orchestrator)
+        self._instance_id = instance_id
+        self._parent_instance_id = parent_instance_id
+        self._limits: Limits | None = None
+        if long_timer_limit_seconds > 0 and long_timer_leg_seconds > 0:
+            self._limits = Limits(timedelta(seconds=long_timer_limit_seconds), timedelta(seconds=long_timer_leg_seconds))
+        self._events = EventLog()
+        self._unrecorded: dict[int, TaskBase] = {}
+        self._reported_below = 0
+        self._context: DurableOrchestrationContext | None = None
+        self._execution_id: str | None = None
+        self._custom_status: str | None = None
+        self._outcome: Outcome | None = None
+        self._executor = Executor(
+            clock=Clock(_BEFORE_ALL_TIME),
+            schema=ReplaySchema.V3,
+            unrecorded=self._unrecorded,
+            labels=RequestLabels(instance_id, window_seconds=entity_reorder_window_seconds),
+        )
 
     def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int = 0) -> Decisions:
         """Feed the next events of the history and run user code to its next wait.
@@ -83,8 +127,147 @@ class OrchestrationSession:
         Raises:
             BaseException: only what is no ``Exception`` (KeyboardInterrupt, SystemExit).
         """
-        raise NotImplementedError
+        if self._outcome is not None:
+            return Decisions((), self._custom_status, self._outcome, self._executor.next_id)
+        for event in events:
+            self._events.append(event)
+        rest = self._feed(events, replayed)
+        if self._executor.has_ended:
+            self._outcome = self._how_it_ended(rest)
+        return self._decide()
 
     def close(self) -> None:
         """Close the generator; its ``finally`` blocks run, what they yield or raise is ignored."""
-        raise NotImplementedError
+        try:
+            self._executor.close()
+        except Exception:
+            # Nobody is left who could be told: the execution is over, or moves to another worker.
+            return
+
+    def __repr__(self) -> str:
+        state = "waiting" if self._outcome is None else type(self._outcome).__name__.lower()
+        return f"<OrchestrationSession {self._instance_id} {state}, {len(self._events)} events>"
+
+    # -- feeding ----------------------------------------------------------------------------------------------------
+
+    def _feed(self, events: Sequence[Mapping[str, Any]], replayed: int) -> Sequence[Mapping[str, Any]]:
+        """Process events until the code ends; return those that are left."""
+        executor = self._executor
+        done = 0
+        try:
+            if self._context is None:
+                done = self._index_of_start(events)
+                executor.feed(events[:done], replayed=replayed)
+                if done < len(events):
+                    self._begin(events[done], is_played=done < replayed)
+            if not executor.has_ended:
+                done += executor.feed(events[done:], replayed=max(0, replayed - done))
+        except Exception as error:  # a plain function's error, or an event that cannot be read
+            executor.fail(error if executor.unreadable is None else _unreadable(executor.unreadable, error))
+            return ()
+        return events[done:]
+
+    @staticmethod
+    def _index_of_start(events: Sequence[Mapping[str, Any]]) -> int:
+        start = HistoryEventType.EXECUTION_STARTED
+        return next((i for i, event in enumerate(events) if event["EventType"] == start), len(events))
+
+    def _begin(self, started: Mapping[str, Any], *, is_played: bool) -> None:
+        executor = self._executor
+        executor.is_replaying = is_played or bool(started["IsPlayed"])
+        instance = started.get("OrchestrationInstance") or {}
+        self._execution_id = instance.get("ExecutionId")
+        context = DurableOrchestrationContext.for_session(
+            executor,
+            instance_id=self._instance_id,
+            parent_instance_id=self._parent_instance_id,
+            input_=_parsed_once(started.get("Input")),
+            limits=self._limits,
+            events=self._events,
+        )
+        context._input_expected_type = self._input_type
+        self._context = context
+        returned = self._function(context)
+        if inspect.isgenerator(returned) or inspect.iscoroutine(returned):
+            executor.run(returned)
+        else:
+            executor.finish(returned)
+
+    # -- deciding ---------------------------------------------------------------------------------------------------
+
+    def _how_it_ended(self, rest: Sequence[Mapping[str, Any]]) -> Outcome:
+        executor = self._executor
+        executor.check_after_end(rest)
+        if executor.error is not None:
+            return _raised(executor.error)
+        if executor.continued_as_new is not None:
+            unprocessed = tuple(event for event in rest if event["EventType"] == HistoryEventType.EVENT_RAISED)
+            return Restarted(compact_json(executor.continued_as_new.input_), unprocessed)
+        if executor.output is None:
+            return Returned(None)
+        try:
+            return Returned(compact_json(executor.output))
+        except Exception as error:  # TypeError, or whatever a user's to_json raises
+            return _raised(error)
+
+    def _decide(self) -> Decisions:
+        executor = self._executor
+        first_new, self._reported_below = self._reported_below, executor.next_id
+        try:
+            self._custom_status = self._custom_status_text()
+        except Exception as error:  # a status that cannot be encoded or is too large
+            self._custom_status = None
+            self._outcome = _raised(error)
+            return Decisions((), None, self._outcome, executor.next_id)
+        operations = tuple(
+            operation_of(task, self._instance_id, self._execution_id)
+            for task_id, task in self._unrecorded.items()
+            if task_id >= first_new
+        )
+        return Decisions(operations, self._custom_status, self._outcome, executor.next_id)
+
+    def _custom_status_text(self) -> str | None:
+        status = None if self._context is None else self._context.custom_status
+        if not status:
+            return None
+        text = compact_json(status)
+        size_kb = len(text.encode("utf-16-le")) // 1024
+        if size_kb > _MAX_CUSTOM_STATUS_KB:
+            raise ValueError(
+                f"The UTF-16 size of the JSON-serialized payload must not exceed {_MAX_CUSTOM_STATUS_KB} KB. "
+                f"The current payload size is {size_kb} KB."
+            )
+        return text
+
+
+def _user_function(orchestrator: Any) -> tuple[Callable[..., Any], type | None]:
+    """Return the user's function and its input type, from whatever registered it."""
+    decorated = getattr(orchestrator, "_function", None)
+    handle = orchestrator if decorated is None else decorated._func
+    function = getattr(handle, "orchestrator_function", handle)
+    return function, getattr(handle, "_df_input_type", None)
+
+
+def _parsed_once(text: str | None) -> Any:
+    """Return the input as the extension hands it over; the context decodes JSON text in it again."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text  # another program's start: user code sees what there is
+
+
+def _unreadable(event: Mapping[str, Any], error: Exception) -> Exception:
+    """Name the event that no replay gets past, and what is wrong with it."""
+    kind = event.get("EventType")
+    name = HistoryEventType(kind).name if kind in HistoryEventType._value2member_map_ else f"of type {kind}"
+    about = {key: event[key] for key in ("EventId", "TaskScheduledId", "TimerId", "Name") if event.get(key) is not None}
+    return ValueError(f"History event {name} {about} cannot be replayed: {type(error).__name__}: {error}")
+
+
+def _raised(error: Exception) -> Raised:
+    if isinstance(error, NonDeterministicOrchestration):
+        return Raised(str(error), "")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_PACKAGE_FOLDER)]
+    return Raised(str(error) or str(type(error)), "".join(traceback.format_list(frames)))

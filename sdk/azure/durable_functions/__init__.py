@@ -1,0 +1,115 @@
+"""Durable Functions for Python: orchestrations, activities and entities as plain functions.
+
+Usually imported as ``df``::
+
+    import azure.durable_functions as df
+
+    app = df.DFApp()
+
+
+    @app.orchestration_trigger(context_name="context")
+    def greet(context: df.DurableOrchestrationContext):
+        return (yield context.call_activity("hello", "Oslo"))
+
+Names are loaded when they are first used: importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from azure.durable_functions._host_checks import DurableFunctionsCompatibilityWarning, warn_of_old_bundle
+
+if TYPE_CHECKING:
+    from azure.durable_functions._client.blocking import SyncDurableFunctionsClient
+    from azure.durable_functions._client.errors import DurableClientError
+    from azure.durable_functions._client.newer_names import DurableFunctionsClient
+    from azure.durable_functions.decorators.durable_app import Blueprint, DFApp
+    from azure.durable_functions.entity import Entity
+    from azure.durable_functions.models.DurableEntity import DurableEntity
+    from azure.durable_functions.models.DurableEntityContext import DurableEntityContext
+    from azure.durable_functions.models.DurableHttpRequest import DurableHttpRequest
+    from azure.durable_functions.models.DurableHttpResponse import DurableHttpResponse
+    from azure.durable_functions.models.DurableOrchestrationClient import DurableOrchestrationClient
+    from azure.durable_functions.models.DurableOrchestrationContext import DurableOrchestrationContext
+    from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
+    from azure.durable_functions.models.EntityStateResponse import EntityStateResponse
+    from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
+    from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
+    from azure.durable_functions.models.RetryOptions import RetryOptions
+    from azure.durable_functions.models.TokenSource import ManagedIdentityTokenSource, TokenSource
+    from azure.durable_functions.models.utils.entity_utils import EntityId
+    from azure.durable_functions.orchestrator import Orchestrator
+
+__all__ = [
+    "Orchestrator",
+    "Entity",
+    "EntityId",
+    "DurableOrchestrationClient",
+    "DurableEntityContext",
+    "DurableOrchestrationContext",
+    "DurableFunctionsCompatibilityWarning",
+    "ManagedIdentityTokenSource",
+    "OrchestrationRuntimeStatus",
+    "RetryOptions",
+    "DFApp",
+    "Blueprint",
+    # Not in the reference 1.7.0; most are names of its 2.x preview.
+    "DurableClientError",
+    "DurableEntity",
+    "DurableFunctionsClient",
+    "DurableHttpRequest",
+    "DurableHttpResponse",
+    "DurableOrchestrationStatus",
+    "EntityStateResponse",
+    "PurgeHistoryResult",
+    "SyncDurableFunctionsClient",
+    "TokenSource",
+]
+
+_HOMES = {
+    "Orchestrator": "orchestrator",
+    "Entity": "entity",
+    "EntityId": "models.utils.entity_utils",
+    "DurableOrchestrationClient": "models.DurableOrchestrationClient",
+    "DurableEntityContext": "models.DurableEntityContext",
+    "DurableOrchestrationContext": "models.DurableOrchestrationContext",
+    "ManagedIdentityTokenSource": "models.TokenSource",
+    "OrchestrationRuntimeStatus": "models.OrchestrationRuntimeStatus",
+    "RetryOptions": "models.RetryOptions",
+    "DFApp": "decorators.durable_app",
+    "Blueprint": "decorators.durable_app",
+    "DurableClientError": "_client.errors",
+    "DurableEntity": "models.DurableEntity",
+    "DurableFunctionsClient": "_client.newer_names",
+    "DurableHttpRequest": "models.DurableHttpRequest",
+    "DurableHttpResponse": "models.DurableHttpResponse",
+    "DurableOrchestrationStatus": "models.DurableOrchestrationStatus",
+    "EntityStateResponse": "models.EntityStateResponse",
+    "PurgeHistoryResult": "models.PurgeHistoryResult",
+    "SyncDurableFunctionsClient": "_client.blocking",
+    "TokenSource": "models.TokenSource",
+}
+
+# Modules that the reference loads with the package, so that apps reach them as attributes.
+_MODULES = frozenset({"constants", "decorators", "entity", "models", "orchestrator"})
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name on first use."""
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_MODULES})
+
+
+warn_of_old_bundle()

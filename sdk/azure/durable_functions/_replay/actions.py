@@ -1,0 +1,401 @@
+"""What an orchestrator may ask of its host.
+
+An action is made when user code asks, so that its input is what the values were then. The JSON shell renders actions
+with ``to_json``; the live shell turns those that become history events into operations, and finds them again in the
+history by ``recorded_as`` and ``recorded_name``.
+
+Source: Durable Task extension, out-of-process protocol.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import date, datetime, timezone
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from azure.durable_functions._replay.history import HistoryEventType
+from azure.durable_functions._serialization import df_dumps
+from azure.durable_functions.constants import DATETIME_STRING_FORMAT, HTTP_ACTION_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from azure.durable_functions._replay.retry import RetryOptions
+
+
+class EntityAddress(Protocol):
+    """What actions need of an ``EntityId``."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def key(self) -> str: ...  # noqa: D102
+
+
+class HttpRequest(Protocol):
+    """What actions need of a ``DurableHttpRequest``."""
+
+    def to_json(self) -> dict[str, Any]: ...  # noqa: D102
+
+
+def scheduler_id(entity: EntityAddress) -> str:
+    """Return the instance id of an entity; names ignore case, keys do not."""
+    return f"@{entity.name.lower()}@{entity.key}"
+
+
+class ActionType(IntEnum):
+    """Number of each kind of action."""
+
+    CALL_ACTIVITY = 0
+    CALL_ACTIVITY_WITH_RETRY = 1
+    CALL_SUB_ORCHESTRATOR = 2
+    CALL_SUB_ORCHESTRATOR_WITH_RETRY = 3
+    CONTINUE_AS_NEW = 4
+    CREATE_TIMER = 5
+    WAIT_FOR_EXTERNAL_EVENT = 6
+    CALL_ENTITY = 7
+    CALL_HTTP = 8
+    SIGNAL_ENTITY = 9
+    WHEN_ANY = 11
+    WHEN_ALL = 12
+
+
+class Action(ABC):
+    """One request to the host."""
+
+    __slots__ = ("__dict__",)
+
+    recorded_as: ClassVar[HistoryEventType | None] = None
+    """Kind of the event that stands for it in the history; ``None`` for actions that leave none."""
+
+    @property
+    @abstractmethod
+    def action_type(self) -> int:
+        """Number of its kind."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that the host reads."""
+
+    @property
+    def recorded_name(self) -> str | None:
+        """Name that its history event carries; ``None`` for events without one."""
+        return None
+
+
+class CallActivityAction(Action):
+    """Run an activity once."""
+
+    __slots__ = ("function_name", "input_")
+    recorded_as = HistoryEventType.TASK_SCHEDULED
+
+    def __init__(self, function_name: str, input_: Any = None) -> None:
+        if not function_name:
+            raise ValueError("function_name cannot be empty")
+        self.function_name = function_name
+        self.input_ = df_dumps(input_)
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.CALL_ACTIVITY
+
+    @property
+    def recorded_name(self) -> str:
+        return self.function_name
+
+    def to_json(self) -> dict[str, Any]:
+        return {"actionType": 0, "functionName": self.function_name, "input": self.input_}
+
+
+class CallActivityWithRetryAction(CallActivityAction):
+    """Run an activity, again when it fails."""
+
+    __slots__ = ("retry_options",)
+
+    def __init__(self, function_name: str, retry_options: RetryOptions, input_: Any = None) -> None:
+        super().__init__(function_name, input_)
+        self.retry_options = retry_options
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.CALL_ACTIVITY_WITH_RETRY
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "actionType": 1,
+            "functionName": self.function_name,
+            "input": self.input_,
+            "retryOptions": self.retry_options.to_json(),
+        }
+
+
+class CallSubOrchestratorAction(Action):
+    """Run another orchestration as a child."""
+
+    __slots__ = ("_input", "function_name", "instance_id", "version")
+    recorded_as = HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED
+
+    def __init__(
+        self, function_name: str, _input: Any = None, instance_id: str | None = None, version: str | None = None
+    ) -> None:
+        if not function_name:
+            raise ValueError("function_name cannot be empty")
+        self.function_name = function_name
+        self._input = df_dumps(_input)
+        self.instance_id = instance_id
+        self.version = version
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.CALL_SUB_ORCHESTRATOR
+
+    @property
+    def recorded_name(self) -> str:
+        return self.function_name
+
+    @property
+    def input_(self) -> str:
+        """JSON text of the input."""
+        return self._input
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "actionType": 2,
+            "functionName": self.function_name,
+            "input": self._input,
+            "instanceId": self.instance_id,
+            "version": self.version,
+        }
+
+
+class CallSubOrchestratorWithRetryAction(CallSubOrchestratorAction):
+    """Run another orchestration as a child, again when it fails."""
+
+    __slots__ = ("retry_options",)
+
+    def __init__(
+        self,
+        function_name: str,
+        retry_options: RetryOptions,
+        _input: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+    ) -> None:
+        super().__init__(function_name, _input, instance_id, version)
+        self.retry_options = retry_options
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.CALL_SUB_ORCHESTRATOR_WITH_RETRY
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "actionType": 3,
+            "functionName": self.function_name,
+            "input": self._input,
+            "retryOptions": self.retry_options.to_json(),
+            "instanceId": self.instance_id,
+            "version": self.version,
+        }
+
+
+class CallHttpAction(Action):
+    """Let the host make an HTTP request; it travels as an activity of a reserved name."""
+
+    __slots__ = ("http_request",)
+    recorded_as = HistoryEventType.TASK_SCHEDULED
+
+    def __init__(self, http_request: HttpRequest) -> None:
+        self.http_request = http_request
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.CALL_HTTP
+
+    @property
+    def recorded_name(self) -> str:
+        return HTTP_ACTION_NAME
+
+    def to_json(self) -> dict[str, Any]:
+        return {"actionType": 8, "httpRequest": self.http_request.to_json()}
+
+
+class CreateTimerAction(Action):
+    """Wake the orchestration at a time.
+
+    Args:
+        fire_at: when; a time without zone is UTC, another zone is converted.
+        is_cancelled: whether nobody waits for it any more.
+
+    Raises:
+        ValueError: not a time.
+    """
+
+    __slots__ = ("fire_at", "is_cancelled")
+    recorded_as = HistoryEventType.TIMER_CREATED
+
+    def __init__(self, fire_at: datetime, is_cancelled: bool = False) -> None:
+        if not isinstance(fire_at, date):
+            raise ValueError("fireAt: Expected valid datetime object but got ", fire_at)
+        self.fire_at = fire_at
+        self.is_cancelled = is_cancelled
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.CREATE_TIMER
+
+    @property
+    def fire_at_utc(self) -> datetime:
+        """The time as the host will read it."""
+        return as_utc(self.fire_at)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "actionType": 5,
+            "fireAt": self.fire_at_utc.strftime(DATETIME_STRING_FORMAT),
+            "isCanceled": self.is_cancelled,
+        }
+
+
+def as_utc(when: date) -> datetime:
+    """Return a time as aware UTC; without zone it is UTC already, a date is its midnight."""
+    if not isinstance(when, datetime):
+        return datetime(when.year, when.month, when.day, tzinfo=timezone.utc)
+    return when.replace(tzinfo=timezone.utc) if when.tzinfo is None else when.astimezone(timezone.utc)
+
+
+class WaitForExternalEventAction(Action):
+    """Wait for an event by name."""
+
+    __slots__ = ("external_event_name", "reason")
+
+    def __init__(self, external_event_name: str) -> None:
+        if not external_event_name:
+            raise ValueError("external_event_name cannot be empty")
+        self.external_event_name = external_event_name
+        self.reason = "ExternalEvent"
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.WAIT_FOR_EXTERNAL_EVENT
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WaitForExternalEventAction):
+            return NotImplemented
+        return self.external_event_name == other.external_event_name
+
+    def __hash__(self) -> int:
+        return hash(self.external_event_name)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"actionType": 6, "externalEventName": self.external_event_name, "reason": self.reason}
+
+
+class CallEntityAction(Action):
+    """Run an operation of an entity and wait for its result."""
+
+    __slots__ = ("entity_id", "input_", "instance_id", "operation")
+    recorded_as = HistoryEventType.EVENT_SENT
+
+    def __init__(self, entity_id: EntityAddress, operation: str, input_: Any = None) -> None:
+        if not entity_id:
+            raise ValueError("entity_id cannot be empty")
+        self.entity_id = entity_id
+        self.instance_id = scheduler_id(entity_id)
+        self.operation = operation
+        self.input_ = df_dumps(input_)
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.CALL_ENTITY
+
+    @property
+    def recorded_name(self) -> str:
+        return self.instance_id
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "actionType": int(self.action_type),
+            "instanceId": self.instance_id,
+            "operation": self.operation,
+            "input": self.input_,
+        }
+
+
+class SignalEntityAction(CallEntityAction):
+    """Run an operation of an entity without waiting."""
+
+    __slots__ = ()
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.SIGNAL_ENTITY
+
+
+class ContinueAsNewAction(Action):
+    """Start over with a new input and an empty history."""
+
+    __slots__ = ("input_",)
+
+    def __init__(self, input_: Any = None) -> None:
+        self.input_ = df_dumps(input_)
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.CONTINUE_AS_NEW
+
+    def to_json(self) -> dict[str, Any]:
+        return {"actionType": 4, "input": self.input_}
+
+
+class NoOpAction(Action):
+    """Stands where a task has no action of its own; never sent."""
+
+    __slots__ = ("metadata",)
+
+    def __init__(self, metadata: str | None = None) -> None:
+        self.metadata = metadata
+
+    @property
+    def action_type(self) -> int:
+        raise Exception("Attempted to get action type of an anonymous Action")
+
+    def to_json(self) -> dict[str, Any]:
+        raise Exception("Attempted to convert an anonymous Action to JSON")
+
+
+class CompoundAction(Action):
+    """Several actions, of which one or all are waited for."""
+
+    __slots__ = ("compound_tasks",)
+
+    def __init__(self, compound_tasks: Sequence[Action]) -> None:
+        self.compound_tasks = compound_tasks
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "actionType": int(self.action_type),
+            "compoundActions": [action.to_json() for action in self.compound_tasks],
+        }
+
+
+class WhenAllAction(CompoundAction):
+    """Wait for all."""
+
+    __slots__ = ()
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.WHEN_ALL
+
+
+class WhenAnyAction(CompoundAction):
+    """Wait for one."""
+
+    __slots__ = ()
+
+    @property
+    def action_type(self) -> int:
+        return ActionType.WHEN_ANY

@@ -1,0 +1,509 @@
+"""What user code sees of its orchestration: time, ids, input, and the calls that make tasks.
+
+Every answer is the same on each replay.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_OID, NAMESPACE_URL, UUID, uuid5
+
+from azure.durable_functions._replay.actions import (
+    CallActivityAction,
+    CallActivityWithRetryAction,
+    CallEntityAction,
+    CallHttpAction,
+    CallSubOrchestratorAction,
+    CallSubOrchestratorWithRetryAction,
+    ContinueAsNewAction,
+    CreateTimerAction,
+    SignalEntityAction,
+    WaitForExternalEventAction,
+    as_utc,
+)
+from azure.durable_functions._replay.executor import Executor
+from azure.durable_functions._replay.functions import resolve_activity, resolve_orchestrator
+from azure.durable_functions._replay.history import Clock, HistoryEvent, HistoryEventType
+from azure.durable_functions._replay.http import DurableHttpRequest
+from azure.durable_functions._replay.schema import ReplaySchema
+from azure.durable_functions._replay.tasks import (
+    AtomicTask,
+    EntityCallTask,
+    ExternalEventTask,
+    LongTimerTask,
+    RetryAbleTask,
+    TaskBase,
+    TimerTask,
+    WhenAllTask,
+    WhenAnyTask,
+)
+from azure.durable_functions._serialization import df_loads
+from azure.durable_functions.constants import DATETIME_STRING_FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from azure.durable_functions._replay.actions import EntityAddress
+    from azure.durable_functions._replay.http import TokenSourceLike
+    from azure.durable_functions._replay.retry import RetryOptions
+
+_UUID_NAMESPACE = uuid5(NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The host's limits for one timer."""
+
+    longest: timedelta
+    """A timer that is further ahead is made of legs."""
+    leg: timedelta
+
+
+class FunctionContext:
+    """Whatever else the host told about the invocation, one attribute for each key."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.__dict__.update(kwargs)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # keys of the host
+
+
+class DurableOrchestrationContext:
+    """The orchestration that runs.
+
+    An orchestrator is given one; the keyword names are the keys of the JSON that the host hands over.
+
+    Raises:
+        IndexError: the history holds no OrchestratorStarted event.
+        ValueError: a schema version that nobody knows.
+        Exception: a time span that is none.
+    """
+
+    def __init__(
+        self,
+        history: list[dict[Any, Any]],
+        instanceId: str,  # noqa: N803 (keys of the JSON)
+        isReplaying: bool,  # noqa: N803
+        parentInstanceId: str | None,  # noqa: N803
+        input: Any = None,
+        upperSchemaVersion: int = 0,  # noqa: N803
+        maximumShortTimerDuration: str | None = None,  # noqa: N803
+        longRunningTimerIntervalDuration: str | None = None,  # noqa: N803
+        upperSchemaVersionNew: int | None = None,  # noqa: N803
+        **kwargs: Any,
+    ) -> None:
+        schema = _agreed_schema(upperSchemaVersion, upperSchemaVersionNew)
+        self._events: Iterable[Mapping[str, Any]] = history
+        self._histories: list[HistoryEvent] | None = None
+        started = next((e for e in history if e["EventType"] == HistoryEventType.ORCHESTRATOR_STARTED), None)
+        if started is None:
+            raise IndexError("The history holds no OrchestratorStarted event.")
+        executor = Executor(clock=Clock(started["Timestamp"]), schema=schema, actions=[])
+        executor.is_replaying = isReplaying
+        limits = _limits(maximumShortTimerDuration, longRunningTimerIntervalDuration)
+        self._prepare(executor, instanceId, parentInstanceId, input, limits, kwargs)
+
+    def _prepare(
+        self,
+        executor: Executor,
+        instance_id: str,
+        parent_instance_id: str | None,
+        input_: Any,
+        limits: Limits | None,
+        function_context: dict[str, Any],
+    ) -> None:
+        self._executor = executor
+        self._instance_id = instance_id
+        self._parent_instance_id = parent_instance_id
+        self._input = input_
+        self._input_expected_type: type | None = None
+        self._limits = limits
+        self._custom_status: Any = None
+        self._id_counter = 0
+        self._function_context = FunctionContext(**function_context)
+
+    @classmethod
+    def from_json(cls, json_string: str) -> DurableOrchestrationContext:
+        """Read what the host hands over.
+
+        Raises:
+            json.JSONDecodeError: not JSON.
+            TypeError: a required key is missing.
+        """
+        return cls(**json.loads(json_string))
+
+    @classmethod
+    def for_session(
+        cls,
+        executor: Executor,
+        *,
+        instance_id: str,
+        parent_instance_id: str | None,
+        input_: Any,
+        limits: Limits | None,
+        events: Iterable[Mapping[str, Any]],
+    ) -> DurableOrchestrationContext:
+        """Make the context of a live execution, whose history is still growing."""
+        self = cls.__new__(cls)
+        self._events = events
+        self._histories = None
+        self._prepare(executor, instance_id, parent_instance_id, input_, limits, {})
+        return self
+
+    # -- calls ------------------------------------------------------------------------------------------------------
+
+    def call_activity(
+        self, name: str | Callable[..., Any], input_: Any | None = None, expected_type: type | None = None
+    ) -> TaskBase:
+        """Run an activity.
+
+        Args:
+            name: its name, or the decorated function.
+            input_: a JSON value, or an object with ``to_json``.
+            expected_type: class of the result; by default what the function's annotation says.
+
+        Returns:
+            A task whose result is what the activity returned. When it raised, yielding the task raises
+            ``Exception("{reason} \\n {details}")``.
+
+        Raises:
+            ValueError: no name, or a function that is no activity.
+            TypeError: the input cannot be encoded.
+        """
+        if type(name) is not str:
+            name, promised = resolve_activity(name)
+            expected_type = expected_type or promised
+        task = AtomicTask(None, CallActivityAction(name, input_))
+        task.expected_type = expected_type
+        return task
+
+    def call_activity_with_retry(
+        self,
+        name: str | Callable[..., Any],
+        retry_options: RetryOptions,
+        input_: Any | None = None,
+        expected_type: type | None = None,
+    ) -> TaskBase:
+        """Run an activity, again when it fails; see :meth:`call_activity`."""
+        name, promised = resolve_activity(name)
+        first = AtomicTask(None, CallActivityWithRetryAction(name, retry_options, input_))
+        first.expected_type = expected_type or promised
+        return RetryAbleTask(first, retry_options, self)
+
+    def call_sub_orchestrator(
+        self,
+        name: str | Callable[..., Any],
+        input_: Any | None = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: type | None = None,
+    ) -> TaskBase:
+        """Run another orchestration as a child.
+
+        Args:
+            name: its name, or the decorated function.
+            input_: a JSON value, or an object with ``to_json``.
+            instance_id: id of the child; by default the host makes one.
+            version: version of the child; by default the app's.
+            expected_type: class of the result; by default what the function's annotation says.
+
+        Raises:
+            ValueError: no name, or a function that is no orchestrator.
+            TypeError: the input cannot be encoded.
+        """
+        name, promised = resolve_orchestrator(name)
+        task = AtomicTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
+        task.expected_type = expected_type or promised
+        return task
+
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str | Callable[..., Any],
+        retry_options: RetryOptions,
+        input_: Any | None = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: type | None = None,
+    ) -> TaskBase:
+        """Run another orchestration as a child, again when it fails; see :meth:`call_sub_orchestrator`."""
+        name, promised = resolve_orchestrator(name)
+        action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
+        first = AtomicTask(None, action)
+        first.expected_type = expected_type or promised
+        return RetryAbleTask(first, retry_options, self)
+
+    def call_http(
+        self,
+        method: str,
+        uri: str,
+        content: Any | None = None,
+        headers: dict[str, str] | None = None,
+        token_source: TokenSourceLike | None = None,
+        is_raw_str: bool = False,
+    ) -> TaskBase:
+        """Let the host make an HTTP request.
+
+        Args:
+            method: HTTP method.
+            uri: address.
+            content: body, sent as JSON text, also when it is text already.
+            headers: header fields.
+            token_source: where the host gets a bearer token from.
+            is_raw_str: send a text body as it is.
+
+        Returns:
+            A task whose result is a dict of ``statusCode``, ``headers`` and ``content``.
+
+        Raises:
+            TypeError: ``is_raw_str`` with a body that is no text.
+        """
+        if is_raw_str and not isinstance(content, str):
+            raise TypeError(
+                "Invalid use of 'is_raw_str' parameter: 'is_raw_str' is set to 'True' but 'content' is not an "
+                "instance of type 'str'. Either set 'is_raw_str' to 'False', or ensure your 'content' is of type 'str'."
+            )
+        body = content if content is None or is_raw_str else json.dumps(content)
+        request = DurableHttpRequest(method, uri, body, headers, token_source)
+        return AtomicTask(None, CallHttpAction(request))
+
+    def call_entity(
+        self,
+        entityId: EntityAddress,  # noqa: N803 (the reference's name)
+        operationName: str,  # noqa: N803
+        operationInput: Any | None = None,  # noqa: N803
+        expected_type: type | None = None,
+    ) -> TaskBase:
+        """Run an operation of an entity and wait for its result.
+
+        Raises:
+            ValueError: no entity.
+            TypeError: the input cannot be encoded.
+        """
+        task = EntityCallTask(None, CallEntityAction(entityId, operationName, operationInput))
+        task.expected_type = expected_type
+        return task
+
+    def signal_entity(
+        self,
+        entityId: EntityAddress,  # noqa: N803 (the reference's name)
+        operationName: str,  # noqa: N803
+        operationInput: Any | None = None,  # noqa: N803
+    ) -> TaskBase:
+        """Run an operation of an entity without waiting; sent at once, without a ``yield``.
+
+        Returns:
+            A task that never completes: do not yield it.
+
+        Raises:
+            ValueError: no entity.
+            TypeError: the input cannot be encoded.
+        """
+        task = AtomicTask(None, SignalEntityAction(entityId, operationName, operationInput))
+        self._executor.signal(task)
+        return task
+
+    def create_timer(self, fire_at: datetime) -> TaskBase:
+        """Wake up at a time.
+
+        Args:
+            fire_at: when; without zone it is UTC. Beyond the host's limit it becomes a chain of timers.
+
+        Raises:
+            ValueError: not a time.
+        """
+        action = CreateTimerAction(fire_at)
+        limits = self._limits
+        if limits is not None and self.replay_schema is ReplaySchema.V3:
+            now = as_utc(self._executor.clock.now)
+            if action.fire_at_utc - now > limits.longest:
+                return LongTimerTask(None, action, self)
+        return TimerTask(None, action)
+
+    def wait_for_external_event(self, name: str, expected_type: type | None = None) -> TaskBase:
+        """Wait for an event that somebody raises for this instance.
+
+        Names ignore case. Events that came before are kept and taken in their order, each by one wait.
+
+        Args:
+            name: name of the event.
+            expected_type: class of its data.
+
+        Raises:
+            ValueError: no name.
+        """
+        task = ExternalEventTask(name, WaitForExternalEventAction(name))
+        task.expected_type = expected_type
+        return task
+
+    def task_all(self, activities: Sequence[TaskBase]) -> TaskBase:
+        """Wait for all tasks; the result is the list of theirs, the first failure fails it at once."""
+        return WhenAllTask(activities, self.replay_schema)
+
+    def task_any(self, activities: Sequence[TaskBase]) -> TaskBase:
+        """Wait for the first task that is complete; the result is that task, however it ended."""
+        return WhenAnyTask(activities, self.replay_schema)
+
+    def continue_as_new(self, input_: Any) -> None:
+        """Start over with a new input and an empty history, at the next ``yield`` or the end of the code."""
+        self._executor.continue_as_new(ContinueAsNewAction(input_))
+
+    # -- what the orchestration is ----------------------------------------------------------------------------------
+
+    def get_input(self, expected_type: type | None = None) -> Any | None:
+        """Return the input, decoded anew at each call.
+
+        Clients of this package send JSON text; whatever else a host hands over is taken as it is.
+
+        Args:
+            expected_type: class of the input; by default what the trigger's ``input_type`` says.
+        """
+        value = self._input
+        if value is None:
+            return None
+        expected = expected_type or self._input_expected_type
+        if not isinstance(value, str):
+            return df_loads(json.dumps(value), expected)
+        try:
+            return df_loads(value, expected)
+        except json.JSONDecodeError:
+            return value
+
+    def set_custom_status(self, status: Any) -> None:
+        """Show a JSON value in the instance's status; falsy values are shown as none."""
+        self._custom_status = status
+
+    @property
+    def custom_status(self) -> Any:
+        """The latest custom status."""
+        return self._custom_status
+
+    def new_uuid(self) -> str:
+        """Return a UUID that is the same on each replay."""
+        now = f"{self._executor.clock.now:{DATETIME_STRING_FORMAT}}"
+        return str(uuid5(_UUID_NAMESPACE, f"{self._instance_id}_{now}_{self._next_count()}"))
+
+    def new_guid(self) -> UUID:
+        """Return a UUID that is the same on each replay."""
+        return uuid5(NAMESPACE_URL, f"{self._instance_id}_{self._executor.clock.now}_{self._next_count()}")
+
+    def _next_count(self) -> int:
+        count = self._id_counter
+        self._id_counter += 1
+        return count
+
+    @property
+    def current_utc_datetime(self) -> datetime:
+        """Now, as of the latest episode; aware UTC, the same on each replay."""
+        return self._executor.clock.now
+
+    @current_utc_datetime.setter
+    def current_utc_datetime(self, value: datetime) -> None:
+        self._executor.clock.now = value
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the code that runs now has run before, in an earlier episode."""
+        return self._executor.is_replaying
+
+    @property
+    def instance_id(self) -> str:
+        """Id of the instance."""
+        return self._instance_id
+
+    @property
+    def parent_instance_id(self) -> str | None:
+        """Id of the orchestration that called this one."""
+        return self._parent_instance_id
+
+    @property
+    def will_continue_as_new(self) -> bool:
+        """Whether ``continue_as_new`` was called."""
+        return self._executor.continued_as_new is not None
+
+    @property
+    def version(self) -> str | None:
+        """Version of the orchestration, given when it was started."""
+        started = next((e for e in self._events if e["EventType"] == HistoryEventType.EXECUTION_STARTED), None)
+        return None if started is None else started.get("Version")
+
+    @property
+    def histories(self) -> list[HistoryEvent]:
+        """Events of the execution so far."""
+        events = self._events
+        if self._histories is None or len(self._histories) != len(events):  # type: ignore[arg-type]  # both are sized
+            self._histories = [HistoryEvent(**event) for event in events]
+        return self._histories
+
+    @property
+    def function_context(self) -> FunctionContext:
+        """Whatever else the host told about the invocation."""
+        return self._function_context
+
+    # -- what tasks and shells need ---------------------------------------------------------------------------------
+
+    @property
+    def replay_schema(self) -> ReplaySchema:
+        """Form of the actions, agreed with the host."""
+        return self._executor.schema
+
+    @property
+    def timer_limits(self) -> Limits:
+        """The host's limits for one timer.
+
+        Raises:
+            RuntimeError: it has none.
+        """
+        if self._limits is None:
+            raise RuntimeError("The host has no limit for timers.")
+        return self._limits
+
+    def another_attempt(self, child: TaskBase) -> TaskBase:
+        """Return a fresh task like an attempt that failed."""
+        task = AtomicTask(None, child.action_repr)
+        task.expected_type = child.expected_type  # type: ignore[attr-defined]  # attempts are atomic
+        return task
+
+
+def _agreed_schema(upper: int, upper_new: int | None) -> ReplaySchema:
+    if upper_new is not None and upper_new > upper:
+        return ReplaySchema(min(upper_new, ReplaySchema.V3.value))
+    return ReplaySchema(upper)
+
+
+_SPAN = re.compile(r"(-)?(?:(\d+)\.)?(\d\d):(\d\d):(\d\d)(?:\.(\d{7}))?$")
+
+
+def parse_span(text: str) -> timedelta:
+    """Read a .NET time span, ``[-][d.]hh:mm:ss[.fffffff]``.
+
+    Raises:
+        Exception: not a span.
+    """
+    match = _SPAN.match(text)
+    if match is None:
+        raise Exception(f"Format of TimeSpan failed attempted conversion to timedelta: {text}")
+    sign, days, hours, minutes, seconds, fraction = match.groups()
+    span = timedelta(
+        days=int(days or 0),
+        hours=int(hours),
+        minutes=int(minutes),
+        seconds=int(seconds),
+        microseconds=int(fraction or 0) // 10,
+    )
+    return -span if sign else span
+
+
+def _limits(longest: str | None, leg: str | None) -> Limits | None:
+    """Return the limits if the host has both and neither is zero."""
+    spans = [parse_span(text) for text in (longest, leg) if text is not None]
+    if len(spans) < 2 or not all(spans):
+        return None
+    return Limits(*spans)
+
+

@@ -1,0 +1,488 @@
+"""Drives one orchestrator over its history; the only loop of the SDK.
+
+The executor walks over events, each handled by the function that ``_HANDLERS`` names for its number. An event may
+complete a leaf task; when that completes the task which user code waits for, its value is sent into the generator (or
+its exception thrown), again and again while the generator yields tasks that are complete already. Everything else
+follows from two rules:
+
+* Task ids come from one counter and are given when a task is started (``tasks.py``), so the same history gives the
+  same ids on every replay.
+* A completion finds its task by id alone. Whether the history was written by this code is checked only by the live
+  shell, against the scheduling events (``_check_scheduled``); with the JSON protocol the host does it.
+
+Two shells use it. The JSON shell wants the whole list of actions (``actions``), the live shell the started leaves that
+are not yet in the history (``unrecorded``); each leaves the other's container at ``None``.
+
+The loop ends when the code has returned, raised or continued as new. It may be entered many times with further events.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import warnings
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from azure.durable_functions._replay.actions import ContinueAsNewAction, SignalEntityAction, as_utc
+from azure.durable_functions._replay.history import HistoryEventType
+from azure.durable_functions._replay.nondeterminism import NonDeterministicOrchestration, describe_mismatch
+from azure.durable_functions._replay.schema import ReplaySchema
+from azure.durable_functions._replay.tasks import EntityCallTask, TaskBase, TaskState
+from azure.durable_functions._serialization import df_loads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+    from datetime import datetime
+
+    from azure.durable_functions._replay.actions import Action
+    from azure.durable_functions._replay.entities import RequestLabels
+    from azure.durable_functions._replay.history import Clock
+    from azure.durable_functions._replay.tasks import AtomicTask, ExternalEventTask
+
+    Event = Mapping[str, Any]
+
+_RUNNING = TaskState.RUNNING
+_SUCCEEDED = TaskState.SUCCEEDED
+_FAILED = TaskState.FAILED
+
+
+class Executor:
+    """State of one orchestration between events.
+
+    Args:
+        clock: moved by OrchestratorStarted events.
+        schema: form of ``actions``.
+        actions: filled with what the code asks for, in the schema's form; ``None`` if nobody wants it.
+        unrecorded: filled with started leaves by id until their scheduling event passes; ``None`` if nobody checks.
+        labels: makes the ids of entity requests; ``None`` where the host makes them.
+
+    Attributes:
+        is_replaying: whether the code that runs now has run before.
+        is_done: the code returned or continued as new.
+        output: what it returned.
+        error: what it raised; the error of user code, or of the replay.
+        continued_as_new: the action, once the code has asked for it.
+        unreadable: the event that ``feed`` could not process.
+    """
+
+    __slots__ = (
+        "_code",
+        "_current",
+        "_early_completions",
+        "_early_events",
+        "_has_started",
+        "_history_is_old",
+        "_open",
+        "_waits",
+        "actions",
+        "clock",
+        "continued_as_new",
+        "error",
+        "event_is_played",
+        "has_ended",
+        "is_done",
+        "is_replaying",
+        "labels",
+        "next_id",
+        "output",
+        "schema",
+        "unreadable",
+        "unrecorded",
+    )
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        schema: ReplaySchema,
+        actions: list[Any] | None = None,
+        unrecorded: dict[int, TaskBase] | None = None,
+        labels: RequestLabels | None = None,
+    ) -> None:
+        self.clock = clock
+        self.schema = schema
+        self.actions = actions
+        self.unrecorded = unrecorded
+        self.labels = labels
+        self.next_id = 0
+        self.is_replaying = False
+        self.event_is_played = False
+        self.has_ended = False
+        self.is_done = False
+        self.output: Any = None
+        self.error: Exception | None = None
+        self.continued_as_new: ContinueAsNewAction | None = None
+        self.unreadable: Event | None = None
+        self._has_started = False
+        self._history_is_old = False
+        self._code: Generator[Any, Any, Any] | Coroutine[Any, Any, Any] | None = None
+        self._current = TaskBase(None, [])  # completed by ExecutionStarted
+        self._open: dict[Any, TaskBase] = {}
+        self._early_completions: dict[Any, tuple[TaskState, Event]] = {}
+        self._waits: dict[str, list[ExternalEventTask]] = {}
+        self._early_events: dict[str, deque[Event]] = {}
+
+    # -- the loop ---------------------------------------------------------------------------------------------------
+
+    def run(self, code: Generator[Any, Any, Any] | Coroutine[Any, Any, Any]) -> None:
+        """Take the code to drive; ExecutionStarted starts it."""
+        self._code = code
+
+    def feed(self, events: Sequence[Event], *, replayed: int) -> int:
+        """Process events until the code ends.
+
+        Args:
+            events: the next events of the history.
+            replayed: how many of them, from the first, belong to episodes that ended before.
+
+        Returns:
+            How many were processed.
+
+        Raises:
+            Exception: an event cannot be read: a key is missing, or a result is no JSON.
+        """
+        handlers = _HANDLERS if self.unrecorded is None else _CHECKING_HANDLERS
+        count = 0
+        for is_old, part in ((True, events[:replayed]), (False, events[replayed:])):
+            self._history_is_old = is_old
+            for event in part:
+                count += 1
+                handler = handlers.get(event["EventType"])
+                if handler is not None:
+                    try:
+                        handler(self, event)
+                    except Exception:
+                        self.unreadable = event
+                        raise
+                    if self.has_ended:
+                        return count
+        return count
+
+    def _resume(self) -> None:
+        """Run user code until it waits for something that is not there yet."""
+        code = self._code
+        if code is None:
+            return
+        self.is_replaying = self.event_is_played
+        task = self._current
+        while True:
+            state = task.state
+            if state is _RUNNING:
+                break
+            try:
+                yielded = code.send(task.result) if state is _SUCCEEDED else code.throw(task.result)
+            except StopIteration as stop:
+                self.finish(stop.value)
+                return
+            except Exception as error:  # whatever user code raises is its result
+                self.fail(error)
+                return
+            if isinstance(yielded, TaskBase):
+                task = yielded
+                if not task._started:
+                    self._start(task)
+            else:
+                task = _refusal(yielded, is_coroutine=inspect.iscoroutine(code))
+            # A wait that is started is matched with events while it is the current one.
+            self._current = task
+        if self.continued_as_new is not None:
+            self.is_done = True
+            self.has_ended = True
+
+    def finish(self, output: Any) -> None:
+        """The code returned."""
+        self.output = output
+        self.is_done = True
+        self.has_ended = True
+
+    def fail(self, error: Exception) -> None:
+        """The code raised."""
+        self.error = error
+        self.is_done = self.continued_as_new is not None
+        self.has_ended = True
+
+    def close(self) -> None:
+        """Let the code go; its ``finally`` blocks run."""
+        code, self._code = self._code, None
+        self.has_ended = True
+        if code is not None:
+            code.close()
+
+    # -- what tasks and the context ask of it -----------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        """The orchestration's clock."""
+        return as_utc(self.clock.now)
+
+    def _start(self, task: TaskBase) -> None:
+        action = task.start(self)
+        if self.actions is None or self.continued_as_new is not None:
+            return
+        if self.schema is ReplaySchema.V1:
+            # The first schema repeats compounds whose children went out before.
+            leaves = list(task.leaf_actions())
+            if leaves:
+                self.actions.append(leaves)
+        elif action is not None:
+            self.actions.append(action)
+
+    def record(self, action: Action) -> None:
+        """Send an action that belongs to no new step of user code."""
+        if self.actions is not None and self.continued_as_new is None:
+            self.actions.append([action] if self.schema is ReplaySchema.V1 else action)
+
+    def open(self, task: TaskBase) -> None:
+        """Give a leaf its id and wait for the event that completes it."""
+        task.id = task_id = self._take_id(task)
+        if task_id in self._early_completions:
+            state, event = self._early_completions.pop(task_id)
+            self._complete(task, state, event)
+        else:
+            self._open[task_id] = task
+
+    def listen(self, task: ExternalEventTask) -> None:
+        """Wait for an external event; one that came early is taken, the oldest first."""
+        name = task.id.lower()
+        early = self._early_events.get(name)
+        if early:
+            event = early.popleft()
+            if not early:
+                del self._early_events[name]
+            task.complete(_SUCCEEDED, _decode_input(event, task), self._is_played(event))
+        else:
+            self._waits.setdefault(name, []).append(task)
+
+    def request(self, task: EntityCallTask) -> None:
+        """Give a leaf its id and wait for an entity's answer."""
+        if self.labels is None:
+            self.open(task)  # until EventSent tells the request's id
+        else:
+            task.id = self._take_id(task)
+            request = self.labels.label(task.action_repr.instance_id, self.clock)
+            task.action_repr.request = request
+            self._open[request.id] = task
+
+    def signal(self, task: AtomicTask) -> None:
+        """Send a signal at once; nothing answers it."""
+        action: SignalEntityAction = task.action_repr
+        if self.labels is not None:
+            action.request = self.labels.label(action.instance_id, self.clock)
+        task._started = True
+        task.id = self._take_id(task)
+        self.record(action)
+
+    def continue_as_new(self, action: ContinueAsNewAction) -> None:
+        """Take the first wish to start over; later ones change nothing, and no later action goes out."""
+        self.record(action)
+        if self.continued_as_new is None:
+            self.continued_as_new = action
+
+    def _take_id(self, task: TaskBase) -> int:
+        task_id = self.next_id
+        if self.unrecorded is not None:
+            if self.continued_as_new is not None:
+                return -1  # goes nowhere: the execution ends here
+            self.unrecorded[task_id] = task
+        self.next_id = task_id + 1
+        return task_id
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def _is_played(self, event: Event) -> bool:
+        return self._history_is_old or bool(event["IsPlayed"])
+
+    def _complete(self, task: TaskBase, state: TaskState, event: Event) -> None:
+        if state is _SUCCEEDED:
+            text = event.get("Result")
+            value = None if text is None else df_loads(text, task.expected_type)  # type: ignore[attr-defined]  # leaves
+        else:
+            value = Exception(f"{event.get('Reason')} \n {event.get('Details')}")
+        task.complete(state, value, self._history_is_old or event["IsPlayed"])
+
+    def _on_orchestrator_started(self, event: Event) -> None:
+        self.clock.move_to(event["Timestamp"])
+
+    def _on_execution_started(self, event: Event) -> None:
+        if self._has_started:
+            return
+        self._has_started = True
+        self.event_is_played = self._is_played(event)
+        self._current.complete(_SUCCEEDED, None, self.event_is_played)
+        self._resume()
+
+    def _on_completed(self, event: Event, key: str = "TaskScheduledId", state: TaskState = _SUCCEEDED) -> None:
+        task_id = event[key]
+        task = self._open.pop(task_id, None)
+        if task is None:
+            self._on_unknown_completion(task_id, state, event)
+            return
+        self.event_is_played = self._history_is_old or event["IsPlayed"]
+        self._complete(task, state, event)
+        if self._current.state is not _RUNNING:
+            self._resume()
+
+    def _on_failed(self, event: Event) -> None:
+        self._on_completed(event, state=_FAILED)
+
+    def _on_timer_fired(self, event: Event) -> None:
+        self._on_completed(event, "TimerId")
+
+    def _on_unknown_completion(self, task_id: Any, state: TaskState, event: Event) -> None:
+        if self.unrecorded is None:
+            warnings.warn(f"Potential duplicate Task completion for TaskId: {task_id}", stacklevel=2)
+            self._early_completions[task_id] = (state, event)
+
+    def _on_event_sent(self, event: Event) -> None:
+        """The host has sent an entity request: its id is the name under which the answer comes."""
+        task = self._open.get(event["EventId"])
+        if isinstance(task, EntityCallTask):
+            del self._open[event["EventId"]]
+            self._open[json.loads(event["Input"])["id"]] = task
+
+    def _on_event_raised(self, event: Event) -> None:
+        self.event_is_played = self._is_played(event)
+        name = event["Name"]
+        task = self._open.pop(name, None)
+        if task is not None:
+            _complete_entity_call(task, event, self.event_is_played)
+        else:
+            wait = self._take_wait(name.lower())
+            if wait is None:
+                self._early_events.setdefault(name.lower(), deque()).append(event)
+                return
+            wait.complete(_SUCCEEDED, _decode_input(event, wait), self.event_is_played)
+        if self._current.state is not _RUNNING:
+            self._resume()
+
+    def _take_wait(self, name: str) -> ExternalEventTask | None:
+        """Take the oldest wait for a name that the code is waiting for now, else the oldest of all.
+
+        Waits that lost a race stay open. They come last, so that a loop which races a new wait each time round gets
+        its events.
+        """
+        waits = self._waits.get(name)
+        if waits is None:
+            return None
+        index = 0
+        if len(waits) > 1:
+            index = next((i for i, wait in enumerate(waits) if _leads_to(wait, self._current)), 0)
+        wait = waits.pop(index)
+        if not waits:
+            del self._waits[name]
+        return wait
+
+    # -- checking the history against the code ----------------------------------------------------------------------
+
+    def _check_scheduled(self, event: Event) -> None:
+        """Find the leaf that a scheduling event stands for."""
+        task = self._recorded(event)
+        if task is not None and event["EventType"] == HistoryEventType.EVENT_SENT and isinstance(task, EntityCallTask):
+            self._adopt_request_id(task, event)
+
+    def _adopt_request_id(self, task: EntityCallTask, event: Event) -> None:
+        """Listen under the id in the history, in case that another program made it."""
+        ours = task.action_repr.request.id
+        text = event.get("Input")
+        if text is not None and ours not in text and self._open.pop(ours, None) is not None:
+            self._open[json.loads(text)["id"]] = task
+
+    def _recorded(self, event: Event) -> TaskBase | None:
+        unrecorded = self.unrecorded
+        task_id = event["EventId"]
+        if unrecorded is None or task_id < 0:
+            return None
+        task = unrecorded.pop(task_id, None)
+        if task is None and task_id < self.next_id:
+            return None  # seen before
+        if task is None or not _is_same(task.action_repr, event):
+            self.error = NonDeterministicOrchestration(describe_mismatch(event, task, self._code))
+            self.is_done = False
+            self.has_ended = True
+            unrecorded.clear()
+        return task
+
+    def check_after_end(self, events: Sequence[Event]) -> None:
+        """Compare the rest of a history, after the code has ended, with what the code had asked for."""
+        for event in events:
+            if event["EventType"] in _SCHEDULING_EVENTS:
+                self._recorded(event)
+            if isinstance(self.error, NonDeterministicOrchestration):
+                break
+
+
+def _is_same(action: Action, event: Event) -> bool:
+    if action.recorded_as != event["EventType"]:
+        return False
+    name = action.recorded_name
+    if name is None:
+        return True
+    recorded = event["InstanceId" if event["EventType"] == HistoryEventType.EVENT_SENT else "Name"]
+    # Function names ignore case, and a version may ride behind a line feed.
+    return recorded == name or recorded.partition("\n")[0].lower() == name.lower()
+
+
+def _leads_to(task: TaskBase, goal: TaskBase) -> bool:
+    """Whether a result of ``task`` may complete ``goal``."""
+    return task is goal or any(not parent.is_completed and _leads_to(parent, goal) for parent in task._parents)
+
+
+def _refusal(yielded: object, *, is_coroutine: bool) -> TaskBase:
+    """Return a failed task, so that the error is raised at the line that yielded."""
+    if is_coroutine:
+        text = (
+            f"An orchestrator can await only what its context makes, not {type(yielded).__name__}. "
+            "Use context.call_activity(...) for I/O and context.create_timer(...) instead of sleeping."
+        )
+    else:
+        text = (
+            f"An orchestrator can yield only tasks that its context makes, not {type(yielded).__name__}: {yielded!r}. "
+            "Yield what context.call_activity(...), context.task_all([...]) and the like return."
+        )
+    task = TaskBase(-1, [])
+    task._started = True
+    task.complete(_FAILED, TypeError(text), False)
+    return task
+
+
+def _decode_input(event: Event, task: AtomicTask) -> Any:
+    text = event.get("Input")
+    return None if text is None else df_loads(text, task.expected_type)
+
+
+def _complete_entity_call(task: TaskBase, event: Event, is_played: bool) -> None:
+    response = json.loads(event["Input"])
+    text = response["result"]
+    if text is not None and text.strip().startswith("Timeout value of"):
+        task.complete(_FAILED, Exception(text), is_played)
+        return
+    value = None if text is None else df_loads(text, task.expected_type)  # type: ignore[attr-defined]  # leaves only
+    if "exceptionType" in response:
+        task.complete(_FAILED, Exception(value), is_played)
+    else:
+        task.complete(_SUCCEEDED, value, is_played)
+
+
+_HANDLERS: dict[int, Callable[[Executor, Event], None]] = {
+    int(HistoryEventType.EXECUTION_STARTED): Executor._on_execution_started,
+    int(HistoryEventType.TASK_COMPLETED): Executor._on_completed,
+    int(HistoryEventType.TASK_FAILED): Executor._on_failed,
+    int(HistoryEventType.SUB_ORCHESTRATION_INSTANCE_COMPLETED): Executor._on_completed,
+    int(HistoryEventType.SUB_ORCHESTRATION_INSTANCE_FAILED): Executor._on_failed,
+    int(HistoryEventType.TIMER_FIRED): Executor._on_timer_fired,
+    int(HistoryEventType.ORCHESTRATOR_STARTED): Executor._on_orchestrator_started,
+    int(HistoryEventType.EVENT_SENT): Executor._on_event_sent,
+    int(HistoryEventType.EVENT_RAISED): Executor._on_event_raised,
+}
+"""What to do for an event; the others tell user code nothing."""
+
+_SCHEDULING_EVENTS = (
+    int(HistoryEventType.TASK_SCHEDULED),
+    int(HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED),
+    int(HistoryEventType.TIMER_CREATED),
+    int(HistoryEventType.EVENT_SENT),
+)
+
+_CHECKING_HANDLERS = {**_HANDLERS, **dict.fromkeys(_SCHEDULING_EVENTS, Executor._check_scheduled)}
+"""The same where the history is checked against the code."""

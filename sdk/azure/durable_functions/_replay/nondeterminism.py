@@ -1,0 +1,113 @@
+"""Says how the code and the history of an orchestration differ.
+
+The texts begin as those of the reference, which tools and people search for, and go on with the code's side.
+
+Source: DurableTask.Core.TaskOrchestrationContext.
+"""
+
+from __future__ import annotations
+
+import linecache
+from typing import TYPE_CHECKING, Any
+
+from azure.durable_functions._replay.history import HistoryEventType
+from azure.durable_functions._replay.tasks import TaskBase
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from azure.durable_functions._replay.actions import Action
+
+_QUESTION = "Was a change made to the orchestrator code after this instance had already started running?"
+
+
+class NonDeterministicOrchestration(Exception):
+    """The code does not ask for what it asked for when the history was written."""
+
+
+def describe_mismatch(event: Mapping[str, Any], task: TaskBase | None, code: Any) -> str:
+    """Describe a scheduling event that the code did not ask for, or not so.
+
+    Args:
+        event: the scheduling event.
+        task: what the code asked for under this id; ``None`` for nothing.
+        code: the generator or coroutine, for the line at which it stands; ``None`` when it never started.
+    """
+    task_id = event["EventId"]
+    if task is None:
+        recorded = _recorded_with_details(event)
+        text = (
+            f"A previous execution of this orchestration scheduled {recorded}, but the current replay execution "
+            f"hasn't (yet?) scheduled this task. {_QUESTION}"
+        )
+    else:
+        text = (
+            f"A previous execution of this orchestration scheduled {_recorded(event)}, but the current "
+            f"orchestration replay instead scheduled {_asked(task.action_repr)} with this sequence number.  {_QUESTION}"
+        )
+    return f"Non-Deterministic workflow detected: {text} {_position(code, task_id)}"
+
+
+def _recorded(event: Mapping[str, Any]) -> str:
+    number = event["EventId"]
+    match event["EventType"]:
+        case HistoryEventType.TASK_SCHEDULED:
+            return f"an activity task with sequence number {number} named '{event['Name']}'"
+        case HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED:
+            return f"a sub-orchestration task with sequence number {number} named '{event['Name']}'"
+        case HistoryEventType.TIMER_CREATED:
+            return f"a timer task with sequence number {number}"
+        case _:
+            return f"a send event task with sequence number {number} to instance '{event['InstanceId']}'"
+
+
+def _recorded_with_details(event: Mapping[str, Any]) -> str:
+    number = event["EventId"]
+    version = event.get("Version") or ""
+    match event["EventType"]:
+        case HistoryEventType.TASK_SCHEDULED:
+            return f"an activity task with sequence ID {number} and name '{event['Name']}' (version '{version}')"
+        case HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED:
+            return (
+                f"a sub-orchestration task with sequence ID {number} and name '{event['Name']}' "
+                f"(version '{version}', instance ID '{event['InstanceId']}')"
+            )
+        case HistoryEventType.TIMER_CREATED:
+            return f"a timer task with sequence ID {number}"
+        case _:
+            return (
+                f"a send event task with sequence ID {number}, name '{event['Name']}' "
+                f"and instance ID '{event['InstanceId']}'"
+            )
+
+
+def _asked(action: Action) -> str:
+    match action.recorded_as:
+        case HistoryEventType.TASK_SCHEDULED:
+            return f"an activity task named '{action.recorded_name}'"
+        case HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED:
+            return f"a sub-orchestration task named '{action.recorded_name}'"
+        case HistoryEventType.TIMER_CREATED:
+            return "a timer task"
+        case _:
+            return f"a send event task to instance '{action.recorded_name}'"
+
+
+def _position(code: Any, task_id: int) -> str:
+    frame = _innermost_frame(code)
+    if frame is None:
+        return f"The code has ended without asking for a task with sequence number {task_id}."
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    source = linecache.getline(file, line).strip()
+    return f"The code now stands at {file}, line {line}" + (f": {source}" if source else ".")
+
+
+def _innermost_frame(code: Any) -> Any:
+    """Return the frame that yielded, below any ``yield from`` or ``await``; ``None`` when there is none."""
+    frame = None
+    while code is not None:
+        below = getattr(code, "gi_frame", None) or getattr(code, "cr_frame", None)
+        if below is not None and below.f_code is not TaskBase.__await__.__code__:
+            frame = below
+        code = getattr(code, "gi_yieldfrom", None) or getattr(code, "cr_await", None)
+    return frame

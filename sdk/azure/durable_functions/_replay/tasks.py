@@ -1,0 +1,482 @@
+"""Tasks: what user code yields, and how they depend on each other.
+
+A task is made by the context and *started* when it, or a compound that holds it, is first yielded: then its leaves get
+their ids, depth first and left to right, and the action goes out. Leaves are completed by history events through the
+executor; completing travels up to the compounds. A task completes once and never changes after.
+
+A retried call and a long timer are compounds whose children are made one after the other: each child takes the next
+id at the moment when its predecessor's event is processed, which is how the host numbers them too.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from azure.durable_functions._replay.actions import (
+    Action,
+    CreateTimerAction,
+    WhenAllAction,
+    WhenAnyAction,
+    as_utc,
+)
+from azure.durable_functions._replay.schema import ReplaySchema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+    from datetime import datetime, timedelta
+
+    from azure.durable_functions._replay.retry import RetryOptions
+
+
+class TaskState(Enum):
+    """Whether a task has a result."""
+
+    RUNNING = 0
+    SUCCEEDED = 1
+    FAILED = 2
+
+
+# Reading a member off an Enum class costs more than anything else on the hot path.
+_RUNNING = TaskState.RUNNING
+_SUCCEEDED = TaskState.SUCCEEDED
+_FAILED = TaskState.FAILED
+
+
+class Starter(Protocol):
+    """What tasks need of the executor."""
+
+    def open(self, task: TaskBase) -> None:
+        """Give a leaf its id and wait for its event."""
+
+    def listen(self, task: ExternalEventTask) -> None:
+        """Wait for an external event by name."""
+
+    def request(self, task: EntityCallTask) -> None:
+        """Give a leaf its id and wait for an entity's answer."""
+
+    def record(self, action: Action) -> None:
+        """Send an action that belongs to no new step of user code."""
+
+    @property
+    def now(self) -> datetime:
+        """The orchestration's clock."""
+
+
+class TimerLimits(Protocol):
+    """The host's limits for one timer."""
+
+    @property
+    def longest(self) -> timedelta: ...  # noqa: D102
+
+    @property
+    def leg(self) -> timedelta: ...  # noqa: D102
+
+
+class TaskBase:
+    """Something that user code can yield.
+
+    Attributes:
+        id: task id once started; an event's name, or a retried call's first id.
+        state: running, succeeded or failed.
+        result: the value, or the exception of a failed task.
+        parent: a compound that holds it and is not complete.
+        is_played: whether the event that completed it was seen by an earlier episode.
+        action_repr: what it asks of the host.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_parents", "_started", "action_repr", "id", "is_played", "result", "state")
+
+    def __init__(self, id_: int | str | None, actions: list[Action] | Action) -> None:
+        self.id: Any = id_
+        self.action_repr: Any = actions
+        self.state = _RUNNING
+        self.result: Any = None
+        self.is_played = False
+        self._started = False
+        self._parents: tuple[CompoundTask, ...] = ()
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether there is a result, good or bad."""
+        return self.state is not _RUNNING
+
+    @property
+    def parent(self) -> TaskBase | None:
+        """A compound that waits for this task."""
+        return self._parents[-1] if self._parents else None
+
+    def set_is_played(self, is_played: bool) -> None:
+        """Say whether an earlier episode has seen the completing event."""
+        self.is_played = is_played
+
+    def change_state(self, state: TaskState) -> None:
+        """Set the state without a result.
+
+        Raises:
+            ValueError: the state is RUNNING.
+        """
+        if state is _RUNNING:
+            raise ValueError("Cannot change Task to the RUNNING state.")
+        self.state = state
+
+    def set_value(self, is_error: bool, value: Any) -> None:
+        """Set the result, without telling the compounds that hold the task."""
+        self.state = _FAILED if is_error else _SUCCEEDED
+        self.result = value
+
+    def propagate(self) -> None:
+        """Tell the compounds that hold the task that it is complete."""
+        self._tell_parents()
+
+    def _tell_parents(self) -> None:
+        for parent in self._parents:
+            if parent.state is _RUNNING:
+                parent.try_set_value(self)
+
+    def complete(self, state: TaskState, result: Any, is_played: bool) -> None:
+        """Set the result once and tell whoever waits."""
+        if self.state is not _RUNNING:
+            return
+        self.state = state
+        self.result = result
+        self.is_played = is_played
+        if self._parents:
+            self._tell_parents()
+
+    def start(self, starter: Starter) -> Action | None:
+        """Start what has not been started, once; return the action to send, if any."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be started")
+
+    def leaf_actions(self) -> Iterable[Action]:
+        """Return the actions of all leaves, started now or before, as the first schema sends them."""
+        return (self.action_repr,)
+
+    def __await__(self) -> Generator[TaskBase, Any, Any]:
+        return (yield self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id if self.id is not None else 'not started'} {self.state.name.lower()}>"
+
+
+class AtomicTask(TaskBase):
+    """A task that one history event completes."""
+
+    __slots__ = ("expected_type",)
+
+    def __init__(self, id_: int | str | None, actions: list[Action] | Action) -> None:
+        super().__init__(id_, actions)
+        self.expected_type: type | None = None
+
+    def start(self, starter: Starter) -> Action | None:
+        self._started = True
+        starter.open(self)
+        action: Action = self.action_repr
+        return action
+
+
+class ExternalEventTask(AtomicTask):
+    """Waits for an event by name; takes no id."""
+
+    __slots__ = ()
+
+    def start(self, starter: Starter) -> Action | None:
+        self._started = True
+        starter.listen(self)
+        action: Action = self.action_repr
+        return action
+
+
+class EntityCallTask(AtomicTask):
+    """Waits for an entity's answer, which arrives as an event named by the request's id."""
+
+    __slots__ = ()
+
+    def start(self, starter: Starter) -> Action | None:
+        self._started = True
+        starter.request(self)
+        action: Action = self.action_repr
+        return action
+
+
+class TimerTask(AtomicTask):
+    """Completes at a time."""
+
+    __slots__ = ()
+
+    def __init__(self, id_: int | str | None, action: CreateTimerAction) -> None:
+        super().__init__(id_, action)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether ``cancel`` was called."""
+        action: CreateTimerAction = self.action_repr
+        return action.is_cancelled
+
+    def cancel(self) -> None:
+        """Stop waiting, so that the timer does not keep the instance alive.
+
+        Raises:
+            ValueError: the timer has fired already.
+        """
+        if self.is_completed:
+            raise ValueError("Cannot cancel a completed task.")
+        self.action_repr.is_cancelled = True
+
+
+class CompoundTask(TaskBase):
+    """Waits for other tasks."""
+
+    __slots__ = ("_make_action", "children")
+
+    def __init__(
+        self, tasks: Sequence[TaskBase], compound_action_constructor: Callable[[list[Action]], Action] | None = None
+    ) -> None:
+        super().__init__(-1, [])
+        self.children: list[TaskBase] = list(tasks)
+        self._make_action = compound_action_constructor
+        for child in self.children:
+            if not isinstance(child, TaskBase):
+                raise TypeError(
+                    f"A compound holds tasks that the context made; got {type(child).__name__}: {child!r}. "
+                    "Pass the result of context.call_activity(...) and the like."
+                )
+        pending = set(self.children)
+        self._begin(pending)
+        mine = (self,)
+        for child in pending:
+            if not child._parents:
+                child._parents = mine
+            else:
+                # A compound that is over needs no news; dropping it keeps a task that is raced again and again small.
+                child._parents = (*(parent for parent in child._parents if not parent.is_completed), self)
+        for child in self.children:
+            if child.state is not _RUNNING:
+                self.handle_completion(child)
+
+    def _begin(self, pending: set[TaskBase]) -> None:
+        """Take the distinct children, before those that are complete already report."""
+
+    def handle_completion(self, child: TaskBase) -> None:
+        """Take note of a child that is complete."""
+        if self.state is _RUNNING:
+            self.try_set_value(child)
+
+    def try_set_value(self, child: TaskBase) -> None:
+        """Complete if this child decides it."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what completes it")
+
+    def start(self, starter: Starter) -> Action | None:
+        self._started = True
+        actions = []
+        for child in self.children:
+            if not child._started:
+                action = child.start(starter)
+                if action is not None:
+                    actions.append(action)
+        if not actions or self._make_action is None:
+            return None
+        self.action_repr = self._make_action(actions)
+        return self.action_repr  # type: ignore[no-any-return]  # public attribute, typed loosely for apps
+
+    def leaf_actions(self) -> Iterable[Action]:
+        return [action for child in self.children for action in child.leaf_actions()]
+
+
+class WhenAllTask(CompoundTask):
+    """Succeeds with all results in order; fails with the first failure, at once."""
+
+    __slots__ = ("_pending",)
+
+    def __init__(self, task: Sequence[TaskBase], replay_schema: ReplaySchema) -> None:
+        super().__init__(task, WhenAllAction)
+        if not self.children:
+            self.complete(_SUCCEEDED, [], False)
+
+    def _begin(self, pending: set[TaskBase]) -> None:
+        self._pending = pending
+
+    def try_set_value(self, child: TaskBase) -> None:
+        if child.state is _FAILED:
+            self.complete(_FAILED, child.result, child.is_played)
+            return
+        self._pending.discard(child)
+        if not self._pending:
+            self.complete(_SUCCEEDED, [each.result for each in self.children], child.is_played)
+
+
+class WhenAnyTask(CompoundTask):
+    """Succeeds with the first child that is complete, however that one ended."""
+
+    __slots__ = ()
+
+    def __init__(self, task: Sequence[TaskBase], replay_schema: ReplaySchema) -> None:
+        super().__init__(task, WhenAnyAction)
+        if not self.children:
+            self.complete(_SUCCEEDED, None, False)
+
+    def try_set_value(self, child: TaskBase) -> None:
+        self.complete(_SUCCEEDED, child, child.is_played)
+
+
+class RetryAbleTask(WhenAllTask):
+    """A call that is tried again when it fails, after a timer each time.
+
+    The host makes timers and attempts by itself; only their ids are taken here, as their events pass. The last
+    failure waits for a timer too.
+
+    Args:
+        child: the first attempt.
+        retry_options: how often, how late.
+        context: makes the tasks of later attempts.
+    """
+
+    __slots__ = ("_attempts", "_context", "_error", "_starter", "retry_options")
+
+    def __init__(self, child: TaskBase, retry_options: RetryOptions, context: AttemptMaker) -> None:
+        self.retry_options = retry_options
+        self._attempts = 1
+        self._context = context
+        self._error: Any = None
+        self._starter: Starter | None = None
+        super().__init__([child], context.replay_schema)
+        self.action_repr = child.action_repr
+
+    @property
+    def id_(self) -> Any:
+        """Id of the current attempt or timer."""
+        return self.children[-1].id
+
+    def start(self, starter: Starter) -> Action | None:
+        self._started = True
+        self._starter = starter
+        self.children[0].start(starter)
+        self.id = self.children[0].id
+        action: Action = self.children[0].action_repr
+        return action if self._context.replay_schema is ReplaySchema.V1 else WhenAllAction([action])
+
+    def leaf_actions(self) -> Iterable[Action]:
+        return (self.action_repr,)
+
+    def try_set_value(self, child: TaskBase) -> None:
+        if isinstance(child, TimerTask):
+            if self._attempts >= self.retry_options.max_number_of_attempts:
+                self.complete(_FAILED, self._error, child.is_played)
+            else:
+                self._attempts += 1
+                self._follow_with(self._context.another_attempt(child=self.children[0]))
+        elif child.state is _FAILED:
+            self._error = child.result
+            self._follow_with(TimerTask(None, CreateTimerAction(self._next_attempt_at())))
+        else:
+            self.complete(_SUCCEEDED, child.result, child.is_played)
+
+    def _next_attempt_at(self) -> datetime:
+        now = self._running_starter.now
+        last = self._attempts >= self.retry_options.max_number_of_attempts
+        return now if last else now + self.retry_options.interval
+
+    @property
+    def _running_starter(self) -> Starter:
+        if self._starter is None:
+            raise RuntimeError("The task has a result but was never started.")
+        return self._starter
+
+    def _follow_with(self, child: TaskBase) -> None:
+        child._parents = (self,)
+        # Only the first attempt, which holds the action, and the current child are needed.
+        self.children[1:] = [child]
+        child.start(self._running_starter)
+
+
+class AttemptMaker(Protocol):
+    """What a retried call needs of the context."""
+
+    @property
+    def replay_schema(self) -> ReplaySchema:
+        """Form of the actions."""
+
+    def another_attempt(self, child: TaskBase) -> TaskBase:
+        """Return a fresh task like ``child``."""
+
+
+class LongTimerTask(WhenAllTask):
+    """A timer beyond the host's limit, made of legs that follow each other.
+
+    Args:
+        id_: as of other tasks.
+        action: the whole timer; never sent.
+        orchestration_context: tells clock and limits.
+    """
+
+    __slots__ = ("_final", "_limits", "_starter")
+
+    def __init__(self, id_: int | str | None, action: CreateTimerAction, orchestration_context: LongTimerHost) -> None:
+        self._final = action
+        self._limits = orchestration_context.timer_limits
+        self._starter: Starter | None = None
+        first = self.get_next_timer_task(action.fire_at_utc, as_utc(orchestration_context.current_utc_datetime))
+        super().__init__([first], ReplaySchema.V3)
+        self.id = id_
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether ``cancel`` was called."""
+        return self._final.is_cancelled
+
+    def is_canceled(self) -> bool:
+        """Whether ``cancel`` was called, by the reference's name."""
+        return self._final.is_cancelled
+
+    def cancel(self) -> None:
+        """Stop waiting: the leg that is open is cancelled, and no other follows.
+
+        Raises:
+            Exception: the timer has fired already.
+        """
+        if self.is_completed:
+            raise Exception("Cannot cancel a completed task.")
+        self._final.is_cancelled = True
+        self.children[-1].action_repr.is_cancelled = True
+
+    def start(self, starter: Starter) -> Action | None:
+        self._starter = starter
+        return super().start(starter)
+
+    def get_next_timer_task(self, final_fire_time: datetime, current_time: datetime) -> TimerTask:
+        """Return the next leg: to the end if the limit allows, else one interval."""
+        if final_fire_time - current_time > self._limits.longest:
+            return TimerTask(None, CreateTimerAction(current_time + self._limits.leg))
+        return TimerTask(None, CreateTimerAction(final_fire_time))
+
+    def add_new_child(self, child_timer: TimerTask) -> None:
+        """Let another leg follow; it goes out as a timer of its own."""
+        if self._starter is None:
+            raise RuntimeError("The timer has a result but was never started.")
+        child_timer._parents = (self,)
+        self.children = [child_timer]
+        self._pending = {child_timer}
+        action = child_timer.start(self._starter)
+        if action is not None:
+            self._starter.record(action)
+
+    def try_set_value(self, child: TaskBase) -> None:
+        end = self._final.fire_at_utc
+        now = as_utc(self._starter.now) if self._starter is not None else end
+        if end > now and not self._final.is_cancelled:
+            self.add_new_child(self.get_next_timer_task(end, now))
+        else:
+            self.complete(_SUCCEEDED, None, child.is_played)
+
+
+class LongTimerHost(Protocol):
+    """What a long timer needs of the context."""
+
+    @property
+    def timer_limits(self) -> TimerLimits:
+        """The host's limits."""
+
+    @property
+    def current_utc_datetime(self) -> datetime:
+        """The orchestration's clock."""
+

@@ -1,0 +1,1 @@
+"""The decorators of the programming model with decorators."""

@@ -1,0 +1,112 @@
+"""Function apps with durable functions: ``DFApp``, and ``Blueprint`` for its parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure.durable_functions.decorators.callables import renamed_handle, with_client
+from azure.durable_functions.decorators.metadata import (
+    ActivityTrigger,
+    DurableClient,
+    EntityTrigger,
+    OrchestrationTrigger,
+)
+from azure.durable_functions.entity import Entity
+from azure.durable_functions.orchestrator import Orchestrator
+from azure.functions import AuthLevel, BindingApi, FunctionRegister, SettingsApi, TriggerApi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from azure.functions.decorators.function_app import FunctionBuilder
+
+
+class Blueprint(TriggerApi, BindingApi, SettingsApi):
+    """Functions of a part of an app, durable ones among them; an app takes them in with ``register_functions``.
+
+    Has every trigger and binding decorator of ``azure.functions``, and those below.
+
+    Args:
+        http_auth_level: what HTTP functions ask of their callers unless they say otherwise.
+    """
+
+    def __init__(self, http_auth_level: AuthLevel | str = AuthLevel.FUNCTION) -> None:
+        super().__init__(auth_level=http_auth_level)  # type: ignore[no-untyped-call]  # azure.functions has no types here
+
+    def orchestration_trigger(
+        self, context_name: str, orchestration: str | None = None, input_type: type | None = None
+    ) -> Callable[[Any], FunctionBuilder]:
+        """Make a function an orchestrator.
+
+        Args:
+            context_name: name of the parameter that takes the :class:`DurableOrchestrationContext`.
+            orchestration: name under which it is started; the function's name if there is none.
+            input_type: class that ``context.get_input()`` returns, unless it is told otherwise.
+        """
+
+        def decorate(builder: FunctionBuilder) -> FunctionBuilder:
+            user_function = builder._function._func
+            handle = Orchestrator.create(user_function)
+            handle._df_input_type = input_type  # type: ignore[attr-defined]  # read by the handle when it is called
+            builder._function._func = renamed_handle(handle, user_function, context_name)
+            return builder.add_trigger(trigger=OrchestrationTrigger(name=context_name, orchestration=orchestration))
+
+        return self._configure_function_builder(decorate)
+
+    def activity_trigger(self, input_name: str, activity: str | None = None) -> Callable[[Any], FunctionBuilder]:
+        """Make a function an activity.
+
+        Args:
+            input_name: name of the parameter that takes the input.
+            activity: name under which it is called; the function's name if there is none.
+        """
+
+        def decorate(builder: FunctionBuilder) -> FunctionBuilder:
+            return builder.add_trigger(trigger=ActivityTrigger(name=input_name, activity=activity))
+
+        return self._configure_function_builder(decorate)
+
+    def entity_trigger(self, context_name: str, entity_name: str | None = None) -> Callable[[Any], FunctionBuilder]:
+        """Make a function, or a :class:`DurableEntity` class, an entity.
+
+        Args:
+            context_name: name of the parameter that takes the :class:`DurableEntityContext`.
+            entity_name: name under which it is addressed; the function's name if there is none.
+        """
+
+        def decorate(builder: FunctionBuilder) -> FunctionBuilder:
+            user_function = builder._function._func
+            builder._function._func = renamed_handle(Entity.create(user_function), user_function, context_name)
+            return builder.add_trigger(trigger=EntityTrigger(name=context_name, entity_name=entity_name))
+
+        return self._configure_function_builder(decorate)
+
+    def durable_client_input(
+        self, client_name: str, task_hub: str | None = None, connection_name: str | None = None
+    ) -> Callable[[Any], FunctionBuilder]:
+        """Give a function a durable client.
+
+        An ``async def`` function gets a :class:`DurableOrchestrationClient`. A plain ``def`` function gets a
+        :class:`SyncDurableFunctionsClient`, whose methods block, unless the parameter is annotated with another
+        client class.
+
+        Args:
+            client_name: name of the parameter that takes the client.
+            task_hub: another task hub than the app's.
+            connection_name: setting with another storage connection than the app's.
+        """
+
+        def decorate(builder: FunctionBuilder) -> FunctionBuilder:
+            builder._function._func = with_client(builder._function._func, client_name)
+            binding = DurableClient(name=client_name, task_hub=task_hub, connection_name=connection_name)
+            return builder.add_binding(binding=binding)
+
+        return self._configure_function_builder(decorate)
+
+
+class DFApp(Blueprint, FunctionRegister):
+    """A function app with durable functions, which the Functions worker finds and indexes.
+
+    Args:
+        http_auth_level: what HTTP functions ask of their callers unless they say otherwise.
+    """

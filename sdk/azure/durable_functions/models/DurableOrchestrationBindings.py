@@ -1,0 +1,5 @@
+"""What the host tells a durable client."""
+
+from azure.durable_functions._client.bindings import DurableOrchestrationBindings
+
+__all__ = ["DurableOrchestrationBindings"]

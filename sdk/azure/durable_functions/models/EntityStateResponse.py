@@ -1,0 +1,5 @@
+"""What is known of an entity."""
+
+from azure.durable_functions._client.answers import EntityStateResponse
+
+__all__ = ["EntityStateResponse"]

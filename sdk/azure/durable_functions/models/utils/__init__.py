@@ -1,0 +1,1 @@
+"""Helpers at the paths where the reference has them."""

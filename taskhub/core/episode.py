@@ -1,0 +1,298 @@
+"""An episode: from the messages that arrived to everything that must be stored.
+
+::
+
+    begin_episode ── new events ──► the code ── actions ──► finish_episode ──► Checkpoint
+                          ▲                        │
+                          └── next_generation ◄────┘  continued as new
+
+A checkpoint says what to write, ``runtime.checkpoints`` in which order. What was decided while the instance is
+suspended is left out: replay decides it again when the instance is resumed. A terminated instance ends without
+running any code.
+
+Source: DurableTask.Core, TaskOrchestrationDispatcher.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Union
+
+from taskhub.core.operations import FIRE_AND_FORGET_TAG, EpisodeRules, Outgoing, carry_out
+from taskhub.model.actions import Actions, Raised, Restarted, Returned
+from taskhub.model.history import (
+    ExecutionCompleted,
+    ExecutionResumed,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    HistoryEvent,
+    OrchestrationInstance,
+    OrchestratorCompleted,
+    OrchestratorStarted,
+    SubOrchestrationCompleted,
+    SubOrchestrationFailed,
+    TimerFired,
+)
+from taskhub.model.instance import RuntimeStatus
+from taskhub.model.messages import TaskMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskhub.core.runtime_state import RuntimeState
+    from taskhub.model.ids import ExecutionId, Utc
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """A message to put before the history is stored, with what its envelope tells of the sender."""
+
+    outgoing: Outgoing
+    sender: OrchestrationInstance
+    episode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One pass of the code, begun."""
+
+    started: ExecutionStarted
+    number: int
+    """OrchestratorStarted events so far, this one included. Later generations of one work item keep the number of
+    the first, as the reference does."""
+    first_index: int
+    """Row of the first new event."""
+    new_events: tuple[HistoryEvent, ...]
+    next_task_id: int
+    """As far as the history tells; the code knows better once it ran."""
+    is_suspended: bool
+    terminated: ExecutionTerminated | None
+    outbound: tuple[Outbound, ...] = ()
+    """What earlier generations of the same work item sent."""
+    custom_status: str | None = None
+    """What the generation before left, in the same work item."""
+    replaces: bool = False
+    """Whether the stored history is an earlier generation's."""
+
+
+class KeepStatus:
+    """Leave the stored custom status as it is: no code ran that could have set one."""
+
+
+KEEP_STATUS = KeepStatus()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All writes of one episode but the deletes of the messages that it used up.
+
+    A crash between two of them leaves duplicates, which ``core.runtime_state`` recognises, never losses.
+
+    Source: DurableTask.AzureStorage, CompleteTaskOrchestrationWorkItemAsync.
+    """
+
+    instance: OrchestrationInstance
+    outbound: tuple[Outbound, ...]
+    first_index: int
+    new_events: tuple[HistoryEvent, ...]
+    custom_status: Union[str, KeepStatus, None]  # noqa: UP007 (evaluated on 3.10)
+    replaces: bool
+    withholds: bool = False
+    """Decisions were left out, so that the code in memory is ahead of the history."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the execution ends with it."""
+        return any(isinstance(event, ExecutionCompleted) for event in self.new_events)
+
+
+def begin_episode(state: RuntimeState, accepted: Sequence[HistoryEvent], *, now: Utc) -> Episode:
+    """Begin an episode with the messages that were let in; in a new execution the first of them is its start."""
+    started = state.started or next(event for event in accepted if isinstance(event, ExecutionStarted))
+    is_suspended = state.status is RuntimeStatus.Suspended
+    terminated = None
+    for event in accepted:
+        if isinstance(event, (ExecutionSuspended, ExecutionResumed)):
+            is_suspended = isinstance(event, ExecutionSuspended)
+        elif isinstance(event, ExecutionTerminated):
+            terminated = event
+    return Episode(
+        started=started,
+        number=state.episodes + 1,
+        first_index=state.event_count,
+        # What was delivered counts as played from the commit on, what the hub writes itself never does.
+        new_events=(OrchestratorStarted(timestamp=now), *(replace(event, is_played=True) for event in accepted)),
+        next_task_id=state.next_task_id,
+        is_suspended=is_suspended,
+        terminated=terminated,
+    )
+
+
+def checked(episode: Episode, actions: Actions, rules: EpisodeRules) -> Actions:
+    """Return the actions, or those of a failure when the custom status is larger than the hub allows."""
+    kilobytes = _utf16_bytes(actions.custom_status or "") // 1024
+    if kilobytes <= rules.max_custom_status_kilobytes:
+        return actions
+    error = (
+        f"The UTF-16 size of the JSON-serialized payload must not exceed {rules.max_custom_status_kilobytes} KB. "
+        f"The current payload size is {kilobytes} KB."
+    )
+    return Actions((), None, failure(episode.started.name, error), episode.next_task_id)
+
+
+def failure(orchestrator: str, error: str, stack: str = "") -> Raised:
+    """Return the outcome of an orchestration that failed with ``error``, in the extension's words."""
+    return Raised(
+        f"Orchestrator function '{orchestrator}' failed: {error}", details=f"Message: {error}, StackTrace: {stack}"
+    )
+
+
+def continues_as_new(episode: Episode, actions: Actions) -> bool:
+    """Return whether the next generation begins in this work item."""
+    return isinstance(actions.outcome, Restarted) and not episode.is_suspended
+
+
+def next_generation(
+    episode: Episode, actions: Actions, *, execution_id: ExecutionId, now: Utc, rules: EpisodeRules
+) -> Episode:
+    """Begin the next generation of an instance whose code continued as new.
+
+    Nothing of the last episode of the old generation is stored, but what it sent is sent. A parent stays linked.
+    """
+    restarted = actions.outcome
+    if not isinstance(restarted, Restarted):
+        raise ValueError("only an episode that continued as new has a next generation")
+    instance = OrchestrationInstance(episode.started.instance.instance_id, execution_id)
+    started = replace(
+        episode.started,
+        instance=instance,
+        input=restarted.input,
+        timestamp=now,
+        is_played=True,
+        scheduled_start=None,
+        generation=None,
+    )
+    return Episode(
+        started=started,
+        number=episode.number,
+        first_index=0,
+        new_events=(
+            OrchestratorStarted(timestamp=now),
+            started,
+            *(replace(event, is_played=True) for event in restarted.carried),
+            # The code sees this one, unlike those that end episodes: it counts as played.
+            OrchestratorCompleted(timestamp=now, is_played=True),
+        ),
+        next_task_id=0,
+        is_suspended=False,
+        terminated=None,
+        outbound=(*episode.outbound, *_sent(episode, _carry_out(episode, actions, now, rules))),
+        custom_status=_custom_status(episode, actions),
+        replaces=True,
+    )
+
+
+def finish_episode(episode: Episode, actions: Actions, *, now: Utc, rules: EpisodeRules) -> Checkpoint:
+    """Return everything that must be stored after the code decided; it must not have continued as new."""
+    if episode.is_suspended:
+        withholds = bool(actions.operations) or actions.outcome is not None
+        return _checkpoint(episode, (), (), _custom_status(episode, actions), now, withholds=withholds)
+    carried_out = _carry_out(episode, actions, now, rules)
+    events = [event for event, _ in carried_out]
+    outbound = list(_sent(episode, carried_out))
+    outcome = actions.outcome
+    if outcome is not None:
+        end, answer = _end(episode, outcome, actions.next_task_id, now)
+        events.append(end)
+        outbound.extend(_to_parent(episode, answer))
+    return _checkpoint(episode, events, outbound, _custom_status(episode, actions), now)
+
+
+def terminate(episode: Episode, *, now: Utc) -> Checkpoint:
+    """Return what must be stored when an episode brought a termination: the end, whatever the code would say."""
+    if episode.terminated is None:
+        raise ValueError("the episode brought no termination")
+    reason = episode.terminated.input
+    end = ExecutionCompleted(
+        event_id=episode.next_task_id, timestamp=now, status=RuntimeStatus.Terminated, result=reason
+    )
+    answer = SubOrchestrationFailed(timestamp=now, task_scheduled_id=_parents_task(episode), reason=reason)
+    return _checkpoint(episode, (end,), _to_parent(episode, answer), KEEP_STATUS, now)
+
+
+def _end(
+    episode: Episode, outcome: Returned | Raised | Restarted, task_id: int, now: Utc
+) -> tuple[ExecutionCompleted, SubOrchestrationCompleted | SubOrchestrationFailed]:
+    """Return the end of an execution, and what its parent hears of it, should it have one."""
+    asked = _parents_task(episode)
+    match outcome:
+        case Returned(result=result):
+            end = ExecutionCompleted(event_id=task_id, timestamp=now, status=RuntimeStatus.Completed, result=result)
+            return end, SubOrchestrationCompleted(timestamp=now, task_scheduled_id=asked, result=result)
+        case Raised(reason=reason, details=details):
+            end = ExecutionCompleted(event_id=task_id, timestamp=now, status=RuntimeStatus.Failed, result=reason)
+            return end, SubOrchestrationFailed(timestamp=now, task_scheduled_id=asked, reason=reason, details=details)
+        case Restarted():
+            raise ValueError("an episode that continued as new goes on with its next generation")
+
+
+def _carry_out(
+    episode: Episode, actions: Actions, now: Utc, rules: EpisodeRules
+) -> list[tuple[HistoryEvent, Outgoing]]:
+    return [carry_out(operation, episode.started, now=now, rules=rules) for operation in actions.operations]
+
+
+def _sent(episode: Episode, carried_out: Sequence[tuple[HistoryEvent, Outgoing]]) -> tuple[Outbound, ...]:
+    return tuple(Outbound(outgoing, episode.started.instance, episode.number) for _, outgoing in carried_out)
+
+
+def _parents_task(episode: Episode) -> int:
+    parent = episode.started.parent
+    return parent.task_schedule_id if parent else -1
+
+
+def _to_parent(episode: Episode, answer: SubOrchestrationCompleted | SubOrchestrationFailed) -> tuple[Outbound, ...]:
+    started = episode.started
+    if started.parent is None or FIRE_AND_FORGET_TAG in (started.tags or {}):
+        return ()
+    message = TaskMessage(answer, target=started.parent.instance)
+    return (Outbound(Outgoing(message), started.instance, episode.number),)
+
+
+def _custom_status(episode: Episode, actions: Actions) -> str | None:
+    # The code sends its status with every episode; only a new generation that sets none inherits one.
+    return actions.custom_status if actions.custom_status is not None else episode.custom_status
+
+
+def _checkpoint(
+    episode: Episode,
+    decided: Sequence[HistoryEvent],
+    outbound: Sequence[Outbound],
+    custom_status: str | KeepStatus | None,
+    now: Utc,
+    *,
+    withholds: bool = False,
+) -> Checkpoint:
+    events = [*episode.new_events, *decided]
+    if not isinstance(events[-1], OrchestratorCompleted):
+        events.append(OrchestratorCompleted(timestamp=now))
+    alive = None if any(isinstance(event, ExecutionCompleted) for event in decided) else episode.started.instance
+    return Checkpoint(
+        instance=episode.started.instance,
+        outbound=tuple(each for each in (*episode.outbound, *outbound) if not _is_idle_timer(each, alive)),
+        first_index=episode.first_index,
+        new_events=tuple(events),
+        custom_status=custom_status,
+        replaces=episode.replaces,
+        withholds=withholds,
+    )
+
+
+def _is_idle_timer(outbound: Outbound, alive: OrchestrationInstance | None) -> bool:
+    """Return whether a message would wake an execution that this checkpoint ends."""
+    return isinstance(outbound.outgoing.message.event, TimerFired) and outbound.sender != alive
+
+
+def _utf16_bytes(text: str) -> int:
+    return 2 * len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass"))

@@ -1,0 +1,137 @@
+"""Operations that code asked for → the history event that records each and the message that carries it out."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from taskhub.model.actions import CreateTimer, Operation, ScheduleActivity, SendEvent, StartSubOrchestration
+from taskhub.model.history import (
+    EventRaised,
+    EventSent,
+    ExecutionStarted,
+    HistoryEvent,
+    OrchestrationInstance,
+    ParentInstance,
+    SubOrchestrationCreated,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
+from taskhub.model.ids import ExecutionId, InstanceId, Utc
+from taskhub.model.messages import TaskMessage
+
+FIRE_AND_FORGET_TAG = "FireAndForget"
+"""Tag of a child that does not answer its parent; not inherited."""
+
+_CHILD_EXECUTIONS = uuid.UUID("5b0d8a6e-6f0e-5a3c-9d0e-3c1f3a9f7a51")
+"""Name space of the execution ids of children."""
+
+_SCHEDULED_EVENT_MARK = 2
+"""An event named ``xx@<time>`` for an entity waits until that time; the ``@`` is its third character."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRules:
+    """Settings that episodes depend on."""
+
+    default_version: str | None = None
+    store_inputs: bool = False
+    max_custom_status_kilobytes: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send, and when its reader should see it (``None``: at once)."""
+
+    message: TaskMessage
+    due: Utc | None = None
+
+
+def carry_out(
+    operation: Operation, parent: ExecutionStarted, *, now: Utc, rules: EpisodeRules
+) -> tuple[HistoryEvent, Outgoing]:
+    """Return the history event and the message of one operation of the execution that ``parent`` started."""
+    match operation:
+        case ScheduleActivity():
+            return _activity(operation, parent, now, rules)
+        case CreateTimer():
+            return _timer(operation, parent, now)
+        case StartSubOrchestration():
+            return _sub_orchestration(operation, parent, now, rules)
+        case SendEvent():
+            return _event(operation, now)
+
+
+def child_execution_id(parent: ExecutionId | None, task_id: int) -> ExecutionId:
+    """Return the execution id of a sub-orchestration.
+
+    The same for the same question: when a parent dies between putting the start and storing its history, it puts the
+    start again, and the child must know that it is the same one. (The reference draws a new id, and the child begins
+    anew while its first run may still be going on.)
+    """
+    return ExecutionId(uuid.uuid5(_CHILD_EXECUTIONS, f"{parent}:{task_id}").hex)
+
+
+def _activity(
+    operation: ScheduleActivity, parent: ExecutionStarted, now: Utc, rules: EpisodeRules
+) -> tuple[HistoryEvent, Outgoing]:
+    def event(content: str | None) -> TaskScheduled:
+        return TaskScheduled(event_id=operation.task_id, timestamp=now, name=operation.name, version="", input=content)
+
+    message = TaskMessage(event(operation.input), target=parent.instance, context_tags=parent.tags or {})
+    return event(operation.input if rules.store_inputs else None), Outgoing(message)
+
+
+def _timer(operation: CreateTimer, parent: ExecutionStarted, now: Utc) -> tuple[HistoryEvent, Outgoing]:
+    created = TimerCreated(event_id=operation.task_id, timestamp=now, fire_at=operation.fire_at)
+    fired = TimerFired(timestamp=now, timer_id=operation.task_id, fire_at=operation.fire_at)
+    return created, Outgoing(TaskMessage(fired, target=parent.instance), due=operation.fire_at)
+
+
+def _sub_orchestration(
+    operation: StartSubOrchestration, parent: ExecutionStarted, now: Utc, rules: EpisodeRules
+) -> tuple[HistoryEvent, Outgoing]:
+    execution_id = parent.instance.execution_id
+    instance_id = operation.instance_id or InstanceId(f"{execution_id}:{operation.task_id}")
+    version = operation.version if operation.version is not None else rules.default_version
+    inherited = {name: value for name, value in (parent.tags or {}).items() if name != FIRE_AND_FORGET_TAG}
+    child = OrchestrationInstance(instance_id, child_execution_id(execution_id, operation.task_id))
+    created = SubOrchestrationCreated(
+        event_id=operation.task_id,
+        timestamp=now,
+        name=operation.name,
+        version=version,
+        instance_id=instance_id,
+        input=operation.input if rules.store_inputs else None,
+    )
+    start = ExecutionStarted(
+        timestamp=now,
+        instance=child,
+        parent=ParentInstance(parent.name, parent.instance, operation.task_id, parent.version),
+        name=operation.name,
+        version=version,
+        input=operation.input,
+        tags=inherited or None,
+    )
+    return created, Outgoing(TaskMessage(start, target=child, context_tags=parent.tags or {}))
+
+
+def _event(operation: SendEvent, now: Utc) -> tuple[HistoryEvent, Outgoing]:
+    sent = EventSent(
+        event_id=operation.task_id,
+        timestamp=now,
+        instance_id=operation.instance_id,
+        name=operation.name,
+        input=operation.input,
+    )
+    raised = EventRaised(timestamp=now, name=operation.name, input=operation.input)
+    target = OrchestrationInstance(operation.instance_id, None)
+    return sent, Outgoing(TaskMessage(raised, target=target), due=_due_of_event(operation))
+
+
+def _due_of_event(operation: SendEvent) -> Utc | None:
+    name = operation.name
+    if operation.instance_id.startswith("@") and name[_SCHEDULED_EVENT_MARK : _SCHEDULED_EVENT_MARK + 1] == "@":
+        return Utc.parse(name[_SCHEDULED_EVENT_MARK + 1 :])
+    return None

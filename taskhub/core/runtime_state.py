@@ -1,0 +1,214 @@
+"""The state of an execution, folded from its history.
+
+It holds what the next episode needs besides the code itself: which tasks are open, how many rows are stored, which
+messages have been seen. The events are not kept; a warm session would pay for them with its memory. Messages arrive
+at least once, so this is also where a second copy is recognised: an answer by its task id, everything that clients
+send by its own time, name and content.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from taskhub.model.history import (
+    FAKE_TIMER_ID,
+    EventRaised,
+    EventSent,
+    ExecutionCompleted,
+    ExecutionResumed,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    GenericEvent,
+    HistoryEvent,
+    OrchestratorCompleted,
+    OrchestratorStarted,
+    SubOrchestrationCompleted,
+    SubOrchestrationCreated,
+    SubOrchestrationFailed,
+    TaskCompleted,
+    TaskFailed,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
+from taskhub.model.instance import RuntimeStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from taskhub.model.ids import ExecutionId
+
+Fingerprint = tuple[int, str, str | None, int]
+"""Type, time, name and hash of the content of something that a client sent."""
+
+
+@dataclass(slots=True)
+class RuntimeState:
+    """What an execution has come to. Grows by :meth:`apply`, in the order of the history."""
+
+    started: ExecutionStarted | None = None
+    status: RuntimeStatus = RuntimeStatus.Pending
+    event_count: int = 0
+    """Stored rows; the index of the next one."""
+    episodes: int = 0
+    """OrchestratorStarted events."""
+    next_task_id: int = 0
+    is_whole: bool = True
+    """Whether the last episode was stored to its end; a crash between two batches of a commit leaves a part."""
+    scheduled: set[int] = field(default_factory=set)
+    """Ids of all tasks, timers, sub-orchestrations and sent events."""
+    open: set[int] = field(default_factory=set)
+    """Those without an answer."""
+    requests: set[str] = field(default_factory=set)
+    """Ids of requests to entities."""
+    received: set[Fingerprint] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, history: Iterable[HistoryEvent]) -> RuntimeState:
+        """Return the state after a history."""
+        state = cls()
+        for event in history:
+            state.apply(event)
+        return state
+
+    @property
+    def execution_id(self) -> ExecutionId | None:
+        """The execution, ``None`` when there is no history."""
+        return self.started.instance.execution_id if self.started else None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the execution has ended."""
+        return self.status.is_terminal
+
+    def apply(self, event: HistoryEvent) -> None:
+        """Take one more event of the history into account."""
+        self.event_count += 1
+        self.is_whole = False
+        handler = _HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self, event)
+
+    def has_seen(self, event: HistoryEvent) -> bool:
+        """Return whether the history already holds this event, so that a message of it is a second copy."""
+        if isinstance(event, ExecutionStarted):
+            return self.started is not None
+        task_id = answered_task(event)
+        if task_id is not None:
+            return task_id in self.scheduled and task_id not in self.open
+        return fingerprint(event) in self.received
+
+
+def answered_task(event: HistoryEvent) -> int | None:
+    """Return the id of the task that an event answers, ``None`` when it is no answer."""
+    if isinstance(event, (TaskCompleted, TaskFailed, SubOrchestrationCompleted, SubOrchestrationFailed)):
+        return event.task_scheduled_id
+    if isinstance(event, TimerFired):
+        return event.timer_id
+    return None
+
+
+def fingerprint(event: HistoryEvent) -> Fingerprint | None:
+    """Return what tells a message of a client from its next, ``None`` for events that no client sends."""
+    match event:
+        case EventRaised(name=name, input=content):
+            return event.type_number, event.timestamp, name, hash(content)
+        case ExecutionSuspended(reason=content) | ExecutionResumed(reason=content):
+            return event.type_number, event.timestamp, None, hash(content)
+        case ExecutionTerminated(input=content) | GenericEvent(data=content):
+            return event.type_number, event.timestamp, None, hash(content)
+        case _:
+            return None
+
+
+def request_id(content: str | None) -> str | None:
+    """Return the id of a request to an entity, which its answer carries as name."""
+    try:
+        request = json.loads(content or "null")
+    except ValueError:
+        return None
+    found = request.get("id") if isinstance(request, dict) else None
+    return found if isinstance(found, str) else None
+
+
+# ---- one small function per event type
+
+
+def _execution_started(state: RuntimeState, event: ExecutionStarted) -> None:
+    state.started = event
+    state.status = RuntimeStatus.Running
+
+
+def _execution_completed(state: RuntimeState, event: ExecutionCompleted) -> None:
+    state.status = event.status
+
+
+def _execution_suspended(state: RuntimeState, event: ExecutionSuspended) -> None:
+    state.status = RuntimeStatus.Suspended
+    _received(state, event)
+
+
+def _execution_resumed(state: RuntimeState, event: ExecutionResumed) -> None:
+    state.status = RuntimeStatus.Running
+    _received(state, event)
+
+
+def _received(state: RuntimeState, event: HistoryEvent) -> None:
+    mark = fingerprint(event)
+    if mark is not None:
+        state.received.add(mark)
+
+
+def _scheduled(state: RuntimeState, event: TaskScheduled | TimerCreated | SubOrchestrationCreated) -> None:
+    state.scheduled.add(event.event_id)
+    state.open.add(event.event_id)
+    if event.event_id != FAKE_TIMER_ID:
+        state.next_task_id = max(state.next_task_id, event.event_id + 1)
+
+
+def _event_sent(state: RuntimeState, event: EventSent) -> None:
+    state.scheduled.add(event.event_id)
+    state.next_task_id = max(state.next_task_id, event.event_id + 1)
+    if event.instance_id.startswith("@"):
+        found = request_id(event.input)
+        if found is not None:
+            state.requests.add(found)
+
+
+def _answered(state: RuntimeState, event: HistoryEvent) -> None:
+    task_id = answered_task(event)
+    if task_id is not None:
+        state.open.discard(task_id)
+
+
+def _orchestrator_started(state: RuntimeState, event: OrchestratorStarted) -> None:
+    state.episodes += 1
+
+
+def _orchestrator_completed(state: RuntimeState, event: OrchestratorCompleted) -> None:
+    state.is_whole = True
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {  # each takes the state and an event of its key's type
+    ExecutionStarted: _execution_started,
+    ExecutionCompleted: _execution_completed,
+    ExecutionSuspended: _execution_suspended,
+    ExecutionResumed: _execution_resumed,
+    ExecutionTerminated: _received,
+    EventRaised: _received,
+    GenericEvent: _received,
+    TaskScheduled: _scheduled,
+    TimerCreated: _scheduled,
+    SubOrchestrationCreated: _scheduled,
+    EventSent: _event_sent,
+    TaskCompleted: _answered,
+    TaskFailed: _answered,
+    SubOrchestrationCompleted: _answered,
+    SubOrchestrationFailed: _answered,
+    TimerFired: _answered,
+    OrchestratorStarted: _orchestrator_started,
+    OrchestratorCompleted: _orchestrator_completed,
+}

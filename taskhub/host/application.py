@@ -1,0 +1,171 @@
+"""The loaded app as the task hub sees it: orchestrators and activities by the names that orchestrations call."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from azure.durable_functions.replay import Decisions, OrchestrationSession, Raised
+from azure.functions.meta import Datum
+
+from taskhub.errors import UnknownFunction
+from taskhub.host.activity_values import failure_details, failure_reason, result_text, unwrap_input
+from taskhub.host.functions import ACTIVITY_TRIGGER, DURABLE_CLIENTS, ORCHESTRATION_TRIGGER
+from taskhub.host.invoker import DURABLE_REASON, InvocationFailed
+from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from taskhub.host.call_plan import CallPlan
+    from taskhub.host.invoker import Invoker
+    from taskhub.model.ids import InstanceId
+    from taskhub.settings import TaskHubSettings
+
+_DAY = 24 * 3600
+
+
+class FunctionsApplication:
+    """Implements :class:`taskhub.runtime.application.Application` over the functions of an app.
+
+    Args:
+        plans: the functions that can run; those of other triggers are passed over.
+        invoker: runs them.
+        settings: limits of the task hub.
+        client_payload: makes the text that a durable client binding receives, from that binding's properties.
+    """
+
+    def __init__(
+        self,
+        plans: Iterable[CallPlan],
+        invoker: Invoker,
+        settings: TaskHubSettings,
+        *,
+        client_payload: Callable[[Mapping[str, Any]], str],
+    ) -> None:
+        self._invoker = invoker
+        self._settings = settings
+        self._client_payload = client_payload
+        plans = list(plans)
+        self._orchestrators = _by_called_name(plans, ORCHESTRATION_TRIGGER)
+        self._activities = _by_called_name(plans, ACTIVITY_TRIGGER)
+
+    def __repr__(self) -> str:
+        return f"<FunctionsApplication, {len(self._orchestrators)} orchestrators, {len(self._activities)} activities>"
+
+    def orchestration(
+        self, name: str, *, instance_id: InstanceId, parent_instance_id: InstanceId | None
+    ) -> _LiveOrchestration:
+        """Return a fresh execution of an orchestrator.
+
+        Raises:
+            UnknownFunction: no orchestrator has this name; the message lists those that exist.
+        """
+        plan = self.find_orchestrator(name)
+        session = OrchestrationSession(
+            plan.function.call,
+            instance_id=instance_id,
+            parent_instance_id=parent_instance_id,
+            long_timer_limit_seconds=self._settings.long_timer_days * _DAY,
+            long_timer_leg_seconds=self._settings.long_timer_leg_days * _DAY,
+        )
+        return _LiveOrchestration(session, plan.function.name, self._invoker)
+
+    def find_orchestrator(self, name: str) -> CallPlan:
+        """Return an orchestrator by the name that clients start it by, ignoring case.
+
+        Raises:
+            UnknownFunction: there is none.
+        """
+        plan = self._orchestrators.get(name.lower())
+        if plan is None or plan.function.is_disabled:
+            raise UnknownFunction(unknown_function(name, "an orchestrator", _enabled(self._orchestrators)))
+        return plan
+
+    async def run_activity(self, call: ActivityCall) -> ActivitySucceeded | ActivityFailed:
+        """Run an activity to its end; unknown names and exceptions of user code are failures."""
+        plan = self._activities.get(call.name.lower())
+        if plan is None:
+            return ActivityFailed(
+                f"Activity function '{call.name}' failed: Activity function '{call.name}' does not exist. "
+                f"{known_functions('an activity', _enabled(self._activities))}"
+            )
+        if plan.function.is_disabled:
+            return ActivityFailed(
+                f"Activity function '{call.name}' failed: Activity function '{call.name}' is disabled."
+            )
+        try:
+            outcome = await self._invoker.invoke(plan, self._data(plan, call), reason=DURABLE_REASON)
+        except InvocationFailed as error:
+            return ActivityFailed(failure_reason(call.name, error.message), failure_details(error.message, error.stack))
+        if outcome.result is None:
+            return ActivitySucceeded(None)
+        return ActivitySucceeded(result_text(outcome.result.type, outcome.result.value))
+
+    def _data(self, plan: CallPlan, call: ActivityCall) -> dict[str, Datum]:
+        data = {}
+        for name, item in plan.inputs.items():
+            if item.binding.is_trigger:
+                text = unwrap_input(call.input)
+                data[name] = Datum("null", "json") if text is None else Datum(text, "string")
+            elif item.binding.kind in DURABLE_CLIENTS:
+                data[name] = Datum(self._client_payload(item.binding.properties), "string")
+        return data
+
+
+class _LiveOrchestration:
+    """One execution in memory; user code runs in the invoker's pool for orchestrators."""
+
+    def __init__(self, session: OrchestrationSession, function: str, invoker: Invoker) -> None:
+        self._session = session
+        self._function = function
+        self._invoker = invoker
+
+    async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Decisions:
+        step = functools.partial(self._session.advance, events, replayed=replayed)
+        try:
+            return await self._invoker.replay(self._function, step, _failure_of)
+        except InvocationFailed as error:
+            # What is no Exception (sys.exit() in an orchestrator) would otherwise come back for ever.
+            return Decisions((), None, Raised(error.message, error.stack), 0)
+
+    def close(self) -> None:
+        # In the pool: the generator's finally blocks are user code.
+        self._invoker.in_background(self._session.close)
+
+
+def _failure_of(decisions: Decisions) -> str | None:
+    outcome = decisions.outcome
+    if isinstance(outcome, Raised):
+        return f"Result: Failure\nException: {outcome.error}\nStack: {outcome.stack}"
+    return None
+
+
+def _by_called_name(plans: list[CallPlan], trigger: str) -> dict[str, CallPlan]:
+    return {plan.function.called_as.lower(): plan for plan in plans if plan.function.trigger.kind == trigger}
+
+
+def _enabled(plans: Mapping[str, CallPlan]) -> list[str]:
+    return [plan.function.called_as for plan in plans.values() if not plan.function.is_disabled]
+
+
+def unknown_function(name: str, kind: str, known: Sequence[str]) -> str:
+    """Return the extension's text for a name that no function has.
+
+    Args:
+        name: the name asked for.
+        kind: with its article: ``an orchestrator``.
+        known: names that exist.
+    """
+    return f"The function '{name}' doesn't exist, is disabled, or is not {kind} function. " + known_functions(
+        kind, known
+    )
+
+
+def known_functions(kind: str, known: Sequence[str]) -> str:
+    """Return the extension's text about the functions that exist."""
+    noun = kind.split()[-1]
+    if not known:
+        return f"Additional info: No {noun} functions are currently registered!"
+    names = ", ".join(f"'{name}'" for name in known)
+    return f"Additional info: The following are the known {noun} functions: {names}."

@@ -1,0 +1,188 @@
+"""How a function is called: which parameter gets what, and what becomes of what it returns.
+
+Made once when the function is loaded, so that an invocation only converts and calls. Converters come from the registry
+of the app's own ``azure.functions``, looked up after the app was imported: newer SDKs replace some of them.
+
+Source: Azure Functions Python worker, functions.py and bindings/meta.py.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+
+from taskhub.host.bindings import BindingError
+from taskhub.host.functions import DURABLE_CLIENTS, Binding, Direction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from azure.functions.meta import Datum
+
+    from taskhub.host.functions import Function
+
+RETURN = "$return"
+SUPPORTED = frozenset(
+    {"httptrigger", "http", "orchestrationtrigger", "activitytrigger", "entitytrigger", *DURABLE_CLIENTS}
+)
+"""Types of bindings that this host serves, in lower case."""
+
+_RESULT_TRIGGERS = frozenset({"activitytrigger", "orchestrationtrigger", "entitytrigger"})
+"""What these functions return is their result; no binding says so."""
+
+
+class EncodingFailed(Exception):
+    """What a function gave cannot become an output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A parameter that gets data."""
+
+    binding: Binding
+    decode: Callable[[Datum, Mapping[str, Datum]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a result goes."""
+
+    binding: Binding
+    encode: Callable[[Any], Datum]
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """How to call one function."""
+
+    function: Function
+    inputs: Mapping[str, Input]
+    outputs: Mapping[str, Output]
+    """Parameters that get an ``Out`` object."""
+    result: Output | None
+    """What becomes of the returned value; ``None``: nothing may be returned."""
+    wants_context: bool
+    is_async: bool
+
+
+def plan_call(function: Function) -> CallPlan:
+    """Compare a function's signature with its bindings.
+
+    Raises:
+        BindingError: they do not agree, or a binding is of a type that this host does not serve.
+    """
+    _check_types(function)
+    parameters = dict(inspect.signature(function.call).parameters)
+    hints = _hints(function)
+    named = {binding.name: binding for binding in function.bindings if binding.name != RETURN}
+    wants_context = "context" in parameters and "context" not in named
+    _check_names(function, set(parameters) - ({"context"} if wants_context else set()), set(named))
+    inputs, outputs = {}, {}
+    for name, binding in named.items():
+        hint = hints.get(name)
+        _check_direction(binding, hint)
+        if binding.direction is Direction.IN:
+            inputs[name] = Input(binding, _decoder(binding, hint))
+        else:
+            outputs[name] = Output(binding, _encoder(binding))
+    return CallPlan(
+        function=function,
+        inputs=inputs,
+        outputs=outputs,
+        result=_result(function),
+        wants_context=wants_context,
+        is_async=inspect.iscoroutinefunction(function.call),
+    )
+
+
+def _check_types(function: Function) -> None:
+    for binding in function.bindings:
+        if binding.kind not in SUPPORTED:
+            raise BindingError(f"binding type '{binding.type}' is not supported by this host.")
+        if binding.direction is Direction.INOUT:
+            raise BindingError(f"binding '{binding.name}' has the direction inout, which Python functions cannot use.")
+        if binding.name == RETURN and binding.direction is not Direction.OUT:
+            raise BindingError("binding '$return' must have the direction out.")
+
+
+def _hints(function: Function) -> Mapping[str, Any]:
+    try:
+        return typing.get_type_hints(function.call)
+    except Exception as error:  # evaluates what users wrote, so anything can come out of it
+        raise BindingError(f"its annotations cannot be evaluated: {type(error).__name__}: {error}") from error
+
+
+def _check_names(function: Function, parameters: set[str], bindings: set[str]) -> None:
+    only_python, only_bindings = sorted(parameters - bindings), sorted(bindings - parameters)
+    if only_python or only_bindings:
+        where = [
+            *([f"parameters without a binding: {', '.join(only_python)}"] if only_python else []),
+            *([f"bindings without a parameter: {', '.join(only_bindings)}"] if only_bindings else []),
+        ]
+        raise BindingError(f"cannot load the {function.name} function: {'; '.join(where)}. Give both the same names.")
+
+
+def _check_direction(binding: Binding, hint: Any) -> None:
+    is_out = _is_out(hint)
+    if binding.direction is Direction.OUT and hint is not None and not is_out:
+        raise BindingError(f"binding '{binding.name}' has the direction out, so its parameter must be a func.Out[...].")
+    if binding.direction is Direction.IN and is_out:
+        raise BindingError(f"binding '{binding.name}' has the direction in, but its parameter is a func.Out[...].")
+
+
+def _is_out(hint: Any) -> bool:
+    origin = typing.get_origin(hint) or hint
+    return getattr(origin, "__name__", None) == "Out" and len(typing.get_args(hint)) == 1
+
+
+def _result(function: Function) -> Output | None:
+    declared = next((binding for binding in function.bindings if binding.name == RETURN), None)
+    if declared is None and function.trigger.kind in _RESULT_TRIGGERS:
+        declared = function.trigger
+    return None if declared is None else Output(declared, _encoder(declared))
+
+
+# ---- converters
+
+
+def _converter(binding: Binding) -> Any:
+    return func.get_binding_registry().get(binding.type)  # type: ignore[no-untyped-call]  # the library's
+
+
+def _has_implicit_output(converter: Any) -> bool:
+    return bool(getattr(converter, "has_implicit_output", lambda: False)())
+
+
+def _decoder(binding: Binding, hint: Any) -> Callable[[Datum, Mapping[str, Datum]], Any]:
+    converter = _converter(binding)
+    if converter is None or (hint in (str, bytes) and not _has_implicit_output(converter)):
+        return lambda datum, metadata: _decode_plain(datum, binding)
+    return lambda datum, metadata: converter.decode(datum, trigger_metadata=metadata)
+
+
+def _decode_plain(datum: Datum, binding: Binding) -> Any:
+    if datum.type not in ("string", "bytes", "json", None):
+        raise EncodingFailed(f"a value of type '{datum.type}' cannot be given to '{binding.name}' as text or bytes")
+    return datum.value
+
+
+def _encoder(binding: Binding) -> Callable[[Any], Datum]:
+    converter = _converter(binding)
+
+    def encode(value: Any) -> Datum:
+        if converter is None:
+            raise EncodingFailed(f"binding type '{binding.type}' is not supported as an output by this host")
+        try:
+            datum: Datum = converter.encode(value, expected_type=None)
+        except NotImplementedError as error:
+            raise EncodingFailed(
+                f'unable to encode outgoing TypedData: unsupported type "{binding.type}" for Python type '
+                f'"{type(value).__name__}"'
+            ) from error
+        return datum
+
+    return encode

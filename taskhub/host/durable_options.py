@@ -1,0 +1,354 @@
+"""``extensions.durableTask`` of ``host.json``: every known key, its range, and what it becomes.
+
+Names compare ignoring case, values may be texts (settings that override ``host.json`` always are). An unknown key is
+worth a warning, a wrong value ends the start.
+
+Source: Durable Task extension 3.x, DurableTaskOptions and AzureStorageOptions.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from taskhub.errors import ConfigurationError, InvalidHubName
+from taskhub.settings import TaskHubSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+DEFAULT_CONNECTION = "AzureWebJobsStorage"
+DEFAULT_CONNECTION_ALIAS = "Storage"
+"""What the reference writes into management URLs for the default connection."""
+DEFAULT_HUB = "TestHubName"
+
+_AZURE_STORAGE = "AzureStorage"
+_OTHER_PROVIDERS = ("azureManaged", "mssql", "Netherite")
+_SETTING = re.compile(r"%([^%]+)%")
+
+
+@dataclass(frozen=True, slots=True)
+class DurableOptions:
+    """The task hub's settings, and what the host itself needs of the section."""
+
+    hub: TaskHubSettings = field(default_factory=TaskHubSettings)
+    connection: str = DEFAULT_CONNECTION
+    """Name of the app setting, or of the group of settings, that says which storage account holds the hub."""
+    local_rpc_endpoint: bool = True
+    use_forwarded_host: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def read_durable_options(
+    section: Mapping[str, Any], settings: Mapping[str, str], *, hub: str | None = None
+) -> DurableOptions:
+    """Read the section.
+
+    Args:
+        section: the JSON object, overrides applied.
+        settings: app settings, for ``%NAME%`` and the default hub name.
+        hub: hub name that wins over the section's.
+
+    Raises:
+        ConfigurationError: a value is wrong; the message names key, value and range.
+        InvalidHubName: the hub name is one that Azure would refuse.
+    """
+    values: dict[str, Any] = {}
+    warnings: list[str] = []
+    for path, value in _leaves(section):
+        _read_option(path, value, values, warnings)
+    provider = values.get("storageprovider.type", _AZURE_STORAGE)
+    if provider != _AZURE_STORAGE:
+        warnings.append(
+            f"host.json: extensions.durableTask.storageProvider.type is '{provider}', which this host does not have. "
+            "The hub is kept in the layout of AzureStorage instead."
+        )
+        values = {key: value for key, value in values.items() if "connection" not in key}
+    options = _hub_options(values)
+    if options.get("control_queue_batch_size", 32) > options.get("control_queue_buffer_threshold", 256):
+        warnings.append(
+            "host.json: controlQueueBatchSize is larger than controlQueueBufferThreshold; lower one or raise the other."
+        )
+    return DurableOptions(
+        hub=TaskHubSettings(
+            hub_name=_hub_name(hub or values.get("hubname"), settings),
+            app_name=settings.get("WEBSITE_SITE_NAME") or settings.get("DTFX_APP_NAME") or "",
+            **options,
+        ),
+        connection=_connection(values),
+        local_rpc_endpoint=values.get("localrpcendpointenabled", True),
+        use_forwarded_host=values.get("httpsettings.useforwardedhost", False),
+        warnings=tuple(warnings),
+    )
+
+
+def _leaves(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        path = above + key
+        if path.lower() in _OBJECTS and value not in (None, ""):
+            if not isinstance(value, dict):
+                raise ConfigurationError(
+                    f"host.json: extensions.durableTask.{path} is {value!r}; it must be an object."
+                )
+            yield from _leaves(value, path + ".")
+        elif value not in (None, {}):
+            yield path, value
+
+
+def _read_option(path: str, value: Any, values: dict[str, Any], warnings: list[str]) -> None:
+    key = path.lower()
+    if key.startswith("notifications.eventgrid"):
+        warnings.append(f"host.json: extensions.durableTask.{path}: lifecycle notifications are not sent by this host.")
+        return
+    option = _OPTIONS.get(key)
+    if option is None:
+        close = difflib.get_close_matches(key, _OPTIONS, n=1)
+        hint = f" Did you mean {_OPTIONS[close[0]].path}?" if close else ""
+        warnings.append(f"host.json: extensions.durableTask.{path} is not a known setting and is ignored.{hint}")
+        return
+    try:
+        values[key] = option.read(value)
+    except ValueError:
+        raise ConfigurationError(
+            f"host.json: extensions.durableTask.{option.path} is {value!r}; it must be {option.range}."
+        ) from None
+    if option.unsupported and values[key] != option.default:
+        warnings.append(f"host.json: extensions.durableTask.{option.path} has no effect in this version of the host.")
+
+
+def _hub_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        option.field: values[key]
+        for key, option in _OPTIONS.items()
+        if option.field and key in values and values[key] is not None
+    }
+
+
+def _connection(values: Mapping[str, Any]) -> str:
+    name = values.get("storageprovider.connectionname") or values.get("storageprovider.connectionstringname")
+    if not name or name.lower() == DEFAULT_CONNECTION_ALIAS.lower():
+        return DEFAULT_CONNECTION
+    return str(name)
+
+
+# ---- the hub's name
+
+
+def _hub_name(explicit: str | None, settings: Mapping[str, str]) -> str:
+    if explicit is not None:
+        name = _SETTING.sub(lambda found: settings.get(found[1], found[0]), explicit)
+        # The text is the reference's. It lets 50 pass in spite of it; a hub of 50 breaks at its first large message.
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{2,48}", name):
+            raise InvalidHubName(
+                f"Task hub name '{name}' should contain only alphanumeric characters, start with a letter, and have "
+                "length between 3 and 45. Change extensions.durableTask.hubName in host.json, or --hub."
+            )
+        return name
+    slot = settings.get("WEBSITE_SLOT_NAME", "")
+    if slot and slot.lower() != "production":
+        raise ConfigurationError(
+            f"This app runs in the deployment slot '{slot}' without a task hub name of its own, so that it would share "
+            "the hub of the production slot. Set extensions.durableTask.hubName in host.json."
+        )
+    return _sanitised(settings.get("WEBSITE_SITE_NAME") or DEFAULT_HUB)
+
+
+def _sanitised(site: str) -> str:
+    name = "".join(char for char in site if char.isascii() and char.isalnum())
+    if not name:
+        return "DefaultTaskHub"
+    if name[0].isdigit():
+        name = "t" + name
+    name = name[:45]
+    return name if len(name) >= 3 else name + "Hub"
+
+
+# ---- values
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    path: str
+    read: Callable[[Any], Any]
+    """Raises ValueError for what is out of range."""
+    range: str
+    field: str = ""
+    """Field of :class:`TaskHubSettings` that the value becomes."""
+    default: Any = None
+    unsupported: bool = False
+    """Read and checked, but nothing here acts on it yet; a value other than ``default`` is worth a warning."""
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(value)
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    raise ValueError(value)
+
+
+def _integer(low: int, high: int | None = None) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise ValueError(value)
+        number = int(value)
+        if number < low or (high is not None and number > high):
+            raise ValueError(value)
+        return number
+
+    return read
+
+
+def _choice(*names: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        for name in names:
+            if isinstance(value, str) and value.lower() == name.lower():
+                return name
+        raise ValueError(value)
+
+    return read
+
+
+_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,7}))?)?")
+
+
+def _seconds(low: float, high: float | None = None) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        found = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
+        if not found:
+            raise ValueError(value)
+        days, hours, minutes, seconds = (int(part or 0) for part in found.groups()[:4])
+        if hours > 23 or minutes > 59 or seconds > 59:
+            raise ValueError(value)
+        total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds + float(f"0.{found[5] or 0}")
+        if total < low or (high is not None and total > high):
+            raise ValueError(value)
+        return total
+
+    return read
+
+
+def _whole_seconds(low: int, high: int) -> Callable[[Any], int]:
+    read = _seconds(low, high)
+    return lambda value: int(read(value))
+
+
+def _any_state(value: Any) -> bool:
+    return _choice("AnyState", "NonRunningStates")(value) == "AnyState"
+
+
+_A_SPAN = 'a time span "hh:mm:ss"'
+_POSITIVE = "a whole number of at least 1"
+_BOOLEAN = "true or false"
+_ALL = (
+    _Option("hubName", _text, "a text"),
+    _Option("defaultVersion", _text, "a text", "default_version"),
+    _Option(
+        "versionMatchStrategy",
+        _choice("None", "Strict", "CurrentOrOlder"),
+        "None, Strict or CurrentOrOlder",
+        default="CurrentOrOlder",
+        unsupported=True,
+    ),
+    _Option("versionFailureStrategy", _choice("Reject", "Fail"), "Reject or Fail", default="Reject", unsupported=True),
+    _Option("httpSettings.defaultAsyncRequestSleepTimeMilliseconds", _integer(0), "a whole number of at least 0"),
+    _Option("httpSettings.useForwardedHost", _boolean, _BOOLEAN),
+    _Option("maxConcurrentActivityFunctions", _integer(1), _POSITIVE, "max_concurrent_activities"),
+    _Option("maxConcurrentOrchestratorFunctions", _integer(1), _POSITIVE, "max_concurrent_orchestrations"),
+    _Option("maxConcurrentEntityFunctions", _integer(1), _POSITIVE),
+    _Option("maxEntityOperationBatchSize", _integer(1), _POSITIVE),
+    _Option("maxOrchestrationActions", _integer(1), _POSITIVE),
+    # Instances stay in memory anyway; the reference ends the start of a Python app that asks for it.
+    _Option("extendedSessionsEnabled", _boolean, _BOOLEAN, default=False, unsupported=True),
+    _Option("extendedSessionIdleTimeoutInSeconds", _integer(-(2**31)), "a whole number"),
+    _Option(
+        "overridableExistingInstanceStates",
+        _any_state,
+        "AnyState or NonRunningStates",
+        "overridable_running_instances",
+    ),
+    _Option("entityMessageReorderWindowInMinutes", _integer(0), "a whole number of at least 0"),
+    _Option("rollbackEntityOperationsOnExceptions", _boolean, _BOOLEAN),
+    _Option("storeInputsInOrchestrationHistory", _boolean, _BOOLEAN, "store_inputs"),
+    _Option("throwStatusExceptionsOnRaiseEvent", _boolean, _BOOLEAN),
+    _Option("useAppLease", _boolean, _BOOLEAN, "use_app_lease"),
+    _Option("appLeaseOptions.renewInterval", _seconds(0), _A_SPAN),
+    _Option("appLeaseOptions.acquireInterval", _seconds(0), _A_SPAN),
+    _Option("appLeaseOptions.leaseInterval", _seconds(0), _A_SPAN),
+    _Option("localRpcEndpointEnabled", _boolean, _BOOLEAN),
+    _Option("useGracefulShutdown", _boolean, _BOOLEAN),
+    _Option("maxGrpcMessageSizeInBytes", _integer(1), _POSITIVE),
+    _Option("grpcHttpClientTimeout", _seconds(0), _A_SPAN),
+    _Option(
+        "storageProvider.type",
+        _choice(_AZURE_STORAGE, *_OTHER_PROVIDERS),
+        f"{_AZURE_STORAGE} (of {', '.join(_OTHER_PROVIDERS)} only the name is known here)",
+    ),
+    _Option("storageProvider.connectionName", _text, "the name of an app setting"),
+    _Option("storageProvider.connectionStringName", _text, "the name of an app setting"),
+    _Option("storageProvider.partitionCount", _integer(1, 16), "a whole number from 1 to 16", "partition_count"),
+    _Option(
+        "storageProvider.controlQueueBatchSize",
+        _integer(1, 32),
+        "a whole number from 1 to 32",
+        "control_queue_batch_size",
+    ),
+    _Option(
+        "storageProvider.controlQueueBufferThreshold",
+        _integer(1, 1000),
+        "a whole number from 1 to 1000",
+        "control_queue_buffer_threshold",
+    ),
+    _Option(
+        "storageProvider.controlQueueVisibilityTimeout",
+        _whole_seconds(60, 3600),
+        _A_SPAN + ' from "00:01:00" to "01:00:00"',
+        "control_queue_visibility_seconds",
+    ),
+    _Option(
+        "storageProvider.workItemQueueVisibilityTimeout",
+        _whole_seconds(1, 7 * 24 * 3600),
+        _A_SPAN + ' from "00:00:01" to "7.00:00:00"',
+        "work_item_visibility_seconds",
+    ),
+    _Option("storageProvider.trackingStoreConnectionName", _text, "the name of an app setting", unsupported=True),
+    _Option("storageProvider.trackingStoreConnectionStringName", _text, "the name of an app setting", unsupported=True),
+    _Option("storageProvider.trackingStoreNamePrefix", _text, "a text", unsupported=True),
+    _Option("storageProvider.fetchLargeMessagesAutomatically", _boolean, _BOOLEAN, default=True, unsupported=True),
+    _Option(
+        "storageProvider.maxQueuePollingInterval",
+        _seconds(0.001),
+        _A_SPAN + " above zero",
+        "max_polling_interval_seconds",
+    ),
+    _Option("storageProvider.useLegacyPartitionManagement", _boolean, _BOOLEAN, default=False, unsupported=True),
+    _Option("storageProvider.useTablePartitionManagement", _boolean, _BOOLEAN, default=True, unsupported=True),
+    _Option("storageProvider.allowReplayingTerminalInstances", _boolean, _BOOLEAN),
+    _Option(
+        "storageProvider.queueClientMessageEncoding",
+        _choice("UTF8", "Base64"),
+        "UTF8 or Base64",
+        default="UTF8",
+        unsupported=True,
+    ),
+    _Option("storageProvider.partitionTableOperationTimeout", _seconds(0), _A_SPAN),
+    _Option("storageProvider.useInstanceTableEtag", _boolean, _BOOLEAN),
+    _Option("tracing.traceInputsAndOutputs", _boolean, _BOOLEAN),
+    _Option("tracing.traceReplayEvents", _boolean, _BOOLEAN),
+    _Option("tracing.allowVerboseLinuxTelemetry", _boolean, _BOOLEAN),
+    _Option("tracing.distributedTracingEnabled", _boolean, _BOOLEAN, default=False, unsupported=True),
+    _Option("tracing.distributedTracingProtocol", _text, "a text"),
+    # Not a choice: public samples carry values that the extension does not know and does not refuse.
+    _Option("tracing.version", _text, "a text"),
+    _Option("tracing.includeInstanceIdInOperationName", _boolean, _BOOLEAN),
+)
+_OPTIONS = {option.path.lower(): option for option in _ALL}
+_OBJECTS = frozenset({"notifications", *(key.rpartition(".")[0] for key in _OPTIONS)} - {""})

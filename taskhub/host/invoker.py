@@ -1,0 +1,274 @@
+"""Runs functions where they belong, so that no user code can stall leases, storage or HTTP.
+
+* Plain functions run in a pool of threads (``PYTHON_THREADPOOL_THREAD_COUNT``).
+* Coroutine functions run on an event loop of their own, in a thread of its own: one that blocks holds up other
+  coroutine functions, as in the original, but nothing of the host.
+* Replays of orchestrators run in a small pool of their own, because activities that fill the other one must not keep
+  orchestrations from going on.
+
+Conversion of inputs and outputs runs there too: custom classes bring their own code for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from taskhub.host.failures import describe_failure
+from taskhub.host.invocation import CURRENT, RUNNING, Context, Invocation, Out, TraceContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from azure.functions.meta import Datum
+
+    from taskhub.host.call_plan import CallPlan
+    from taskhub.host.console import Console
+
+_T = TypeVar("_T")
+DURABLE_REASON = "(null)"
+"""What the console gives as the reason of durable functions."""
+
+_ORCHESTRATOR_THREADS = 8
+"""More than can run at once: an orchestrator that (wrongly) blocks must not hold up the others."""
+
+logger = logging.getLogger(__name__)
+
+
+class InvocationFailed(Exception):
+    """User code raised, or its output cannot be encoded.
+
+    Attributes:
+        message: ``ValueError: boom``.
+        stack: traceback of the user's frames.
+    """
+
+    def __init__(self, message: str, stack: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.stack = stack
+
+    def full_text(self) -> str:
+        """Return the text in which the original hands a failure on."""
+        return f"Result: Failure\nException: {self.message}\nStack: {self.stack}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an invocation gave."""
+
+    result: Datum | None
+    """The returned value, encoded; ``None`` when the function has no use for one."""
+    outputs: Mapping[str, Datum]
+    """What output parameters were set to; those that were not are missing."""
+
+
+@dataclass(slots=True)
+class _Arguments:
+    plan: CallPlan
+    invocation: Invocation
+    data: Mapping[str, Datum]
+    trace: TraceContext
+    outs: dict[str, Out] = field(default_factory=dict)
+
+    def convert(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, item in self.plan.inputs.items():
+            values[name] = item.decode(self.data[name], {})
+        for name in self.plan.outputs:
+            values[name] = self.outs[name] = Out()
+        if self.plan.wants_context:
+            values["context"] = Context(self.invocation, self.plan.function.directory, self.trace)
+        return values
+
+    def encode(self, returned: Any) -> Outcome:
+        outputs = {
+            name: self.plan.outputs[name].encode(out.get()) for name, out in self.outs.items() if out.get() is not None
+        }
+        if self.plan.result is None:
+            if returned is not None:
+                logger.warning(
+                    "function '%s' without a $return binding returned a value, which is dropped",
+                    self.plan.function.name,
+                )
+            return Outcome(None, outputs)
+        if returned is None and outputs:
+            return Outcome(None, outputs)
+        return Outcome(self.plan.result.encode(returned), outputs)
+
+
+class Invoker:
+    """Runs functions and says so on the console.
+
+    Args:
+        console: where invocations are announced.
+        thread_count: threads for plain functions; ``None``: the standard library's choice.
+    """
+
+    def __init__(self, console: Console, *, thread_count: int | None = None) -> None:
+        self._console = console
+        self._threads = ThreadPoolExecutor(thread_count, thread_name_prefix="function")
+        self._orchestrators = ThreadPoolExecutor(_ORCHESTRATOR_THREADS, thread_name_prefix="orchestrator")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_lock = threading.Lock()
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __repr__(self) -> str:
+        return f"<Invoker, {self._running} running>"
+
+    async def invoke(
+        self, plan: CallPlan, data: Mapping[str, Datum], *, reason: str, trace: TraceContext | None = None
+    ) -> Outcome:
+        """Run a function with the data of its bindings.
+
+        Raises:
+            InvocationFailed: user code raised, or gave what cannot be encoded.
+
+        Cancellation: plain functions run on, as nothing can stop them; coroutines are cancelled.
+        """
+        invocation = Invocation(str(uuid.uuid4()), plan.function.name)
+        arguments = _Arguments(plan, invocation, data, trace or TraceContext())
+        run = self._run_coroutine(arguments) if plan.is_async else self._in_thread(self._threads, _call, arguments)
+        return await self._announced(invocation, reason, run)
+
+    async def replay(self, function: str, step: Callable[[], _T], failure_of: Callable[[_T], str | None]) -> _T:
+        """Run a step of an orchestrator in the pool for those.
+
+        Args:
+            function: name of the orchestrator function.
+            step: the step of the replay.
+            failure_of: reads the outcome: the text of a failure, or ``None``.
+
+        Raises:
+            InvocationFailed: the step raised, which replays do only for what is no ``Exception`` (``sys.exit()``).
+        """
+        invocation = Invocation(str(uuid.uuid4()), function)
+        run = self._in_thread(self._orchestrators, functools.partial(_step, invocation), step)
+        return await self._announced(invocation, DURABLE_REASON, run, failure_of)
+
+    def in_background(self, work: Callable[[], None]) -> None:
+        """Run something short in the pool for orchestrators, soon; not at all once the invoker is closed."""
+        with contextlib.suppress(RuntimeError):
+            self._orchestrators.submit(work)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether functions are running."""
+        return self._running > 0
+
+    async def aclose(self, *, grace_seconds: float) -> None:
+        """Let running functions finish for up to ``grace_seconds``, then leave them behind."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), grace_seconds)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._orchestrators.shutdown(wait=False, cancel_futures=True)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _announced(
+        self,
+        invocation: Invocation,
+        reason: str,
+        run: Coroutine[Any, Any, _T],
+        failure_of: Callable[[_T], str | None] = lambda _: None,
+    ) -> _T:
+        self._console.executing(invocation, reason)
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        RUNNING[invocation.id] = invocation
+        self._running += 1
+        self._idle.clear()
+        try:
+            outcome = await run
+        except asyncio.CancelledError:
+            self._console.executed(invocation, clock() - began, "Result: Cancelled")
+            raise
+        except InvocationFailed as error:
+            self._console.executed(invocation, clock() - began, error.full_text())
+            raise
+        finally:
+            del RUNNING[invocation.id]
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+        self._console.executed(invocation, clock() - began, failure_of(outcome))
+        return outcome
+
+    async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[Any], _T], argument: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, argument)
+
+    async def _run_coroutine(self, arguments: _Arguments) -> Outcome:
+        running = asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
+        return await asyncio.wrap_future(running)
+
+    def _user_loop(self) -> asyncio.AbstractEventLoop:
+        with self._loop_lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_run_loop, args=(self._loop,), name="coroutine functions", daemon=True).start()
+            return self._loop
+
+
+def thread_count_of(setting: str | None) -> int | None:
+    """Return ``PYTHON_THREADPOOL_THREAD_COUNT`` as a number, ``None`` for the default."""
+    if not setting:
+        return None
+    if setting.strip().isdigit() and int(setting) >= 1:
+        return int(setting)
+    logger.warning("PYTHON_THREADPOOL_THREAD_COUNT is '%s', not a whole number of at least 1; ignored", setting)
+    return min(32, (os.cpu_count() or 1) + 4)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
+
+# User code runs below. Whatever it raises fails its invocation only: a SystemExit or KeyboardInterrupt that reached an
+# event loop would end it.
+
+
+def _call(arguments: _Arguments) -> Outcome:
+    with _failing_alone(arguments.invocation):
+        return arguments.encode(arguments.plan.function.call(**arguments.convert()))
+
+
+def _step(invocation: Invocation, step: Callable[[], _T]) -> _T:
+    with _failing_alone(invocation):
+        return step()
+
+
+async def _call_async(arguments: _Arguments) -> Outcome:
+    # The task that runs this has a context of its own, so nothing needs to be set back.
+    CURRENT.set(arguments.invocation)
+    try:
+        return arguments.encode(await arguments.plan.function.call(**arguments.convert()))
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        raise InvocationFailed(*describe_failure(error)) from error
+
+
+class _failing_alone:
+    """A context manager as a class: this is the hot path of every plain function."""
+
+    __slots__ = ("_invocation", "_token")
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+
+    def __enter__(self) -> None:
+        self._token = CURRENT.set(self._invocation)
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        CURRENT.reset(self._token)
+        if error is not None:
+            raise InvocationFailed(*describe_failure(error)) from error

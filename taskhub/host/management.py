@@ -1,0 +1,248 @@
+"""Carries out the commands of the management API on a task hub's client; every decision is in ``routes``."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import uuid
+from typing import TYPE_CHECKING
+
+from taskhub.client import TaskHubClient
+from taskhub.errors import (
+    ConfigurationError,
+    InstanceExists,
+    InvalidHubName,
+    PayloadError,
+    TableNotFound,
+    TaskHubError,
+    UnknownFunction,
+)
+from taskhub.host import routes
+from taskhub.host.durable_options import DEFAULT_CONNECTION, DEFAULT_CONNECTION_ALIAS
+from taskhub.model.ids import ExecutionId, InstanceId
+from taskhub.model.instance import InstancePage, RuntimeStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from taskhub.host.application import FunctionsApplication
+    from taskhub.host.durable_options import DurableOptions
+    from taskhub.model.history import HistoryEvent
+    from taskhub.model.instance import InstanceState
+    from taskhub.wiring import Storage
+
+logger = logging.getLogger(__name__)
+
+
+class Hubs:
+    """The clients of the hubs that requests may name: the app's own, and others in this or another account.
+
+    Args:
+        options: the app's hub and connection.
+        own: client of the app's hub.
+        storage: the account of that hub.
+        open_connection: opens the account that a connection setting names.
+    """
+
+    def __init__(
+        self,
+        options: DurableOptions,
+        own: TaskHubClient,
+        storage: Storage,
+        open_connection: Callable[[str], Awaitable[Storage]],
+    ) -> None:
+        self._options = options
+        self._own = own
+        self._open_connection = open_connection
+        self._storages = {self._setting(None): storage}
+        self._clients: dict[tuple[str, str], TaskHubClient] = {}
+
+    def __repr__(self) -> str:
+        return f"<Hubs, own {self._options.hub.hub_name}, {len(self._clients)} others>"
+
+    def is_own(self, target: routes.Target) -> bool:
+        """Return whether a request is about the app's own hub."""
+        return self._hub(target) == self._options.hub.hub_name and self._setting(target.connection) == self._setting(
+            None
+        )
+
+    async def client(self, target: routes.Target) -> TaskHubClient:
+        """Return the client of a hub.
+
+        Raises:
+            InvalidHubName: the hub's name is one that Azure would refuse.
+            ConfigurationError: no setting of the connection's name says which account it is.
+        """
+        if self.is_own(target):
+            return self._own
+        hub, setting = self._hub(target), self._setting(target.connection)
+        client = self._clients.get((hub, setting))
+        if client is None:
+            if setting not in self._storages:
+                self._storages[setting] = await self._open_connection(setting)
+            settings = dataclasses.replace(self._options.hub, hub_name=hub)
+            client = self._clients[hub, setting] = TaskHubClient(self._storages[setting], settings)
+        return client
+
+    def urls(self, target: routes.Target, origin: str) -> routes.Urls:
+        """Return what makes the management URLs of a hub."""
+        setting = target.connection or self._options.connection
+        alias = DEFAULT_CONNECTION_ALIAS if setting == DEFAULT_CONNECTION else setting
+        return routes.Urls(origin + routes.WEBHOOK_PATH, self._hub(target), alias)
+
+    async def aclose(self) -> None:
+        """Close the accounts that requests made it open; the app's own belongs to whoever opened it."""
+        for setting, storage in self._storages.items():
+            if setting != self._setting(None):
+                await storage.aclose()
+
+    def _hub(self, target: routes.Target) -> str:
+        return target.hub or self._options.hub.hub_name
+
+    def _setting(self, connection: str | None) -> str:
+        name = connection or self._options.connection
+        return DEFAULT_CONNECTION if name.lower() == DEFAULT_CONNECTION_ALIAS.lower() else name
+
+
+class Management:
+    """Answers the requests of both doors.
+
+    Args:
+        hubs: the clients.
+        application: knows which orchestrators exist.
+        use_forwarded_host: see :func:`taskhub.host.routes.origin_of`.
+    """
+
+    def __init__(self, hubs: Hubs, application: FunctionsApplication, *, use_forwarded_host: bool = False) -> None:
+        self._hubs = hubs
+        self._application = application
+        self._use_forwarded_host = use_forwarded_host
+
+    async def handle(self, request: routes.Request) -> routes.Response:
+        """Answer one request; never raises for what it holds or for trouble with storage."""
+        command = routes.parse(request)
+        if isinstance(command, routes.Response):
+            return command
+        try:
+            return await self._carry_out(command, request)
+        except UnknownFunction as error:
+            return routes.argument_error(str(error))
+        except InstanceExists as error:
+            return routes.already_exists(error.status.name)
+        except (InvalidHubName, PayloadError) as error:
+            return routes.argument_error(str(error))
+        except ConfigurationError as error:
+            return routes.internal_error(str(error))
+        except TaskHubError as error:
+            logger.warning("%s %s: %s", request.method, request.path, error)
+            return routes.internal_error(str(error), "DurableTask.AzureStorage.Storage.DurableTaskStorageException")
+        except ValueError as error:
+            return routes.internal_error(str(error), "System.UriFormatException")
+
+    async def _carry_out(self, command: routes.Command, request: routes.Request) -> routes.Response:
+        client = await self._hubs.client(command.target)
+        match command:
+            case routes.Start():
+                return await self._start(client, command, request)
+            case routes.ReadStatus():
+                return await _read_status(client, command, request)
+            case routes.List():
+                return await _list(client, command)
+            case routes.Purge():
+                state = await _get(client, command.instance_id)
+                return routes.refusal_of_purge(command, state) or routes.purged(await client.purge(command.instance_id))
+            case routes.RaiseEvent():
+                state = await _get(client, command.instance_id)
+                refusal = routes.refusal_of_event(command, state)
+                if refusal is None:
+                    await client.raise_event(command.instance_id, command.name, routes.event_payload(command))
+                return refusal or routes.ACCEPTED
+            case routes.Control():
+                state = await _get(client, command.instance_id)
+                refusal = routes.refusal_of_control(command, state)
+                if refusal is None:
+                    act = {"terminate": client.terminate, "suspend": client.suspend, "resume": client.resume}
+                    await act[command.operation](command.instance_id, command.reason)
+                return refusal or routes.ACCEPTED
+            case routes.Restart():
+                return await self._restart(client, command, request)
+
+    async def _start(self, client: TaskHubClient, command: routes.Start, request: routes.Request) -> routes.Response:
+        if self._hubs.is_own(command.target):
+            self._application.find_orchestrator(command.name)
+        instance_id = await client.start(
+            command.name,
+            instance_id=command.instance_id,
+            input=command.input,
+            version=command.version,
+            # With dashes, unlike all other execution ids: the reference's start route makes it itself.
+            execution_id=ExecutionId(str(uuid.uuid4())),
+        )
+        return await self._started(client, command, instance_id, request)
+
+    async def _restart(
+        self, client: TaskHubClient, command: routes.Restart, request: routes.Request
+    ) -> routes.Response:
+        state = await _get(client, command.instance_id)
+        refusal = routes.refusal_of_restart(command, state)
+        if refusal is not None or state is None or state.name is None:
+            return refusal or routes.NOT_FOUND
+        if self._hubs.is_own(command.target):
+            self._application.find_orchestrator(state.name)
+        instance_id = await client.start(
+            state.name,
+            instance_id=None if command.with_new_id else command.instance_id,
+            input=state.input,
+            tags=state.tags,
+        )
+        return await self._started(client, command, instance_id, request)
+
+    async def _started(
+        self,
+        client: TaskHubClient,
+        command: routes.Start | routes.Restart,
+        instance_id: InstanceId,
+        request: routes.Request,
+    ) -> routes.Response:
+        refusal = routes.refusal_of_wait(command)
+        if refusal is not None:
+            return refusal
+        if command.wait is not None:
+            state = await client.wait(
+                instance_id,
+                timeout_seconds=command.wait.timeout_seconds,
+                poll_seconds=command.wait.interval_seconds,
+            )
+            if state is not None and state.status is not None and state.status.is_terminal:
+                return routes.waited_response(state, request.url)
+        origin = routes.origin_of(request.origin, request.headers, use_forwarded_host=self._use_forwarded_host)
+        return self._hubs.urls(command.target, origin).check_status(instance_id)
+
+
+async def _get(client: TaskHubClient, instance_id: InstanceId) -> InstanceState | None:
+    try:
+        return await client.get(instance_id)
+    except TableNotFound:  # a hub that nobody created reads as an empty one
+        return None
+
+
+async def _read_status(client: TaskHubClient, command: routes.ReadStatus, request: routes.Request) -> routes.Response:
+    try:
+        state = await client.get(command.instance_id, with_input=command.show_input)
+    except TableNotFound:
+        state = None
+    history: Sequence[HistoryEvent] | None = None
+    if state is not None and command.show_history and state.status is not RuntimeStatus.Pending:
+        history = await client.history(command.instance_id)
+    return routes.status_response(command, state, history, request.url)
+
+
+async def _list(client: TaskHubClient, command: routes.List) -> routes.Response:
+    empty = routes.empty_page(command)
+    if empty is not None:
+        return empty
+    try:
+        page = await client.query(command.filter, top=command.top, token=command.token, with_input=command.show_input)
+    except TableNotFound:
+        page = InstancePage((), None)
+    return routes.list_response(command, page)

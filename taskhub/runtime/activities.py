@@ -1,0 +1,162 @@
+"""Activities: work items that all workers share, taken from one queue and run to their end.
+
+The answer is put on the control queue of the waiting orchestration before the work item is deleted: a crash in
+between runs the activity again, and the second answer is recognised.
+
+Source: DurableTask.AzureStorage, ActivitySession and CompleteTaskActivityWorkItemAsync.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskhub.core import activity
+from taskhub.errors import PayloadError, QueueNotFound, StorageError
+from taskhub.model.history import TaskScheduled
+from taskhub.model.ids import Utc
+from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
+from taskhub.runtime.poller import Poller
+from taskhub.storage.port import MAX_MESSAGES_PER_GET
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskhub.model.messages import TaskMessage
+    from taskhub.runtime.application import Application
+    from taskhub.runtime.mailbox import Held, Mailbox
+    from taskhub.runtime.poller import Wakeups
+    from taskhub.runtime.renewals import Renewals
+    from taskhub.runtime.services import Services
+
+MAX_ANSWER_ATTEMPTS = 8
+"""Puts of an answer, over about half a minute; then the work item is put back and the activity runs again."""
+
+_logger = logging.getLogger("taskhub.activities")
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityItem:
+    """One activity to run."""
+
+    held: Held
+    task: TaskScheduled
+
+
+class Activities:
+    """The four verbs for activities; see :class:`taskhub.runtime.dispatcher.Work`."""
+
+    def __init__(
+        self, services: Services, application: Application, mailbox: Mailbox, renewals: Renewals, wakeups: Wakeups
+    ) -> None:
+        self._services = services
+        self._application = application
+        self._mailbox = mailbox
+        self._renewals = renewals
+        self._queue = services.names.work_item_queue
+        self._poller = Poller(
+            services.environment,
+            floor_seconds=services.settings.min_polling_interval_seconds,
+            ceiling_seconds=services.settings.max_polling_interval_seconds,
+        )
+        self._is_stopped = False
+        wakeups.register(self._queue, self._poller)
+
+    async def fetch(self, limit: int) -> Sequence[ActivityItem]:
+        """Take work items, no more than can start at once: what waits in memory starves other workers."""
+        limit = min(limit, MAX_MESSAGES_PER_GET)
+        while not self._is_stopped:
+            items = await self._read(limit)
+            if items:
+                return items
+            await self._poller.wait()
+        return ()
+
+    def stop(self) -> None:
+        """Fetch no more."""
+        self._is_stopped = True
+        self._poller.wake()
+
+    async def process(self, item: ActivityItem) -> ActivitySucceeded | ActivityFailed:
+        """Run the activity; its work item stays hidden meanwhile."""
+        target = item.held.envelope.message.target
+        call = ActivityCall(
+            name=item.task.name,
+            input=item.task.input,
+            instance_id=target.instance_id,
+            execution_id=target.execution_id,
+            task_id=item.task.event_id,
+            attempt=item.held.dequeue_count,
+        )
+        async with self._renewals.hold([item.held]):
+            return await self._application.run_activity(call)
+
+    async def complete(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> None:
+        """Put the answer, then delete the work item."""
+        try:
+            await self._answer(item, result)
+        except PayloadError as error:
+            await self._answer(item, ActivityFailed(f"Activity function '{item.task.name}' failed: {error}"))
+        await self._mailbox.delete([item.held])
+
+    async def abandon(self, item: ActivityItem, error: Exception) -> None:
+        """Put the work item back for a while."""
+        await self._mailbox.abandon([item.held])
+
+    def describe(self, item: ActivityItem) -> dict[str, object]:
+        """Return fields for the log."""
+        target = item.held.envelope.message.target
+        return {"instance_id": target.instance_id, "activity": item.task.name, "task_id": item.task.event_id}
+
+    async def _read(self, limit: int) -> list[ActivityItem]:
+        try:
+            messages, count = await self._mailbox.read(
+                self._queue, limit=limit, hide_seconds=self._services.settings.work_item_visibility_seconds
+            )
+        except StorageError as error:
+            if isinstance(error, QueueNotFound):
+                self._services.hub.forget()
+            self._services.health.failed(error)
+            self._poller.found(0, limit=limit)
+            return []
+        self._services.health.succeeded()
+        self._poller.found(count, limit=limit)
+        items: list[ActivityItem] = []
+        for held in messages:
+            event = held.envelope.message.event
+            if isinstance(event, TaskScheduled):
+                items.append(ActivityItem(held, event))
+            else:
+                _logger.error(
+                    "%s in the work-item queue is no work item and is put back",
+                    event.type_name,
+                    extra={"event": "misplaced_message", "message_id": held.id},
+                )
+                await self._mailbox.abandon([held])
+        return items
+
+    async def _answer(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> None:
+        message = self._message(item, result)
+        work_item = item.held.envelope
+        attempts = 0
+
+        def give_up() -> bool:
+            nonlocal attempts
+            attempts += 1
+            return attempts >= MAX_ANSWER_ATTEMPTS
+
+        async with self._renewals.hold([item.held]):
+            await self._services.health.retry(
+                lambda: self._services.messenger.send(
+                    message, sender=work_item.message.target, episode=activity.answer_episode(work_item)
+                ),
+                give_up=give_up,
+            )
+
+    def _message(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> TaskMessage:
+        now = Utc.of(self._services.environment.clock.now())
+        work_item = item.held.envelope
+        if isinstance(result, ActivitySucceeded):
+            return activity.succeeded(work_item, item.task, result.result, now=now)
+        return activity.failed(work_item, item.task, result.reason, result.details, now=now)

@@ -1,0 +1,290 @@
+"""The History table: loading an execution, and committing what an episode adds to it.
+
+A commit is a row of transactions of at most 99 events and the sentinel, whose ETag proves that nobody else wrote
+since we read. When a transaction is refused, or its answer is lost, the stored rows tell whether it was ours (H9).
+
+Source: DurableTask.AzureStorage, AzureTableTrackingStore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskhub.codec.history_rows import (
+    decode_event,
+    decode_sentinel,
+    encode_event,
+    execution_of,
+    offloaded_columns,
+    sentinel_columns,
+)
+from taskhub.codec.instance_rows import BlobUrls, blob_urls
+from taskhub.codec.keys import SENTINEL, escape_instance_id, row_key
+from taskhub.codec.overflow import EncodedRow
+from taskhub.errors import RowChanged, RowExists, RowNotFound, StaleCheckpoint, TransientStorageError
+from taskhub.model.ids import Utc
+from taskhub.storage.port import MAX_BATCH_OPERATIONS, AllOf, AnyOf, Comparison, Row, TableWrite, Where, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskhub.model.history import HistoryEvent, OrchestrationInstance
+    from taskhub.model.ids import ETag, ExecutionId, InstanceId
+    from taskhub.names import HubNames
+    from taskhub.runtime.environment import Environment
+    from taskhub.runtime.large_values import LargeValues
+    from taskhub.runtime.outages import StorageHealth
+    from taskhub.storage.port import Filter, TableStore
+
+MAX_BATCH_EVENTS = 99
+"""The hundredth operation of a transaction is the sentinel."""
+
+MAX_BATCH_BYTES = 3 * 1024 * 1024
+"""By the reference's estimate, against the service's limit of 4 MiB."""
+
+
+_NO_URLS = BlobUrls(None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHistory:
+    """An execution as stored."""
+
+    execution_id: ExecutionId | None
+    events: tuple[HistoryEvent, ...]
+    etag: ETag | None
+    """The sentinel's, ``None`` when there is none. Kept even when the events are another execution's (H7)."""
+    is_complete: bool = True
+    """Whether the last episode was stored to its end."""
+    blobs: tuple[str, ...] = ()
+    urls: BlobUrls = _NO_URLS
+    """Where a large input and output lie, for the instance's row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit left."""
+
+    etag: ETag | None
+    rows: tuple[EncodedRow, ...]
+
+
+class HistoryStore:
+    """See the module."""
+
+    def __init__(
+        self,
+        tables: TableStore,
+        names: HubNames,
+        large: LargeValues,
+        environment: Environment,
+        health: StorageHealth,
+    ) -> None:
+        self._tables = tables
+        self._table = names.history_table
+        self._large = large
+        self._environment = environment
+        self._health = health
+
+    async def load(self, instance_id: InstanceId, execution_id: ExecutionId | None = None) -> StoredHistory:
+        """Return the history of an instance's current execution, or an empty one if that is not ``execution_id``."""
+        rows = await self._query(instance_id, execution_id)
+        sentinel = rows.pop() if rows and rows[-1].row_key == SENTINEL else None
+        etag = sentinel.etag if sentinel else None
+        current = execution_of(sentinel.columns) if sentinel else (execution_of(rows[0].columns) if rows else None)
+        if execution_id is not None and current != execution_id:
+            return StoredHistory(current, (), etag)
+        # Rows of longer, older generations may follow ours.
+        own = list(_leading(rows, current))
+        blobs = {name: "" for row in own for name in offloaded_columns(row.columns).values()}
+        texts = await self._large.get_all(list(blobs)) if blobs else {}
+        events = tuple(_decode(row, texts) for row in own)
+        urls = _NO_URLS
+        if blobs:
+            urls = blob_urls(events, (EncodedRow(row.row_key, dict(row.columns)) for row in own), self._large.url_of)
+        return StoredHistory(
+            execution_id=current,
+            events=events,
+            etag=etag,
+            is_complete=sentinel is None or decode_sentinel(sentinel.columns).is_complete,
+            blobs=tuple(blobs),
+            urls=urls,
+        )
+
+    async def commit(
+        self,
+        instance: OrchestrationInstance,
+        events: Sequence[HistoryEvent],
+        *,
+        first_index: int,
+        etag: ETag | None,
+        give_up: Callable[[], bool],
+    ) -> Committed:
+        """Store an episode's events.
+
+        Args:
+            instance: whose they are.
+            events: in order.
+            first_index: row of the first of them.
+            etag: the sentinel's as last seen; ``None`` when there was none.
+            give_up: asked when the storage does not answer: whether to stop trying.
+
+        Raises:
+            StaleCheckpoint: somebody else wrote in between; nothing of ours may be assumed stored.
+            TransientStorageError: the storage did not answer until ``give_up``; the events may be stored in part.
+        """
+        execution_id = instance.execution_id
+        if execution_id is None:
+            raise ValueError("a history belongs to an execution")
+        rows = [
+            encode_event(
+                event,
+                instance_id=instance.instance_id,
+                execution_id=execution_id,
+                index=first_index + offset,
+                is_played=event.is_played,
+                new_suffix=lambda: self._environment.random.getrandbits(31),
+            )
+            for offset, event in enumerate(events)
+        ]
+        partition_key = escape_instance_id(instance.instance_id)
+        batches = list(_batches(rows))
+        for number, batch in enumerate(batches, start=1):
+            values = [value for row in batch for value in row.offloaded]
+            await self._health.retry(lambda values=values: self._large.put_all(values), give_up=give_up)  # type: ignore[misc]  # binds
+            flush = _Flush(partition_key, execution_id, batch, is_last=number == len(batches))
+            etag = await self._flush(flush, etag, give_up)
+        return Committed(etag, tuple(rows))
+
+    async def delete(self, instance_id: InstanceId) -> int:
+        """Delete all rows of an instance, of older generations too; return how many there were."""
+        partition_key = escape_instance_id(instance_id)
+        mine = Where("PartitionKey", Comparison.EQ, partition_key)
+        rows = await self._pages(mine, select=("RowKey",))
+        for start in range(0, len(rows), MAX_BATCH_OPERATIONS):
+            deletes = [
+                TableWrite(Write.DELETE, Row(partition_key, row.row_key, {}))
+                for row in rows[start : start + MAX_BATCH_OPERATIONS]
+            ]
+            try:
+                await self._tables.batch(self._table, deletes)
+            except RowNotFound:
+                for delete in deletes:
+                    with contextlib.suppress(RowNotFound):
+                        await self._tables.write(self._table, delete)
+        return len(rows)
+
+    async def _flush(self, flush: _Flush, etag: ETag | None, give_up: Callable[[], bool]) -> ETag | None:
+        """Write one transaction; return the sentinel's new ETag."""
+        attempt = 0
+        while True:
+            operations = flush.operations(etag, now=Utc.of(self._environment.clock.now()))
+            try:
+                etags = await self._tables.batch(self._table, operations)
+            except (RowChanged, RowExists, RowNotFound) as error:
+                return await self._settle(flush, error)
+            except TransientStorageError as error:
+                self._health.failed(error)
+                attempt += 1
+                await self._health.pause(attempt)
+                if give_up():
+                    raise
+                # Our own success may be what a second attempt would be refused for: that is settled then.
+            else:
+                self._health.succeeded()
+                return etags[-1]
+
+    async def _settle(self, flush: _Flush, refusal: Exception) -> ETag | None:
+        """Return the sentinel's ETag if the refused transaction is stored after all.
+
+        The sentinel is read first: if somebody wrote on top of ours after that, our next write is refused; if before,
+        the row after our last one exists.
+
+        Raises:
+            StaleCheckpoint: the stored rows are not ours, or not the last.
+        """
+        stale = StaleCheckpoint(f"history of '{flush.partition_key}' was written by another worker: {refusal}")
+        sentinel = await self._read(flush.partition_key, SENTINEL)
+        if sentinel is None or execution_of(sentinel.columns) != flush.execution_id:
+            raise stale from refusal
+        last = flush.rows[-1]
+        stored = await self._read(flush.partition_key, last.row_key)
+        following = await self._read(flush.partition_key, row_key(int(last.row_key, 16) + 1))
+        is_ours = stored is not None and all(
+            stored.columns.get(name) == last.columns.get(name) for name in ("ExecutionId", "EventType", "_Timestamp")
+        )
+        is_last = following is None or execution_of(following.columns) != flush.execution_id
+        if not is_ours or not is_last:
+            raise stale from refusal
+        return sentinel.etag
+
+    async def _read(self, partition_key: str, key: str) -> Row | None:
+        return await self._tables.read(self._table, partition_key, key)
+
+    async def _query(self, instance_id: InstanceId, execution_id: ExecutionId | None) -> list[Row]:
+        mine = Where("PartitionKey", Comparison.EQ, escape_instance_id(instance_id))
+        where: AllOf | Where = mine
+        if execution_id is not None:
+            is_sentinel = Where("RowKey", Comparison.EQ, SENTINEL)
+            of_execution = Where("ExecutionId", Comparison.EQ, execution_id)
+            where = AllOf((mine, AnyOf((is_sentinel, of_execution))))
+        return await self._pages(where)
+
+    async def _pages(self, where: Filter, *, select: Sequence[str] | None = None) -> list[Row]:
+        rows: list[Row] = []
+        token: str | None = None
+        while True:
+            page = await self._tables.query(self._table, where, select=select, token=token)
+            rows.extend(page.rows)
+            token = page.token
+            if token is None:
+                return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Flush:
+    """One transaction of a commit."""
+
+    partition_key: str
+    execution_id: ExecutionId
+    rows: tuple[EncodedRow, ...]
+    is_last: bool
+
+    def operations(self, etag: ETag | None, *, now: Utc) -> list[TableWrite]:
+        """Return its operations: the events, then the sentinel."""
+        operations = [
+            TableWrite(Write.INSERT_OR_REPLACE, Row(self.partition_key, row.row_key, row.columns)) for row in self.rows
+        ]
+        columns = sentinel_columns(self.execution_id, complete=self.is_last, completed_at=now if self.is_last else None)
+        sentinel = Row(self.partition_key, SENTINEL, columns)
+        kind = Write.INSERT if etag is None else Write.MERGE
+        operations.append(TableWrite(kind, sentinel, if_match=etag))
+        return operations
+
+
+def _batches(rows: Sequence[EncodedRow]) -> list[tuple[EncodedRow, ...]]:
+    batches: list[tuple[EncodedRow, ...]] = []
+    batch: list[EncodedRow] = []
+    size = 0
+    for row in rows:
+        if batch and (len(batch) == MAX_BATCH_EVENTS or size + row.size > MAX_BATCH_BYTES):
+            batches.append(tuple(batch))
+            batch, size = [], 0
+        batch.append(row)
+        size += row.size
+    batches.append(tuple(batch))
+    return batches
+
+
+def _leading(rows: Sequence[Row], execution_id: ExecutionId | None) -> Sequence[Row]:
+    for index, row in enumerate(rows):
+        if execution_of(row.columns) != execution_id:
+            return rows[:index]
+    return rows
+
+
+def _decode(row: Row, texts: dict[str, str]) -> HistoryEvent:
+    large = {column: texts[name] for column, name in offloaded_columns(row.columns).items()}
+    return decode_event(row.columns, large)

@@ -1,0 +1,208 @@
+"""Messages that wait for instances of this worker, and the instances that are kept warm.
+
+::
+
+                deliver                       take                      rest
+    message ───────────────► waiting, ready ────────► at work ────────────────► idle (warm) ──► evicted
+                                   ▲                      │ messages came meanwhile
+                                   └──────────────────────┘
+
+One task at a time works on an instance; that is all the locking there is. Messages that arrive meanwhile wait in
+batches and are taken together. Between two episodes an instance may stay warm (F1): its session is kept, and the next
+episode needs no history. That is right only while the partition has been ours without a break; a warm session's
+commits carry the ETag of what it knows, so one that is out of date cannot do harm, only lose.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from taskhub.core.batching import batch_for, execution_of
+from taskhub.runtime.clock import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from taskhub.model.ids import ExecutionId, InstanceId
+    from taskhub.runtime.mailbox import Held
+    from taskhub.runtime.ownership import Partition
+    from taskhub.runtime.sessions import Session
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Messages to be worked on together."""
+
+    execution_id: ExecutionId | None
+    """The execution that they are for; ``None``: whichever is current."""
+    messages: list[Held]
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """One instance in memory."""
+
+    id: InstanceId
+    partition: Partition
+    waiting: list[Batch] = field(default_factory=list)
+    session: Session | None = None
+    """Kept warm, or being worked with."""
+    is_ready: bool = False
+    is_at_work: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class WorkItem:
+    """One batch of one instance, taken to be worked on."""
+
+    instance: Instance
+    batch: Batch
+    partition: Partition
+    """As it was when the batch was taken."""
+    is_at_rest: bool = False
+
+
+class Inbox:
+    """All instances that a worker has in memory.
+
+    Args:
+        max_warm_events: history events of idle instances together, beyond which the least recently used go; 0 keeps
+            none.
+    """
+
+    def __init__(self, *, max_warm_events: int) -> None:
+        self._max_warm_events = max_warm_events
+        self._instances: dict[InstanceId, Instance] = {}
+        self._ready: deque[Instance] = deque()
+        self._warm: OrderedDict[InstanceId, int] = OrderedDict()
+        """Events of each idle instance, the least recently used first."""
+        self._warm_events = 0
+        self._at_work = 0
+        self._changed = Signal()
+        self._is_stopped = False
+
+    def __repr__(self) -> str:
+        return f"<Inbox {len(self._ready)} ready, {self._at_work} at work, {len(self._warm)} warm>"
+
+    @property
+    def warm_events(self) -> int:
+        """History events of all idle instances together."""
+        return self._warm_events
+
+    def deliver(self, partition: Partition, held: Held) -> None:
+        """Let a message wait for its instance."""
+        message = held.envelope.message
+        instance_id = message.target.instance_id
+        instance = self._instances.get(instance_id)
+        if instance is None:
+            instance = self._instances[instance_id] = Instance(instance_id, partition)
+        instance.partition = partition
+        index = batch_for(message, [batch.execution_id for batch in instance.waiting])
+        if index is None:
+            instance.waiting.append(Batch(message.target.execution_id, [held]))
+        else:
+            batch = instance.waiting[index]
+            batch.execution_id = execution_of(batch.execution_id, message)
+            batch.messages.append(held)
+        self._make_ready(instance)
+
+    async def take(self, limit: int) -> list[WorkItem]:
+        """Return up to ``limit`` instances to work on; waits until there is one, or returns none when stopped."""
+        while not self._ready and not self._is_stopped:
+            await self._changed.wait()
+        items: list[WorkItem] = []
+        while self._ready and len(items) < limit:
+            instance = self._ready.popleft()
+            instance.is_ready = False
+            if instance.waiting:
+                instance.is_at_work = True
+                self._at_work += 1
+                self._forget_warm(instance)
+                items.append(WorkItem(instance, instance.waiting.pop(0), instance.partition))
+        return items
+
+    def stop(self) -> None:
+        """Let :meth:`take` return when nothing is ready."""
+        self._is_stopped = True
+        self._changed.set()
+
+    def rest(self, item: WorkItem, session: Session | None, *, later: Iterable[Held] = ()) -> None:
+        """End the work on an instance; a second call for the same item does nothing.
+
+        Args:
+            item: as it was taken.
+            session: what is known of the instance now and may be kept; ``None`` when nothing is. What was known
+                before is closed.
+            later: messages of the batch that need another look, which names no execution.
+        """
+        if item.is_at_rest:
+            return
+        item.is_at_rest = True
+        self._at_work -= 1
+        instance = item.instance
+        instance.is_at_work = False
+        if item.partition.is_lost:
+            later = ()
+        if instance.session is not None and (instance.session is not session or item.partition.is_lost):
+            instance.session.close()
+        if session is not None and item.partition.is_lost:
+            session.close()
+            session = None
+        instance.session = session
+        put_off = list(later)
+        if put_off:
+            instance.waiting.insert(0, Batch(None, put_off))
+        if instance.waiting:
+            self._make_ready(instance)
+        else:
+            self._keep_or_forget(instance)
+
+    def busy(self, partition: Partition) -> int:
+        """Return how many instances of a partition have messages waiting or are at work."""
+        return sum(
+            instance.partition is partition and (instance.is_at_work or bool(instance.waiting))
+            for instance in self._instances.values()
+        )
+
+    def drop(self, partition: Partition) -> list[Held]:
+        """Forget the instances of a partition; return the messages that waited for them.
+
+        What is being worked on now ends by itself, at the fence or at its ETag, and is forgotten then.
+        """
+        messages: list[Held] = []
+        for instance in [each for each in self._instances.values() if each.partition is partition]:
+            messages.extend(held for batch in instance.waiting for held in batch.messages)
+            instance.waiting.clear()
+            if not instance.is_at_work:
+                self._forget(instance)
+        return messages
+
+    def _make_ready(self, instance: Instance) -> None:
+        if not instance.is_at_work and not instance.is_ready:
+            instance.is_ready = True
+            self._forget_warm(instance)
+            self._ready.append(instance)
+            self._changed.set()
+
+    def _keep_or_forget(self, instance: Instance) -> None:
+        if instance.session is None or self._max_warm_events <= 0:
+            self._forget(instance)
+            return
+        events = max(instance.session.state.event_count, 1)
+        self._warm[instance.id] = events
+        self._warm_events += events
+        while self._warm_events > self._max_warm_events:
+            self._forget(self._instances[next(iter(self._warm))])
+
+    def _forget_warm(self, instance: Instance) -> None:
+        self._warm_events -= self._warm.pop(instance.id, 0)
+
+    def _forget(self, instance: Instance) -> None:
+        self._forget_warm(instance)
+        if instance.session is not None:
+            instance.session.close()
+            instance.session = None
+        if self._instances.get(instance.id) is instance:
+            del self._instances[instance.id]

@@ -1,0 +1,171 @@
+"""The Instances table: one row per instance, a view of its current execution.
+
+Every commit merges into the row after the history. Where this process knows the row's ETag the merge carries it, so
+that a worker that was paused in between cannot put an old status over a newer one; where it does not, it merges
+without, as the reference does.
+
+Source: DurableTask.AzureStorage, AzureTableTrackingStore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from taskhub.codec.instance_rows import (
+    ROW_KEY,
+    creation_columns,
+    decode_instance,
+    offloaded_columns,
+    status_columns,
+    termination_columns,
+)
+from taskhub.codec.keys import escape_instance_id, prefix_bounds
+from taskhub.errors import BlobNotFound, MalformedMessage, RowChanged, RowExists, RowNotFound
+from taskhub.model.ids import Utc
+from taskhub.model.instance import InstancePage
+from taskhub.runtime.nursery import run_all
+from taskhub.storage.port import AllOf, AnyOf, Comparison, Row, TableWrite, Where, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskhub.codec.overflow import Columns
+    from taskhub.model.history import ExecutionStarted, ExecutionTerminated
+    from taskhub.model.ids import ETag, InstanceId
+    from taskhub.model.instance import InstanceFilter, InstanceState
+    from taskhub.names import HubNames
+    from taskhub.runtime.environment import Environment
+    from taskhub.runtime.large_values import LargeValues
+    from taskhub.storage.port import Filter, TableStore
+
+MAX_PARALLEL_BLOBS = 16
+
+
+class InstanceStore:
+    """See the module."""
+
+    def __init__(self, tables: TableStore, names: HubNames, large: LargeValues, environment: Environment) -> None:
+        self._tables = tables
+        self._table = names.instances_table
+        self._hub = names.hub
+        self._container = names.large_messages_container
+        self._large = large
+        self._environment = environment
+
+    async def read(
+        self, instance_id: InstanceId, *, with_input: bool = False, with_output: bool = False
+    ) -> InstanceState | None:
+        """Return the state of an instance, ``None`` when it has no row.
+
+        Args:
+            instance_id: which one.
+            with_input: whether to resolve an input that lies in a blob; else it may show as the blob's URL.
+            with_output: the same of the output.
+        """
+        row = await self._tables.read(self._table, escape_instance_id(instance_id), ROW_KEY)
+        return None if row is None else await self._state(row, with_input=with_input, with_output=with_output)
+
+    async def query(
+        self,
+        wanted: InstanceFilter,
+        *,
+        top: int,
+        token: str | None,
+        with_input: bool = True,
+        with_output: bool = True,
+    ) -> InstancePage:
+        """Return one page of instances in order of their ids; it may be short, or empty, and still have a token."""
+        page = await self._tables.query(
+            self._table,
+            _where(wanted),
+            select=status_columns(with_input=with_input, with_output=with_output),
+            top=top,
+            token=token,
+        )
+        states = await run_all(
+            self._environment.spawn,
+            [lambda row=row: self._state(row, with_input=with_input, with_output=with_output) for row in page.rows],  # type: ignore[misc]  # binds
+            limit=MAX_PARALLEL_BLOBS,
+            name="read instance",
+        )
+        return InstancePage(states, page.token)
+
+    async def create(self, started: ExecutionStarted, *, input_url: str | None, replaces: ETag | None) -> None:
+        """Write the row of an instance that a client started, after its message was put.
+
+        When another client was quicker nothing is written: the worker will discard our message.
+        """
+        row = creation_columns(started, hub=self._hub, now=self._now(), input_url=input_url, new_suffix=self._suffix)
+        await self._large.put_all(row.offloaded)
+        kind = Write.INSERT if replaces is None else Write.REPLACE
+        with contextlib.suppress(RowExists, RowChanged, RowNotFound):
+            await self._write(kind, started.instance.instance_id, row.columns, replaces)
+
+    async def merge(self, instance_id: InstanceId, columns: Columns, *, etag: ETag | None) -> ETag | None:
+        """Merge columns into the row of an instance, making it if needed; return its new ETag.
+
+        Raises:
+            RowChanged: somebody wrote the row since ``etag``.
+            RowNotFound: the row that had ``etag`` was deleted.
+        """
+        kind = Write.INSERT_OR_MERGE if etag is None else Write.MERGE
+        return await self._write(kind, instance_id, columns, etag)
+
+    async def terminate_unstarted(self, instance_id: InstanceId, event: ExecutionTerminated) -> None:
+        """Note the termination of an instance that has no history; one without a row has nothing to terminate."""
+        row = termination_columns(
+            event, instance_id=instance_id, now=self._now(), url_of=self._large.url_of, new_suffix=self._suffix
+        )
+        await self._large.put_all(row.offloaded)
+        with contextlib.suppress(RowNotFound):
+            await self._write(Write.MERGE, instance_id, row.columns, None)
+
+    async def delete(self, instance_id: InstanceId) -> None:
+        """Delete the row of an instance; one that is gone is no error."""
+        with contextlib.suppress(RowNotFound):
+            await self._write(Write.DELETE, instance_id, {}, None)
+
+    async def _write(self, kind: Write, instance_id: InstanceId, columns: Columns, etag: ETag | None) -> ETag | None:
+        row = Row(escape_instance_id(instance_id), ROW_KEY, columns)
+        return await self._tables.write(self._table, TableWrite(kind, row, if_match=etag))
+
+    async def _state(self, row: Row, *, with_input: bool, with_output: bool) -> InstanceState:
+        large: Mapping[str, str] = {}
+        unwanted = {name for name, wanted in (("Input", with_input), ("Output", with_output)) if not wanted}
+        for column, blob_name in offloaded_columns(row.columns, container=self._container).items():
+            if column in unwanted:
+                continue
+            # A blob that was purged, or an output that merely looks like one: the row's own text is shown.
+            with contextlib.suppress(BlobNotFound, MalformedMessage):
+                large = {**large, column: await self._large.get(blob_name)}
+        return decode_instance(row.partition_key, row.columns, etag=row.etag, large=large)
+
+    def _now(self) -> Utc:
+        return Utc.of(self._environment.clock.now())
+
+    def _suffix(self) -> int:
+        return self._environment.random.getrandbits(31)
+
+
+def _where(wanted: InstanceFilter) -> Filter | None:
+    parts: list[Filter] = []
+    if wanted.created_from is not None:
+        parts.append(Where("CreatedTime", Comparison.GE, wanted.created_from))
+    if wanted.created_to is not None:
+        parts.append(Where("CreatedTime", Comparison.LE, wanted.created_to))
+    if wanted.statuses:
+        names = sorted(status.name for status in wanted.statuses)
+        parts.append(_any_of([Where("RuntimeStatus", Comparison.EQ, name) for name in names]))
+    if wanted.id_prefix:
+        low, high = prefix_bounds(wanted.id_prefix)
+        parts.append(Where("PartitionKey", Comparison.GE, low))
+        if high is not None:
+            parts.append(Where("PartitionKey", Comparison.LT, high))
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
+
+
+def _any_of(parts: Sequence[Filter]) -> Filter:
+    return parts[0] if len(parts) == 1 else AnyOf(tuple(parts))

@@ -1,0 +1,90 @@
+"""Values that fit neither a message nor a column: compressed blobs in the hub's large-messages container."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskhub.codec.overflow import compress, decompress
+from taskhub.errors import BlobNotFound, PayloadError
+from taskhub.runtime.nursery import run_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from taskhub.codec.overflow import Offloaded
+    from taskhub.names import HubNames
+    from taskhub.runtime.environment import Environment
+    from taskhub.storage.port import BlobStore
+
+MAX_PARALLEL = 16
+
+
+class LargeValues:
+    """Texts in blobs. The container is made before the first write of a process."""
+
+    def __init__(self, blobs: BlobStore, names: HubNames, environment: Environment) -> None:
+        self._blobs = blobs
+        self._container = names.large_messages_container
+        self._environment = environment
+        self._is_created = False
+
+    async def put(self, blob_name: str, text: str) -> None:
+        """Store a text, over an older one of the same name."""
+        if not self._is_created:
+            await self._blobs.create_container(self._container)
+            self._is_created = True
+        try:
+            await self._blobs.put_blob(self._container, blob_name, compress(text))
+        except BlobNotFound:
+            # Deleted behind our back: the next attempt makes it again.
+            self._is_created = False
+            raise
+
+    async def put_all(self, values: Sequence[Offloaded]) -> None:
+        """Store several texts."""
+        if values:
+            await self._in_parallel([(value.blob_name, value.text) for value in values])
+
+    async def get(self, blob_name: str) -> str:
+        """Return a text.
+
+        Raises:
+            BlobNotFound: it was purged.
+            MalformedMessage: the blob holds no compressed text.
+        """
+        return decompress(await self._blobs.get_blob(self._container, blob_name))
+
+    async def get_all(self, blob_names: Sequence[str]) -> dict[str, str]:
+        """Return several texts by blob name."""
+        texts = await run_all(
+            self._environment.spawn,
+            [lambda name=name: self.get(name) for name in blob_names],  # type: ignore[misc]  # binds the name
+            limit=MAX_PARALLEL,
+            name="get blob",
+        )
+        return dict(zip(blob_names, texts, strict=True))
+
+    async def delete_all(self, blob_names: Iterable[str]) -> None:
+        """Delete texts; those that are gone already are no error."""
+        for name in blob_names:
+            await self._blobs.delete_blob(self._container, name)
+
+    async def purge(self, prefix: str) -> int:
+        """Delete all texts below ``prefix``, which must end with ``/``; return how many there were."""
+        if not prefix.endswith("/"):
+            raise PayloadError(f"purging {prefix!r} would take the blobs of other instances")
+        items = await self._blobs.list_blobs(self._container, prefix)
+        await self.delete_all(item.name for item in items)
+        return len(items)
+
+    def url_of(self, blob_name: str) -> str:
+        """Return the URL that an instance's row shows in place of a text."""
+        return self._blobs.url_of(self._container, blob_name)
+
+    async def _in_parallel(self, values: Sequence[tuple[str, str]]) -> None:
+        await run_all(
+            self._environment.spawn,
+            [lambda name=name, text=text: self.put(name, text) for name, text in values],  # type: ignore[misc]  # binds
+            limit=MAX_PARALLEL,
+            name="put blob",
+        )

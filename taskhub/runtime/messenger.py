@@ -1,0 +1,96 @@
+"""Puts messages on their queues: the envelope, the blob of a large one, the wake-up of whoever reads it here."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from taskhub.codec.messages import encode_envelope, encode_pointer, is_large_message, message_blob_name
+from taskhub.core.partitioning import partition_of
+from taskhub.core.timers import visible_after
+from taskhub.model.history import TaskScheduled
+from taskhub.model.ids import Utc
+from taskhub.model.messages import CLIENT, Envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskhub.model.history import OrchestrationInstance
+    from taskhub.model.messages import TaskMessage
+    from taskhub.names import HubNames
+    from taskhub.runtime.environment import Environment
+    from taskhub.runtime.large_values import LargeValues
+    from taskhub.storage.port import QueueStore
+
+
+class Messenger:
+    """The sending side of one process; its sequence numbers run over all queues."""
+
+    def __init__(
+        self,
+        queues: QueueStore,
+        names: HubNames,
+        large: LargeValues,
+        environment: Environment,
+        *,
+        partition_count: int,
+        wake: Callable[[str, float], None],
+    ) -> None:
+        self._queues = queues
+        self._names = names
+        self._large = large
+        self._environment = environment
+        self._partition_count = partition_count
+        self._wake = wake
+        self._numbers = itertools.count(1)
+
+    def queue_of(self, message: TaskMessage) -> str:
+        """Return the queue on which a message travels."""
+        if isinstance(message.event, TaskScheduled):
+            return self._names.work_item_queue
+        return self._names.control_queue(partition_of(message.target.instance_id, self._partition_count))
+
+    async def send(
+        self,
+        message: TaskMessage,
+        *,
+        sender: OrchestrationInstance = CLIENT,
+        episode: int | None = None,
+        due: Utc | None = None,
+        wake: bool = True,
+    ) -> str | None:
+        """Put a message; return the name of its blob if it was too large for the queue.
+
+        Safe to call again when it failed: a message that was put twice is recognised by its reader.
+
+        Args:
+            message: what to send.
+            sender: the orchestration that sends it; nobody for clients.
+            episode: the sender's episode; ``None`` from clients.
+            due: when readers should see it.
+            wake: whether to wake the reader; a client that must write something first does it with :meth:`wake`.
+        """
+        envelope = Envelope(
+            message=message,
+            activity_id=str(self._environment.new_guid()),
+            sequence_number=next(self._numbers),
+            episode=episode,
+            sender=sender,
+        )
+        text = encode_envelope(envelope)
+        blob_name = None
+        if is_large_message(text):
+            blob_name = message_blob_name(envelope)
+            await self._large.put(blob_name, text)
+            text = encode_pointer(blob_name)
+        queue = self.queue_of(message)
+        hidden = visible_after(due, Utc.of(self._environment.clock.now()))
+        await self._queues.put(queue, text, visible_after=hidden)
+        if wake:
+            self._wake(queue, float(hidden))
+        return blob_name
+
+    def wake(self, message: TaskMessage, due: Utc | None = None) -> None:
+        """Wake the reader of a message that was sent with ``wake=False``."""
+        hidden = visible_after(due, Utc.of(self._environment.clock.now()))
+        self._wake(self.queue_of(message), float(hidden))

@@ -1,0 +1,95 @@
+"""When a reader looks at its queue: polling is the truth, waking a hint (F5)."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from taskhub.core.polling import JITTER, Backoff
+from taskhub.runtime.clock import Signal
+
+if TYPE_CHECKING:
+    from taskhub.runtime.environment import Environment
+
+MAX_NOTED_TIMES = 10_000
+"""Due messages that a reader remembers; it polls for the rest."""
+
+VISIBILITY_LAG_SECONDS = 0.02
+"""A message becomes visible a moment after its time; a look at that very time would find nothing."""
+
+
+class Poller:
+    """Pace of one reader of one queue.
+
+    The reader tells what each read :meth:`found` and then waits; anybody in the process may wake it, now or for the
+    time at which a message that was put hidden becomes visible.
+    """
+
+    def __init__(self, environment: Environment, *, floor_seconds: float, ceiling_seconds: float) -> None:
+        self._environment = environment
+        self._backoff = Backoff(floor_seconds, ceiling_seconds)
+        self._delay = 0.0
+        self._is_woken = False
+        self._changed = Signal()
+        self._due: list[float] = []
+
+    def __repr__(self) -> str:
+        return f"<Poller waiting {self._delay:.2f} s, {len(self._due)} due>"
+
+    def wake(self, after_seconds: float = 0.0) -> None:
+        """Say that a message is visible, or will be after some seconds."""
+        if after_seconds <= 0:
+            self._is_woken = True
+            self._changed.set()
+        elif len(self._due) < MAX_NOTED_TIMES:
+            due = self._environment.clock.monotonic() + after_seconds + VISIBILITY_LAG_SECONDS
+            heapq.heappush(self._due, due)
+            if self._due[0] == due:
+                self._changed.set()
+
+    def found(self, messages: int, *, limit: int) -> None:
+        """Note what a read of up to ``limit`` messages found."""
+        if messages:
+            self._backoff, self._delay = self._backoff.after_messages(more_likely=messages == limit)
+        else:
+            jitter = self._environment.random.uniform(*JITTER)
+            self._backoff, self._delay = self._backoff.after_nothing(jitter)
+
+    async def wait(self) -> None:
+        """Return when it is time to look."""
+        clock = self._environment.clock
+        deadline = clock.monotonic() + self._delay
+        while not self._is_woken:
+            now = clock.monotonic()
+            if self._due and self._due[0] <= now:
+                self._is_woken = True
+            elif deadline <= now:
+                return
+            else:
+                await self._changed.wait(min(deadline, *self._due[:1]) - now if self._due else deadline - now)
+        self._is_woken = False
+        self._backoff = self._backoff.after_waking()
+        now = clock.monotonic()
+        while self._due and self._due[0] <= now:
+            heapq.heappop(self._due)
+
+
+class Wakeups:
+    """The readers of this process, by queue."""
+
+    def __init__(self) -> None:
+        self._pollers: dict[str, Poller] = {}
+
+    def register(self, queue: str, poller: Poller) -> None:
+        """Let ``poller`` be woken for ``queue`` from now on."""
+        self._pollers[queue] = poller
+
+    def forget(self, queue: str) -> None:
+        """Wake nobody for ``queue`` any more."""
+        self._pollers.pop(queue, None)
+
+    def wake(self, queue: str, after_seconds: float = 0.0) -> None:
+        """Wake the reader of ``queue`` if this process has one."""
+        poller = self._pollers.get(queue)
+        if poller is not None:
+            poller.wake(after_seconds)

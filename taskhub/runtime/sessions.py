@@ -1,0 +1,134 @@
+"""An execution in memory: what is stored of it, and its code as far as it was fed.
+
+A session is made from a stored history and then lives from episode to episode. The code is a generator that waits;
+the next episode feeds it the rows that its own last commit added, and what arrived. So a session that was just loaded
+and a warm one differ only in how much is left to feed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import azure.durable_functions.replay as replay
+
+from taskhub.codec.messages import event_of, raw_event
+from taskhub.core.episode import failure
+from taskhub.core.runtime_state import RuntimeState
+from taskhub.errors import UnknownFunction
+from taskhub.model import actions
+from taskhub.model.history import EventRaised
+from taskhub.model.ids import InstanceId, Utc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskhub.core.episode import Checkpoint, Episode
+    from taskhub.model.history import ExecutionStarted, HistoryEvent
+    from taskhub.model.ids import ETag
+    from taskhub.runtime.application import Application, Orchestration
+    from taskhub.runtime.history_store import StoredHistory
+
+
+class Session:
+    """See the module.
+
+    Args:
+        stored: the history that it begins with.
+    """
+
+    def __init__(self, stored: StoredHistory) -> None:
+        self.state = RuntimeState.of(stored.events)
+        self.state.is_whole = self.state.is_whole and stored.is_complete
+        self.etag: ETag | None = stored.etag
+        """The sentinel's, ``None`` before the first commit of the instance."""
+        self.row_etag: ETag | None = None
+        """Of the Instances row, if we wrote or read it last."""
+        self.blobs: list[str] = list(stored.blobs)
+        """Blobs of the history rows."""
+        self._unfed: Sequence[HistoryEvent] = stored.events
+        self._code: Orchestration | None = None
+
+    def __repr__(self) -> str:
+        code = "without code" if self._code is None else "with code"
+        return f"<Session {code}, {self.state.event_count} events, {len(self._unfed)} not fed>"
+
+    async def advance(self, application: Application, episode: Episode) -> actions.Actions:
+        """Feed the code everything up to and with an episode; return what it decided and was not stored."""
+        started = episode.started
+        if self._code is None:
+            try:
+                self._code = application.orchestration(
+                    started.name,
+                    instance_id=started.instance.instance_id,
+                    parent_instance_id=started.parent.instance.instance_id if started.parent else None,
+                )
+            except UnknownFunction as error:
+                return actions.Actions((), None, failure(started.name, str(error)), episode.next_task_id)
+        raw = [raw_event(event) for event in self._unfed]
+        raw += [{**raw_event(event), "IsPlayed": False} for event in episode.new_events]
+        decisions = await self._code.advance(raw, replayed=len(self._unfed))
+        self._unfed = ()
+        return _actions_of(decisions, started)
+
+    def begin_again(self) -> None:
+        """Forget the execution, but not what is stored: its next generation begins."""
+        self.close()
+        self.state = RuntimeState()
+        self._unfed = ()
+
+    def committed(self, checkpoint: Checkpoint, episode: Episode) -> None:
+        """Take over what a checkpoint stored."""
+        for event in checkpoint.new_events:
+            self.state.apply(event)
+        self._unfed = checkpoint.new_events[len(episode.new_events) :]
+
+    def close(self) -> None:
+        """Let go of the code."""
+        if self._code is not None:
+            self._code.close()
+            self._code = None
+
+
+def _actions_of(decisions: replay.Decisions, started: ExecutionStarted) -> actions.Actions:
+    return actions.Actions(
+        operations=tuple(_operation_of(operation) for operation in decisions.operations),
+        custom_status=decisions.custom_status,
+        outcome=_outcome_of(decisions.outcome, started),
+        next_task_id=decisions.next_task_id,
+    )
+
+
+def _operation_of(operation: replay.Operation) -> actions.Operation:
+    match operation:
+        case replay.ScheduleActivity():
+            return actions.ScheduleActivity(operation.task_id, operation.name, operation.input)
+        case replay.CreateTimer():
+            return actions.CreateTimer(operation.task_id, Utc.of(operation.fire_at))
+        case replay.StartSubOrchestration():
+            instance_id = InstanceId(operation.instance_id) if operation.instance_id else None
+            return actions.StartSubOrchestration(
+                operation.task_id, operation.name, instance_id, operation.input, operation.version
+            )
+        case replay.SendEvent():
+            return actions.SendEvent(
+                operation.task_id, InstanceId(operation.instance_id), operation.name, operation.input
+            )
+
+
+def _outcome_of(outcome: replay.Outcome | None, started: ExecutionStarted) -> actions.Outcome | None:
+    match outcome:
+        case None:
+            return None
+        case replay.Returned(result=result):
+            return actions.Returned(result)
+        case replay.Raised(error=error, stack=stack):
+            return failure(started.name, error, stack)
+        case replay.Restarted():
+            return actions.Restarted(outcome.input, tuple(_raised_of(raw) for raw in outcome.unprocessed))
+
+
+def _raised_of(raw: Mapping[str, Any]) -> EventRaised:
+    event = event_of(raw)
+    if not isinstance(event, EventRaised):
+        raise TypeError(f"code carries over {event.type_name}, which is no external event")
+    return event

@@ -1,0 +1,217 @@
+"""A worker: everything that works on a hub in one process, started and stopped in order.
+
+::
+
+    app lease ──allows──► partitions ──own──► control queues ──messages──► inbox
+                                                                             │ instances with messages
+                                              checkpoints ◄── orchestrations ┘
+    work-item queue ──────────────────────► activities ──answers──► control queues
+
+Every loop is a child of :meth:`Worker.run`; one that fails ends the worker with its error.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from taskhub.client import TaskHubClient
+from taskhub.errors import StorageError
+from taskhub.runtime.activities import Activities
+from taskhub.runtime.app_lease import AppLease
+from taskhub.runtime.checkpoints import Checkpoints
+from taskhub.runtime.control_queue import ControlQueue
+from taskhub.runtime.dispatcher import Dispatcher
+from taskhub.runtime.environment import Environment
+from taskhub.runtime.inbox import Inbox
+from taskhub.runtime.mailbox import Mailbox
+from taskhub.runtime.nursery import Nursery
+from taskhub.runtime.orchestrations import Orchestrations
+from taskhub.runtime.partitions import Partitions
+from taskhub.runtime.poller import Wakeups
+from taskhub.runtime.renewals import Renewals
+from taskhub.runtime.services import Services
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from taskhub.model.ids import WorkerId
+    from taskhub.runtime.application import Application
+    from taskhub.runtime.ownership import Partition
+    from taskhub.settings import TaskHubSettings
+    from taskhub.storage.port import Storage
+
+STOP_LOOK_SECONDS = 0.02
+"""Between two looks at whether what is in progress has ended."""
+
+MAX_RELEASE_SECONDS = 10.0
+"""For giving back the partitions; others claim them after the end of their leases anyway."""
+
+_logger = logging.getLogger("taskhub.worker")
+
+
+class Worker:
+    """Runs the orchestrations and activities of an application on a task hub.
+
+    Args:
+        storage: where the hub lies; the caller closes it after :meth:`run`.
+        settings: of the hub.
+        application: the functions.
+        worker_id: name of this worker, unique among the hub's.
+        environment: clock, ids, randomness and tasks; the system's by default.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        settings: TaskHubSettings,
+        application: Application,
+        *,
+        worker_id: WorkerId,
+        environment: Environment | None = None,
+    ) -> None:
+        environment = environment or Environment()
+        self._worker_id = worker_id
+        self._settings = settings
+        self._environment = environment
+        wakeups = Wakeups()
+        services = Services.of(
+            storage, settings, environment, wake=wakeups.wake if settings.wake_readers else _wake_nobody
+        )
+        self._services = services
+        self.client = TaskHubClient.sharing(services)
+        """A client in the same process, which wakes the worker for what it sends."""
+
+        self._messages = Mailbox(storage.queues, services.large, environment, services.health, wakeups)
+        self._work_items = Mailbox(storage.queues, services.large, environment, services.health, wakeups)
+        self._message_renewals = Renewals(
+            self._messages, environment, hide_seconds=settings.control_queue_visibility_seconds
+        )
+        self._work_item_renewals = Renewals(
+            self._work_items, environment, hide_seconds=settings.work_item_visibility_seconds
+        )
+        inbox = Inbox(max_warm_events=settings.max_warm_history_events if settings.warm_sessions else 0)
+        self._inbox = inbox
+        self._orchestrations = Dispatcher(
+            "orchestration",
+            Orchestrations(services, application, inbox, self._messages, self._message_renewals, Checkpoints(services)),
+            limit=settings.max_concurrent_orchestrations,
+            environment=environment,
+        )
+        self._activities = Dispatcher(
+            "activity",
+            Activities(services, application, self._work_items, self._work_item_renewals, wakeups),
+            limit=settings.max_concurrent_activities,
+            environment=environment,
+        )
+
+        def read(partition: Partition) -> ControlQueue:
+            return ControlQueue(partition, services, self._messages, inbox, wakeups)
+
+        self._ready: asyncio.Event | None = None
+        self._app_lease = AppLease(services, changed=lambda: self._partitions.look())
+        self._partitions = Partitions(
+            services,
+            worker_id=worker_id,
+            inbox=inbox,
+            mailbox=self._messages,
+            read=read,
+            may_own=lambda: self._app_lease.is_held,
+            first_owned=self._first_owned,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Worker {self._worker_id}: {self._partitions!r}, {self._orchestrations!r}, {self._activities!r}>"
+
+    async def run(self, stop: asyncio.Event, *, ready: asyncio.Event | None = None) -> None:
+        """Work until ``stop`` is set; then finish what is in progress and give the partitions back.
+
+        Storage trouble is logged once, waited out, and said to be over; it does not end the worker.
+
+        Args:
+            stop: ends the worker.
+            ready: set when the worker owns its first partition.
+
+        Cancellation: everything stops at once and nothing is given back. That loses nothing: messages become visible
+        and leases end by themselves.
+        """
+        self._ready = ready
+        async with Nursery(self._environment.spawn) as nursery:
+            work = nursery.start(self._work(), name="worker")
+            await stop.wait()
+            if not self._services.hub.is_created:
+                work.cancel()
+                return
+            await self._finish()
+            nursery.cancel()
+
+    async def _work(self) -> None:
+        await self._create_hub()
+        _logger.info(
+            "worker %s works on task hub %s (%s)",
+            self._worker_id,
+            self._services.names.hub,
+            self._services.storage.description,
+            extra={"event": "worker_started", "worker": self._worker_id, "hub": self._services.names.hub},
+        )
+        async with Nursery(self._environment.spawn) as nursery:
+            nursery.start(self._message_renewals.run(), name="renew messages")
+            nursery.start(self._work_item_renewals.run(), name="renew work items")
+            nursery.start(self._app_lease.run(), name="app lease")
+            nursery.start(self._orchestrations.run(), name="orchestrations")
+            nursery.start(self._activities.run(), name="activities")
+            nursery.start(self._partitions.run(), name="partitions")
+
+    async def _create_hub(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._services.hub.create()
+            except StorageError as error:
+                self._services.health.failed(error)
+                attempt += 1
+                await self._services.health.pause(attempt)
+            else:
+                self._services.health.succeeded()
+                return
+
+    async def _finish(self) -> None:
+        """The stop order: fetch no more, drain, put back what is left, release the leases."""
+        self._activities.stop()
+        self._partitions.stop_reading()
+        is_drained = await self._within(
+            self._settings.stop_grace_seconds,
+            lambda: self._partitions.is_drained and self._activities.in_progress == 0,
+        )
+        if not is_drained:
+            _logger.warning(
+                "worker %s stops with work in progress, which is put back: %r, %r",
+                self._worker_id,
+                self._orchestrations,
+                self._activities,
+                extra={"event": "worker_stopped_hard", "worker": self._worker_id},
+            )
+        self._orchestrations.stop()
+        self._partitions.leave()
+        await self._messages.give_back_all()
+        await self._work_items.give_back_all()
+        await self._within(MAX_RELEASE_SECONDS, lambda: not self._partitions.owned)
+        _logger.info("worker %s stopped", self._worker_id, extra={"event": "worker_stopped", "worker": self._worker_id})
+
+    async def _within(self, seconds: float, is_over: Callable[[], bool]) -> bool:
+        clock = self._environment.clock
+        deadline = clock.monotonic() + seconds
+        while not is_over():
+            if clock.monotonic() >= deadline:
+                return False
+            await clock.sleep(STOP_LOOK_SECONDS)
+        return True
+
+    def _first_owned(self) -> None:
+        if self._ready is not None:
+            self._ready.set()
+
+
+def _wake_nobody(queue: str, after_seconds: float) -> None:
+    """Leave readers to their polling."""

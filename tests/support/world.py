@@ -1,0 +1,297 @@
+"""A small world in virtual time: an event loop that runs one seeded schedule, and an application of plain functions.
+
+One seed is one run, repeated to the byte: the loop draws which ready callback runs next, time jumps to the next timer
+when nothing is ready, and clock, ids and randomness of the hub come from the same seed. A process of the world (a
+worker, a client) can be killed at any callback: its tasks end where they are, and nothing they still do reaches the
+store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from azure.durable_functions.replay import Decisions, OrchestrationSession
+
+from taskhub.errors import UnknownFunction
+from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
+from taskhub.runtime.environment import Environment
+from taskhub.storage.memory import MemoryAccount, open_memory
+from taskhub.storage.port import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+class EndlessRun(Exception):
+    """The world has come to its time limit or its limit of steps."""
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """An event loop without a selector: nothing but callbacks and timers, in a drawn order.
+
+    ``draw`` ``None`` keeps the order in which callbacks became ready, as a real loop does.
+    """
+
+    def __init__(self, draw: random.Random | None = None, *, max_seconds: float = 1e6, max_steps: int = 5_000_000):
+        super().__init__()
+        self._draw = draw
+        self._time = 0.0
+        self._max_seconds = max_seconds
+        self._max_steps = max_steps
+        self.steps = 0
+        self.before_step: Callable[[], None] | None = None
+
+    def time(self) -> float:
+        return self._time
+
+    def advance_a_little(self) -> None:
+        """Let a moment pass, so that no two looks at the clock see the same time."""
+        self._time += 1e-6
+
+    def _run_once(self) -> None:
+        while self._scheduled and (self._scheduled[0]._cancelled or self._scheduled[0]._when <= self._time):
+            timer = heapq.heappop(self._scheduled)
+            timer._scheduled = False
+            if not timer._cancelled:
+                self._ready.append(timer)
+            else:
+                self._timer_cancelled_count = max(0, self._timer_cancelled_count - 1)
+        if not self._ready:
+            if not self._scheduled:
+                raise EndlessRun("every task waits for another one")
+            self._time = self._scheduled[0]._when
+            if self._time > self._max_seconds:
+                raise EndlessRun(f"the run came to {self._time:.0f} s of virtual time")
+            return
+        self.steps += 1
+        if self.steps > self._max_steps:
+            raise EndlessRun(f"the run came to {self.steps} steps")
+        if self.before_step is not None:
+            self.before_step()
+        if self._draw is not None and len(self._ready) > 1:
+            index = self._draw.randrange(len(self._ready))
+            self._ready[0], self._ready[index] = self._ready[index], self._ready[0]
+        handle = self._ready.popleft()
+        if not handle._cancelled:
+            handle._run()
+
+    def _write_to_self(self) -> None:
+        """Nobody is asleep in a selector."""
+
+    def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end and close the loop."""
+        asyncio.set_event_loop(self)
+        try:
+            return self.run_until_complete(coro)
+        finally:
+            asyncio.set_event_loop(None)
+            for task in asyncio.all_tasks(self):
+                task.cancel()
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # a killed process leaves them
+            self.run_until_complete(_let_end(self))
+            self.close()
+
+
+async def _let_end(loop: VirtualLoop) -> None:
+    current = asyncio.current_task()
+    for _ in range(1000):
+        others = [task for task in asyncio.all_tasks(loop) if task is not current]
+        if not others:
+            return
+        await asyncio.sleep(0)
+
+
+class VirtualClock:
+    """The loop's time as the hub's clock. ``skew`` moves what :meth:`now` says."""
+
+    def __init__(self, loop: VirtualLoop, *, skew: timedelta = timedelta(0)) -> None:
+        self._loop = loop
+        self._skew = skew
+
+    def now(self) -> datetime:
+        self._loop.advance_a_little()
+        return START + timedelta(seconds=self._loop.time()) + self._skew
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(seconds, 0))
+
+
+# ---- an application of plain functions
+
+
+class PlainOrchestration:
+    """One execution over the SDK's live shell, in the loop's thread."""
+
+    def __init__(self, session: OrchestrationSession, app: PlainApplication) -> None:
+        self._session = session
+        self._app = app
+        self._is_closed = False
+
+    async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Decisions:
+        assert not self._is_closed, "fed after its end"
+        await asyncio.sleep(0)
+        self._app.fed += len(events)
+        return self._session.advance(events, replayed=replayed)
+
+    def close(self) -> None:
+        assert not self._is_closed, "closed twice"
+        self._is_closed = True
+        self._app.open_executions -= 1
+        self._session.close()
+
+
+@dataclass
+class PlainApplication:
+    """Orchestrators and activities by name. An activity takes the decoded input (or the call, if it asks for it)."""
+
+    orchestrators: Mapping[str, Callable[..., Any]]
+    activities: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    runs: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    """How often each activity ran: by instance id, name and task id."""
+    fed: int = 0
+    """History events given to code."""
+    open_executions: int = 0
+    long_timer_limit_seconds: float = 6 * 24 * 3600
+    long_timer_leg_seconds: float = 3 * 24 * 3600
+
+    def orchestration(self, name: str, *, instance_id: str, parent_instance_id: str | None) -> PlainOrchestration:
+        function = {known.lower(): each for known, each in self.orchestrators.items()}.get(name.lower())
+        if function is None:
+            known = ", ".join(f"'{each}'" for each in self.orchestrators)
+            raise UnknownFunction(
+                f"The function '{name}' doesn't exist, is disabled, or is not an orchestrator function. "
+                f"Additional info: The following are the known orchestrator functions: {known}."
+            )
+        self.open_executions += 1
+        session = OrchestrationSession(
+            function,
+            instance_id=instance_id,
+            parent_instance_id=parent_instance_id,
+            long_timer_limit_seconds=self.long_timer_limit_seconds,
+            long_timer_leg_seconds=self.long_timer_leg_seconds,
+        )
+        return PlainOrchestration(session, self)
+
+    async def run_activity(self, call: ActivityCall) -> ActivitySucceeded | ActivityFailed:
+        import json
+
+        self.runs[(call.instance_id, call.name, call.task_id)] += 1
+        function = self.activities.get(call.name)
+        if function is None:
+            return ActivityFailed(
+                f"Activity function '{call.name}' failed: Activity function '{call.name}' does not exist."
+            )
+        (wrapped,) = json.loads(call.input) if call.input else (None,)
+        value = json.loads(wrapped) if isinstance(wrapped, str) else wrapped
+        try:
+            result = function(value)
+            if asyncio.iscoroutine(result):
+                result = await result
+            else:
+                await asyncio.sleep(0)
+        except Exception as error:  # user code, as the host translates it
+            return ActivityFailed(
+                f"Activity function '{call.name}' failed:  {type(error).__name__}: {error}", "details"
+            )
+        return ActivitySucceeded(
+            None if result is None else json.dumps(result, separators=(",", ":"), ensure_ascii=False)
+        )
+
+
+# ---- processes
+
+
+class Dead(Exception):
+    """A killed process called the store."""
+
+
+class _Gate:
+    """Lets calls through until the process is killed; then nothing it does reaches the store."""
+
+    def __init__(self, target: Any, process: Process) -> None:
+        self._target = target
+        self._process = process
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._target, name)
+        if not asyncio.iscoroutinefunction(method):
+            return method
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            if self._process.is_dead:
+                raise asyncio.CancelledError
+            return await method(*args, **kwargs)
+
+        return call
+
+
+class Process:
+    """One process of the world: its own environment, its own way to the store."""
+
+    def __init__(self, world: World, name: str, *, skew: timedelta = timedelta(0)) -> None:
+        self.name = name
+        self.is_dead = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        seed = random.Random(f"{world.seed}/{name}/{len(world.processes)}")
+        self.environment = Environment(
+            clock=VirtualClock(world.loop, skew=skew),
+            random=seed,
+            new_guid=lambda: uuid.UUID(int=seed.getrandbits(128), version=4),
+            spawn=self.spawn,
+        )
+        store = open_memory(now=world.account.now, account=world.account)
+        self.storage = Storage(
+            queues=_Gate(store.queues, self),
+            tables=_Gate(store.tables, self),
+            blobs=_Gate(store.blobs, self),
+            description=f"memory of {name}",
+            closing=store.closing,
+        )
+        world.processes.append(self)
+
+    def spawn(self, coro: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coro, name=f"{self.name}: {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def kill(self) -> None:
+        """End the process where it is."""
+        self.is_dead = True
+        for task in self._tasks:
+            task.cancel()
+
+
+class World:
+    """The store, the time and the processes of one run."""
+
+    def __init__(self, seed: int = 0, *, shuffled: bool = False, max_seconds: float = 1e6, max_steps: int = 5_000_000):
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.loop = VirtualLoop(
+            random.Random(f"{seed}/schedule") if shuffled else None, max_seconds=max_seconds, max_steps=max_steps
+        )
+        ids = random.Random(f"{seed}/store")
+        self.clock = VirtualClock(self.loop)
+        self.account = MemoryAccount(self.clock.now, lambda: uuid.UUID(int=ids.getrandbits(128), version=4))
+        self.processes: list[Process] = []
+
+    def process(self, name: str, *, skew: timedelta = timedelta(0)) -> Process:
+        """Start a process."""
+        return Process(self, name, skew=skew)
+
+    def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
+        """Run the world until ``coro`` ends."""
+        return self.loop.run(coro)

@@ -1,0 +1,106 @@
+"""What importing the package costs, and that nothing in the app's folder can stop it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SDK = Path(__file__).parents[3] / "sdk" / "azure" / "durable_functions"
+HEAVY = ("taskhub", "aiohttp", "azure.storage", "azure.data", "azure.core", "azure.identity", "opentelemetry")
+
+
+def run(source: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", source], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def loaded_after(source: str, cwd: Path) -> list[str]:
+    ended = run(f"{source}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))", cwd=cwd)
+    assert ended.returncode == 0, ended.stderr
+    found: list[str] = json.loads(ended.stdout)
+    return found
+
+
+def heavy(modules: list[str]) -> list[str]:
+    return [name for name in modules if any(name == each or name.startswith(each + ".") for each in HEAVY)]
+
+
+def test_import_loads_neither_the_task_hub_nor_a_client_nor_azure_functions(tmp_path):
+    modules = loaded_after("import azure.durable_functions", tmp_path)
+
+    assert heavy(modules) == []
+    assert "azure.functions" not in modules
+
+
+def test_using_every_public_name_loads_neither_the_task_hub_nor_an_http_client(tmp_path):
+    modules = loaded_after("from azure.durable_functions import *", tmp_path)
+
+    assert "azure.durable_functions.decorators.durable_app" in modules
+    assert heavy(modules) == []
+
+
+def test_live_shell_loads_no_client_and_no_azure_functions(tmp_path):
+    modules = loaded_after("import azure.durable_functions.replay", tmp_path)
+
+    assert heavy(modules) == []
+    assert "azure.functions" not in modules
+    assert "azure.durable_functions.models" not in modules
+
+
+def test_every_module_can_be_the_first_to_be_imported(tmp_path):
+    names = [
+        ".".join(("azure", "durable_functions", *path.relative_to(SDK).with_suffix("").parts)).removesuffix(".__init__")
+        for path in sorted(SDK.rglob("*.py"))
+    ]
+    script = f"""
+import importlib, sys
+for name in {names!r}:
+    for loaded in [each for each in sys.modules if each.startswith("azure.durable_functions")]:
+        del sys.modules[loaded]
+    importlib.import_module(name)
+"""
+
+    ended = run(script, cwd=tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"extensionBundle": 1}', '{"extensionBundle": {"version": ["1"]}}', "\ufeff{}"],
+)
+def test_broken_host_json_does_not_stop_the_import(tmp_path, text):
+    (tmp_path / "host.json").write_text(text, encoding="utf-8")
+
+    ended = run("import azure.durable_functions", cwd=tmp_path)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_old_extension_bundle_is_warned_of(tmp_path):
+    bundle = {"version": "2.0", "extensionBundle": {"id": "x", "version": "[1.*, 2.0.0)"}}
+    (tmp_path / "host.json").write_text(json.dumps(bundle), encoding="utf-8")
+
+    ended = run("import azure.durable_functions", cwd=tmp_path)
+
+    assert ended.returncode == 0
+    assert "extension bundle 1" in ended.stderr
+
+
+def test_function_json_apps_are_not_warned_of(tmp_path):
+    (tmp_path / "host.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "hello").mkdir()
+    (tmp_path / "hello" / "function.json").write_text("{}", encoding="utf-8")
+
+    ended = run("import azure.durable_functions as df; df.DurableFunctionsCompatibilityWarning", cwd=tmp_path)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_unknown_name_is_an_attribute_error_that_names_it(tmp_path):
+    ended = run("import azure.durable_functions as df; df.NoSuchThing", cwd=tmp_path)
+
+    assert "AttributeError: module 'azure.durable_functions' has no attribute 'NoSuchThing'" in ended.stderr
