@@ -181,7 +181,11 @@ class Executor:
             if isinstance(yielded, TaskBase):
                 task = yielded
                 if not task._started:
-                    self._start(task)
+                    try:
+                        self._start(task)
+                    except Exception as error:  # what came early for it cannot be decoded
+                        self.fail(error)
+                        return
             else:
                 task = _refusal(yielded, is_coroutine=inspect.iscoroutine(code))
             # A wait that is started is matched with events while it is the current one.
@@ -218,14 +222,12 @@ class Executor:
 
     def _start(self, task: TaskBase) -> None:
         action = task.start(self)
-        if self.actions is None or self.continued_as_new is not None:
+        if action is None or self.actions is None or self.continued_as_new is not None:
             return
         if self.schema is ReplaySchema.V1:
-            # The first schema repeats compounds whose children went out before.
-            leaves = list(task.leaf_actions())
-            if leaves:
-                self.actions.append(leaves)
-        elif action is not None:
+            # A compound with anything new in it repeats the rest, though it went out before.
+            self.actions.append(list(task.leaf_actions()))
+        else:
             self.actions.append(action)
 
     def record(self, action: Action) -> None:
@@ -276,6 +278,8 @@ class Executor:
     def continue_as_new(self, action: ContinueAsNewAction) -> None:
         """Take the first wish to start over; later ones change nothing, and no later action goes out."""
         self.record(action)
+        if self.unrecorded is None:
+            self.next_id += 1  # the host gives it one too
         if self.continued_as_new is None:
             self.continued_as_new = action
 
