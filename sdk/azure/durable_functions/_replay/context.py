@@ -478,9 +478,10 @@ class DurableOrchestrationContext:
 
 
 def _agreed_schema(upper: int, upper_new: int | None) -> ReplaySchema:
+    schema = ReplaySchema(upper)
     if upper_new is not None and upper_new > upper:
         return ReplaySchema(min(upper_new, ReplaySchema.V3.value))
-    return ReplaySchema(upper)
+    return schema
 
 
 _SPAN = re.compile(r"(-)?(?:(\d+)\.)?(\d\d):(\d\d):(\d\d)(?:\.(\d{7}))?$")
