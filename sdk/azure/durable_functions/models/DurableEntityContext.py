@@ -126,7 +126,7 @@ class DurableEntityContext:
         if self._state_is_raw:
             self._state = _decoded_state(self._state, expected_type)
             self._state_is_raw = False
-        if self._state is not None or initializer is None:
+        if self._state is not None or not initializer:
             return self._state
         if not callable(initializer):
             raise Exception("initializer argument needs to be a callable function")
