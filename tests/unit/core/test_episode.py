@@ -372,8 +372,8 @@ def test_a_custom_status_above_the_limit_fails_the_orchestration(characters, kil
         assert found.operations == ()
         assert found.custom_status is None
         assert found.outcome.reason == (
-            "Orchestrator function 'Order' failed: The UTF-16 size of the JSON-serialized payload must not exceed 16 KB. "
-            f"The current payload size is {kilobytes} KB."
+            "Orchestrator function 'Order' failed: The UTF-16 size of the JSON-serialized payload must not exceed "
+            f"16 KB. The current payload size is {kilobytes} KB."
         )
 
 
