@@ -179,7 +179,7 @@ class Worker:
     async def _finish(self) -> None:
         """The stop order: fetch no more, drain, put back what is left, release the leases."""
         self._activities.stop()
-        self._partitions.stop_reading()
+        self._partitions.leave()
         is_drained = await self._within(
             self._settings.stop_grace_seconds,
             lambda: self._partitions.is_drained and self._activities.in_progress == 0,
@@ -193,9 +193,9 @@ class Worker:
                 extra={"event": "worker_stopped_hard", "worker": self._worker_id},
             )
         self._orchestrations.stop()
-        self._partitions.leave()
         await self._messages.give_back_all()
         await self._work_items.give_back_all()
+        self._partitions.look()
         await self._within(MAX_RELEASE_SECONDS, lambda: not self._partitions.owned)
         _logger.info("worker %s stopped", self._worker_id, extra={"event": "worker_stopped", "worker": self._worker_id})
 

@@ -157,7 +157,7 @@ class PlainOrchestration:
 
     async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Decisions:
         assert not self._is_closed, "fed after its end"
-        await asyncio.sleep(0)
+        await asyncio.sleep(self._app.advance_seconds)
         self._app.fed += len(events)
         return self._session.advance(events, replayed=replayed)
 
@@ -181,6 +181,8 @@ class PlainApplication:
     fed: int = 0
     """History events given to code."""
     open_executions: int = 0
+    advance_seconds: float = 0
+    """How long code takes to its next wait."""
     long_timer_limit_seconds: float = 6 * 24 * 3600
     long_timer_leg_seconds: float = 3 * 24 * 3600
 
