@@ -8,7 +8,7 @@ from typing import Any, Protocol
 class TokenSourceLike(Protocol):
     """What requests need of a token source."""
 
-    def to_json(self) -> dict[str, Any]: ...  # noqa: D102
+    def to_json(self) -> dict[str, Any]: ...
 
 
 class DurableHttpRequest:
