@@ -213,10 +213,6 @@ class PlainApplication:
 # ---- processes
 
 
-class Dead(Exception):
-    """A killed process called the store."""
-
-
 class _Gate:
     """Lets calls through until the process is killed; then nothing it does reaches the store."""
 
@@ -232,7 +228,10 @@ class _Gate:
         async def call(*args: Any, **kwargs: Any) -> Any:
             if self._process.is_dead:
                 raise asyncio.CancelledError
-            return await method(*args, **kwargs)
+            result = await method(*args, **kwargs)
+            if self._process.observer is not None:
+                self._process.observer(name, args)
+            return result
 
         return call
 
@@ -243,7 +242,9 @@ class Process:
     def __init__(self, world: World, name: str, *, skew: timedelta = timedelta(0)) -> None:
         self.name = name
         self.is_dead = False
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.observer: Callable[[str, tuple[Any, ...]], None] | None = None
+        """Told of every call to the store that succeeded."""
+        self._tasks: dict[asyncio.Task[Any], None] = {}
         seed = random.Random(f"{world.seed}/{name}/{len(world.processes)}")
         self.environment = Environment(
             clock=VirtualClock(world.loop, skew=skew),
@@ -263,14 +264,14 @@ class Process:
 
     def spawn(self, coro: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coro, name=f"{self.name}: {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(lambda ended: self._tasks.pop(ended, None))
         return task
 
     def kill(self) -> None:
         """End the process where it is."""
         self.is_dead = True
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
 
 
