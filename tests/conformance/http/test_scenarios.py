@@ -82,7 +82,10 @@ def comparable_body(text):
 def parallel_results_sorted(events):
     """Results of activities that ran side by side stand in any order, in the recordings too."""
     sorted_runs = []
-    for kind, run in itertools.groupby(events, key=lambda event: event["EventType"]):
+    for is_result, run in itertools.groupby(events, key=lambda event: event["EventType"] in RESULTS):
         listed = list(run)
-        sorted_runs += sorted(listed, key=json.dumps) if kind == "TaskCompleted" else listed
+        sorted_runs += sorted(listed, key=json.dumps) if is_result else listed
     return sorted_runs
+
+
+RESULTS = ("TaskCompleted", "TaskFailed")
