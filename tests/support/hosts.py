@@ -148,9 +148,16 @@ class StartHost(Protocol):
         """
 
 
+@pytest.fixture
+def start_host() -> Iterator[StartHost]:
+    """Starts hosts, any number of them; those that still run at the end of the test are killed."""
+    with host_starter() as start:
+        yield start
+
+
 @contextmanager
 def host_starter() -> Iterator[StartHost]:
-    """Give out what starts hosts, any number of them; those that still run at the end are killed."""
+    """Give what starts hosts, for fixtures of a wider scope; those that still run at the end are killed."""
     started: list[Host] = []
 
     def start(
@@ -176,13 +183,6 @@ def host_starter() -> Iterator[StartHost]:
         for host in started:
             if host.process.poll() is None:
                 host.kill()
-
-
-@pytest.fixture
-def start_host() -> Iterator[StartHost]:
-    """Starts hosts for one test."""
-    with host_starter() as start:
-        yield start
 
 
 def _clean_environment() -> dict[str, str]:
