@@ -1,5 +1,7 @@
 """The app that ``benchmarks.end_to_end`` puts under load: orchestrations whose activities do next to nothing."""
 
+import json
+
 import azure.durable_functions as df
 import azure.functions as func
 
@@ -9,7 +11,8 @@ app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 @app.route(route="start/{name}", methods=["POST"])
 @app.durable_client_input(client_name="client")
 async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    instance_id = await client.start_new(req.route_params["name"], client_input=req.get_json())
+    data = json.loads(req.get_body() or b"null")
+    instance_id = await client.start_new(req.route_params["name"], client_input=data)
     return client.create_check_status_response(req, instance_id)
 
 
