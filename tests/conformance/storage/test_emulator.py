@@ -27,7 +27,7 @@ def test_the_emulator_ends_with_the_process_that_started_it_even_when_that_is_ki
 
     # A connection is closed when the emulator ends, perhaps a moment before it stops to listen.
     while connections:
-        with connections.pop() as connection, contextlib.suppress(ConnectionResetError):
+        with connections.pop() as connection, contextlib.suppress(ConnectionResetError, BrokenPipeError):
             connection.sendall(b"GET /")  # half a request: nothing to answer
             connection.settimeout(30)
             assert connection.recv(1) == b""
