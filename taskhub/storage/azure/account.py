@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from azure.core.pipeline.transport import AioHttpTransport
-from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
 
@@ -96,11 +95,10 @@ def _open(connection: Connection) -> Storage:
     }
     endpoints = connection.endpoints
     queues = QueueServiceClient(endpoints["queue"], **options)
-    tables = TableServiceClient(endpoints["table"], **options)
     blobs = BlobServiceClient(endpoints["blob"], **options)
 
     async def close() -> None:
-        for service in (queues, tables, blobs):
+        for service in (queues, blobs):
             await service.close()
         await session.close()
         close_credential = getattr(connection.credential, "close", None)
@@ -110,7 +108,7 @@ def _open(connection: Connection) -> Storage:
     kind = "Azurite at" if connection.is_emulator else "Azure Storage at"
     return Storage(
         queues=AzureQueues(queues, Requests("queue", connection, transport)),
-        tables=AzureTables(tables, Requests("table", connection, transport)),
+        tables=AzureTables(Requests("table", connection, transport)),
         blobs=AzureBlobs(blobs, endpoints["blob"]),
         description=f"{kind} {endpoints['blob']}",
         closing=close,

@@ -1,4 +1,4 @@
-"""Rows, by requests of our own; tables, through the official client."""
+"""Tables and rows, by requests of our own."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from taskhub.errors import RowNotFound, StorageRefused, TableNotFound, TransientStorageError
+from taskhub.errors import RowNotFound, StorageError, StorageRefused, TableNotFound, TransientStorageError
 from taskhub.model.ids import ETag, Utc
 from taskhub.storage import rules
-from taskhub.storage.azure.errors import code_of, mapped, refusal
+from taskhub.storage.azure.errors import refusal
 from taskhub.storage.port import AllOf, AnyOf, Filter, Page, Row, TableValue, TableWrite, Where, Write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from azure.data.tables.aio import TableServiceClient
-
     from taskhub.storage.azure.requests import Answer, Requests
 
 _READING = {"Accept": "application/json;odata=minimalmetadata"}
 _WRITING = {**_READING, "Content-Type": "application/json"}
+_SILENT = {"Prefer": "return-no-content"}
 
 _METHODS: Mapping[Write, str] = {
     Write.INSERT: "POST",
@@ -39,30 +38,29 @@ _CONDITIONAL = (Write.REPLACE, Write.MERGE, Write.DELETE)
 class AzureTables:
     """See :class:`~taskhub.storage.port.TableStore`."""
 
-    def __init__(self, service: TableServiceClient, requests: Requests) -> None:
-        self._service = service
+    def __init__(self, requests: Requests) -> None:
         self._requests = requests
 
     async def create_table(self, table: str) -> bool:
         """Create a table unless it exists."""
-        try:
-            with mapped(f"create table {table}"):
-                await self._service.create_table(table)
-        except StorageRefused as error:
-            if code_of(error) != "TableAlreadyExists":
-                raise
-            return False
-        return True
+        what = f"create table {table}"
+        body = json.dumps({"TableName": table}).encode("ascii")
+        answer = await self._requests.send(what, "POST", "/Tables", {**_WRITING, **_SILENT}, body)
+        if answer.status == 204:
+            return True
+        error, code = _refusal(what, answer)
+        if code != "TableAlreadyExists":
+            raise error
+        return False
 
     async def delete_table(self, table: str) -> bool:
         """Delete a table with its rows."""
         what = f"delete table {table}"
-        # Not by the client: it does not tell whether there was one.
         answer = await self._requests.send(what, "DELETE", f"/Tables('{table}')", _READING)
         if answer.status == 404:
             return False
         if answer.status != 204:
-            raise _refusal(what, answer)
+            raise _refusal(what, answer)[0]
         return True
 
     async def table_exists(self, table: str) -> bool:
@@ -80,7 +78,7 @@ class AzureTables:
         answer = await self._requests.send(what, "GET", _row_path(table, partition_key, row_key), _READING)
         if answer.status == 200:
             return _row_of(json.loads(answer.body))
-        error = _refusal(what, answer)
+        error, _ = _refusal(what, answer)
         if isinstance(error, RowNotFound):
             return None
         raise error
@@ -112,7 +110,7 @@ class AzureTables:
         what = f"query table {table}"
         answer = await self._requests.send(what, "GET", f"/{table}()?{query}" if query else f"/{table}()", _READING)
         if answer.status != 200:
-            raise _refusal(what, answer)
+            raise _refusal(what, answer)[0]
         rows = [_row_of(entity) for entity in json.loads(answer.body)["value"]]
         return Page(rows, _token_of(answer.headers))
 
@@ -124,7 +122,7 @@ class AzureTables:
         what = f"{kind.value} a row of table {table}"
         answer = await self._requests.send(what, _METHODS[kind], path, _headers_of(operation), _body_of(operation))
         if answer.status != 204:
-            raise _refusal(what, answer)
+            raise _refusal(what, answer)[0]
         return None if kind is Write.DELETE else ETag(answer.headers["ETag"])
 
     async def batch(self, table: str, operations: Sequence[TableWrite]) -> Sequence[ETag | None]:
@@ -137,7 +135,7 @@ class AzureTables:
         headers = {**_READING, "Content-Type": f"multipart/mixed; boundary={boundary}"}
         answer = await self._requests.send(what, "POST", "/$batch", headers, body)
         if answer.status != 202:
-            raise _refusal(what, answer)
+            raise _refusal(what, answer)[0]
         return _results_of(what, operations, answer.body)
 
     def _transaction(self, table: str, operations: Sequence[TableWrite]) -> tuple[str, bytes]:
@@ -175,7 +173,7 @@ def _row_path(table: str, partition_key: str, row_key: str) -> str:
 def _headers_of(operation: TableWrite) -> dict[str, str]:
     kind = operation.kind
     if kind is Write.INSERT:
-        return {**_WRITING, "Prefer": "return-no-content"}
+        return {**_WRITING, **_SILENT}
     if kind in _CONDITIONAL:
         return {**(_READING if kind is Write.DELETE else _WRITING), "If-Match": operation.if_match or "*"}
     return _WRITING
@@ -234,17 +232,18 @@ def _literal(value: TableValue) -> str:
 # ---- answers
 
 
-def _refusal(what: str, answer: Answer) -> Exception:
+def _refusal(what: str, answer: Answer) -> tuple[StorageError, str]:
+    """Return the port's error for an answer, and the service's code."""
     return _refusal_of(what, answer.status, answer.body, answer.headers.get("x-ms-error-code", ""))
 
 
-def _refusal_of(what: str, status: int, body: bytes, code: str = "") -> Exception:
-    message = ""
-    if body.lstrip().startswith(b"{"):
-        error = json.loads(body).get("odata.error", {})
-        code = error.get("code", code)
-        message = error.get("message", {}).get("value", "")
-    return refusal(what, status, code, message)
+def _refusal_of(what: str, status: int, body: bytes, code: str = "") -> tuple[StorageError, str]:
+    try:
+        error = json.loads(body)["odata.error"]
+        code, message = error["code"], error["message"]["value"]
+    except (ValueError, TypeError, KeyError):  # no body, or a gateway's page; status and header have to do
+        message = ""
+    return refusal(what, status, code, message), code
 
 
 _PART = re.compile(rb"(?m)^HTTP/1\.1 (\d{3})[^\r\n]*\r?\n((?:[^\r\n]+\r?\n)*)\r?\n")
@@ -259,7 +258,7 @@ def _results_of(what: str, operations: Sequence[TableWrite], body: bytes) -> Seq
         status = int(part[1])
         if status >= 400:
             end = body.find(b"\n--", part.end())
-            raise _refusal_of(what, status, body[part.end() : end if end > 0 else len(body)])
+            raise _refusal_of(what, status, body[part.end() : end if end > 0 else len(body)])[0]
     if len(parts) != len(operations):
         raise TransientStorageError(f"{what}: the answer has {len(parts)} parts")
     etags: list[ETag | None] = []
