@@ -66,12 +66,13 @@ class Activities:
     async def fetch(self, limit: int) -> Sequence[ActivityItem]:
         """Take work items, no more than can start at once: what waits in memory starves other workers."""
         limit = min(limit, MAX_MESSAGES_PER_GET)
-        while not self._is_stopped:
+        while True:
+            await self._poller.wait()
+            if self._is_stopped:
+                return ()
             items = await self._read(limit)
             if items:
                 return items
-            await self._poller.wait()
-        return ()
 
     def stop(self) -> None:
         """Fetch no more."""

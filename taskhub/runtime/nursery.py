@@ -28,7 +28,8 @@ class Nursery:
 
     def __init__(self, spawn: Spawn) -> None:
         self._spawn = spawn
-        self._children: set[asyncio.Task[Any]] = set()
+        self._children: dict[asyncio.Task[Any], None] = {}
+        # In order of their start, so that one schedule is one run.
         self._parent: asyncio.Task[Any] | None = None
         self._failure: BaseException | None = None
         self._parent_cancelled = False
@@ -71,7 +72,7 @@ class Nursery:
     def start(self, coro: Coroutine[Any, Any, _T], *, name: str) -> asyncio.Task[_T]:
         """Start a child."""
         task: asyncio.Task[_T] = self._spawn(coro, name=name)
-        self._children.add(task)
+        self._children[task] = None
         self._idle.clear()
         task.add_done_callback(self._ended)
         return task
@@ -86,7 +87,7 @@ class Nursery:
         await self._idle.wait()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._children.discard(task)
+        self._children.pop(task, None)
         if not self._children:
             self._idle.set()
         if task.cancelled():

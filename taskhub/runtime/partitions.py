@@ -144,7 +144,7 @@ class Partitions:
         plan = plan_round(
             leases, self._standing(), now=asked_at, lease_seconds=self._services.settings.lease_interval_seconds
         )
-        for queue in plan.lost:
+        for queue in sorted(plan.lost):
             self._drop(queue)
         await self._write(plan)
         self._services.health.succeeded()

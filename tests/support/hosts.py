@@ -169,7 +169,7 @@ def host_starter() -> Iterator[StartHost]:
         environment: Mapping[str, str] | None = None,
         wait: bool = True,
     ) -> Host:
-        command = [sys.executable, "-m", "taskhub.cli.__main__", "start", str(app_dir), "--port", str(port), *arguments]
+        command = [sys.executable, "-m", "taskhub.cli", "start", str(app_dir), "--port", str(port), *arguments]
         command += [*(("--storage", storage) if storage else ()), *(("--hub", hub) if hub else ())]
         host = Host(command, {**_clean_environment(), **(environment or {})})
         started.append(host)

@@ -38,9 +38,9 @@ TABLE = (
     Row(
         "storage: azure",
         ("taskhub.storage.azure",),
-        (*ADAPTER, "azure.storage", "azure.data", "azure.core", "azure.identity", "aiohttp"),
+        (*ADAPTER, "taskhub.storage.azure", "azure.storage", "azure.data", "azure.core", "azure.identity", "aiohttp"),
     ),
-    Row("storage: other adapters", ("taskhub.storage",), ADAPTER),
+    Row("storage: other adapters", ("taskhub.storage",), (*ADAPTER, "taskhub.storage.interception")),
     Row(
         "runtime.orchestrations, .sessions, .application",
         ("taskhub.runtime.orchestrations", "taskhub.runtime.sessions", "taskhub.runtime.application"),

@@ -1,0 +1,56 @@
+import contextlib
+
+import pytest
+
+from tests.simulation.checks import Violation
+from tests.simulation.programs import Start
+from tests.simulation.simulate import Simulation, simulate
+
+SEEDS = 200
+PARTS = 8
+
+
+@contextlib.contextmanager
+def naming(run):
+    """Say which run a violation was seen in."""
+    try:
+        yield
+    except Exception as error:
+        raise Violation(run) from error
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_hub_whose_workers_die_and_come_back_loses_and_doubles_nothing(part):
+    for seed in range(part, SEEDS, PARTS):
+        with naming(f"seed {seed}; replay it with: python -m tests.simulation --seed {seed} --trace"):
+            simulate(seed)
+
+
+def test_the_runs_kill_workers_in_the_middle_of_work():
+    reports = [simulate(seed) for seed in range(20)]
+
+    assert sum(report.kills for report in reports) >= 10
+    assert sum(report.restarts for report in reports) >= 10
+
+
+def test_one_seed_is_one_run():
+    first, second = simulate(11), simulate(11)
+
+    assert first == second
+
+
+HELLO = Start("hello_sequence", None, [f"Hello {city}!" for city in ("Tokyo", "Seattle", "London")], activities=3)
+FAMILY = Start("provision", ["a", "bb"], [["Hello a!", 1], ["Hello bb!", 4]], activities=4)
+AGAIN = Start("counter", 0, 3, activities=1)
+
+
+@pytest.mark.parametrize("start", [HELLO, FAMILY, AGAIN], ids=lambda start: start.name)
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "classic"])
+def test_the_only_worker_may_die_at_any_step(start, warm):
+    """Kill it at every third step of the run that it makes undisturbed; another one takes over."""
+    settings = {"warm_sessions": warm, "partition_count": 1, "max_polling_interval_seconds": 0.5}
+    whole = Simulation(0, workload={"i": start}, workers=1, kills_at=(), **settings).run()
+
+    for step in range(1, whole.steps, 3):
+        with naming(f"killed at step {step} of {whole.steps}"):
+            Simulation(0, workload={"i": start}, workers=1, kills_at=(step,), **settings).run()
