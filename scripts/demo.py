@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -118,6 +120,7 @@ class Host:
             sys.executable, "-m", "taskhub.cli", "start", str(APP), "--port", str(port), *options,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # Ctrl+C is ours to pass on, once
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
         host = cls(process, port)
         try:
@@ -193,6 +196,8 @@ async def play_all(http: aiohttp.ClientSession, host: Host, console: Console) ->
 
     with Live(_table(results), console=console, refresh_per_second=10) as live:
         await asyncio.gather(*(play_one(scene) for scene in SCENES))
+    if not console.is_terminal:
+        console.print()  # there, Live leaves its last line open
     return results
 
 
@@ -242,7 +247,10 @@ async def main(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _table(results: dict[str, Result]) -> Table:
-    table = Table("pattern", "instance", "status", "ms", "output", title="orchestrations as they finish", expand=False)
+    table = Table(title="orchestrations as they finish", box=box.SIMPLE_HEAD)
+    for heading in ("pattern", "instance", "status", "ms"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "ms" else "left")
+    table.add_column("output", overflow="fold")
     for name, each in results.items():
         colour = "green" if each.status == "Completed" else "red"
         output = escape(json.dumps(each.output))
@@ -260,7 +268,7 @@ The host stays up. In another terminal, try:
   curl -X POST {app}/orchestrators/approval -d '{{"expense": "Lunch, 12.00", "timeout_seconds": 300}}'
   curl -X POST {app}/approvals/PUT-ITS-ID-HERE -d '{{"approved": true, "by": "you"}}'
   curl '{hub}/instances/{instance_id}?showHistory=true'
-  .venv/bin/taskhub instances list function_app
+  .venv/bin/taskhub instances list --app function_app
 
 More requests: function_app/requests.http. What is still waiting survives a kill -9 of the host and a new start.
 Ctrl+C ends the demo. The host's log follows.
@@ -297,6 +305,6 @@ if __name__ == "__main__":
     parser.add_argument("--once", action="store_true", help="end when all have run; one JSON object as the last line")
     parser.add_argument("--port", type=int, default=7071, help="port of the host, any free one if taken (default 7071)")
     try:
-        sys.exit(asyncio.run(main(parser.parse_args(), Console())))
+        sys.exit(asyncio.run(main(parser.parse_args(), Console(width=None if sys.stdout.isatty() else 160))))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("stopped before the end")

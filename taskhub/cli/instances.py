@@ -11,6 +11,8 @@ from taskhub.cli.options import AppOption, AsJson, Hub, Storage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+
     from taskhub.client import TaskHubClient
     from taskhub.model.history import HistoryEvent
     from taskhub.model.ids import Utc
@@ -21,6 +23,7 @@ app = typer.Typer(help="Look at the instances of a task hub.", no_args_is_help=T
 _PAGE = 100
 _COLOURS = {"Completed": "green", "Failed": "red", "Terminated": "yellow", "Suspended": "yellow", "Running": "cyan"}
 _LONGEST_VALUE = 200
+_PIPE_WIDTH = 4096
 
 
 @app.command("list")
@@ -110,12 +113,21 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def _print_table(found: "list[InstanceState]", *, is_cut: bool) -> None:
+def _console() -> "Console":
     from rich.console import Console
+
+    console = Console()
+    # Into a pipe or a file nothing is cut or folded: programs such as grep read whole lines.
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+
+
+def _print_table(found: "list[InstanceState]", *, is_cut: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("Instance", "Orchestrator", "Status", "Created (UTC)", "Last updated (UTC)", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("Instance", "Orchestrator", "Status", "Created (UTC)", "Last updated (UTC)"):
+        table.add_column(title, no_wrap=title != "Orchestrator", overflow="fold")
     for state in found:
         name = state.status.name if state.status else "Unknown"
         table.add_row(
@@ -125,7 +137,7 @@ def _print_table(found: "list[InstanceState]", *, is_cut: bool) -> None:
             _time(state.created),
             _time(state.last_updated),
         )
-    console = Console()
+    console = _console()
     console.print(table if found else "This task hub has no such instances.")
     if is_cut:
         console.print(f"There are more than these {len(found)}; --top shows more of them.")
@@ -136,11 +148,10 @@ def _time(time: "Utc | None") -> str:
 
 
 def _print_instance(shown: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = _console()
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in shown.items():
         if key != "historyEvents":
@@ -152,13 +163,25 @@ def _print_instance(shown: dict[str, Any]) -> None:
     if events is None:
         return
     console.print()
-    table = Table("Time (UTC)", "Event", "What", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("Time (UTC)", "Event", "What"):
+        table.add_column(title, no_wrap=title != "What", overflow="fold")
     for event in events:
-        what = {key: value for key, value in event.items() if key not in _NOT_SHOWN and value is not None}
-        text = json.dumps(what, ensure_ascii=False) if what else ""
-        cut = text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
-        table.add_row(event["Timestamp"][:23].rstrip("Z").replace("T", " "), event["EventType"], Text(cut))
+        when = event["Timestamp"].rstrip("Z")[:23].replace("T", " ")
+        table.add_row(when, event["EventType"], Text(_summary(event)))
     console.print(table)
 
 
-_NOT_SHOWN = frozenset({"EventType", "Timestamp", "GenerateNewTrace", "Generation"})
+def _summary(event: dict[str, Any]) -> str:
+    """Return what an event is about, in one line: whose it is, and its most telling value."""
+    name = event.get("FunctionName") or event.get("Name") or ""
+    key = next((key for key in _TELLING if event.get(key) is not None), None)
+    value = "" if key is None else event[key]
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = text.splitlines()[0] if text else ""
+    cut = text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+    return f"{name}: {cut}" if name and cut else name or cut
+
+
+_TELLING = ("Result", "Reason", "FireAt", "Input", "OrchestrationStatus", "Data")
+"""Keys whose value says most about an event, the first that is there."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import os
 import threading
@@ -26,7 +25,8 @@ from taskhub.host.failures import describe_failure
 from taskhub.host.invocation import CURRENT, RUNNING, Context, Invocation, Out, TraceContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    import concurrent.futures
+    from collections.abc import Callable, Mapping
 
     from azure.functions.meta import Datum
 
@@ -119,12 +119,11 @@ class Invoker:
         self._orchestrators = ThreadPoolExecutor(_ORCHESTRATOR_THREADS, thread_name_prefix="orchestrator")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_lock = threading.Lock()
-        self._running = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._running: set[concurrent.futures.Future[Any]] = set()
+        """What user code is doing, also where nobody waits for it any more."""
 
     def __repr__(self) -> str:
-        return f"<Invoker, {self._running} running>"
+        return f"<Invoker, {len(self._running)} running>"
 
     async def invoke(
         self, plan: CallPlan, data: Mapping[str, Datum], *, reason: str, trace: TraceContext | None = None
@@ -138,8 +137,11 @@ class Invoker:
         """
         invocation = Invocation(str(uuid.uuid4()), plan.function.name)
         arguments = _Arguments(plan, invocation, data, trace or TraceContext())
-        run = self._run_coroutine(arguments) if plan.is_async else self._in_thread(self._threads, _call, arguments)
-        return await self._announced(invocation, reason, run)
+        if plan.is_async:
+            running = asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
+        else:
+            running = self._threads.submit(_call, arguments)
+        return await self._announced(invocation, reason, running)
 
     async def replay(self, function: str, step: Callable[[], _T], failure_of: Callable[[_T], str | None]) -> _T:
         """Run a step of an orchestrator in the pool for those.
@@ -153,8 +155,8 @@ class Invoker:
             InvocationFailed: the step raised, which replays do only for what is no ``Exception`` (``sys.exit()``).
         """
         invocation = Invocation(str(uuid.uuid4()), function)
-        run = self._in_thread(self._orchestrators, functools.partial(_step, invocation), step)
-        return await self._announced(invocation, DURABLE_REASON, run, failure_of)
+        running = self._orchestrators.submit(_step, invocation, step)
+        return await self._announced(invocation, DURABLE_REASON, running, failure_of)
 
     def in_background(self, work: Callable[[], None]) -> None:
         """Run something short in the pool for orchestrators, soon; not at all once the invoker is closed."""
@@ -163,33 +165,36 @@ class Invoker:
 
     @property
     def is_busy(self) -> bool:
-        """Whether functions are running."""
-        return self._running > 0
+        """Whether user code is running."""
+        return bool(self._running)
 
     async def aclose(self, *, grace_seconds: float) -> None:
         """Let running functions finish for up to ``grace_seconds``, then leave them behind."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), grace_seconds)
+        if self._running and grace_seconds > 0:
+            await asyncio.wait([asyncio.wrap_future(running) for running in list(self._running)], timeout=grace_seconds)
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._orchestrators.shutdown(wait=False, cancel_futures=True)
         if self._loop is not None:
+            # What user code leaves open (the sessions of HTTP clients) complains when it is collected; nobody can act
+            # on that any more.
+            self._loop.set_exception_handler(lambda loop, context: None)
             self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _announced(
         self,
         invocation: Invocation,
         reason: str,
-        run: Coroutine[Any, Any, _T],
+        running: concurrent.futures.Future[_T],
         failure_of: Callable[[_T], str | None] = lambda _: None,
     ) -> _T:
         self._console.executing(invocation, reason)
         clock = asyncio.get_running_loop().time
         began = clock()
         RUNNING[invocation.id] = invocation
-        self._running += 1
-        self._idle.clear()
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
         try:
-            outcome = await run
+            outcome = await asyncio.wrap_future(running)
         except asyncio.CancelledError:
             self._console.executed(invocation, clock() - began, "Result: Cancelled")
             raise
@@ -198,18 +203,8 @@ class Invoker:
             raise
         finally:
             del RUNNING[invocation.id]
-            self._running -= 1
-            if not self._running:
-                self._idle.set()
         self._console.executed(invocation, clock() - began, failure_of(outcome))
         return outcome
-
-    async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[Any], _T], argument: Any) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(pool, work, argument)
-
-    async def _run_coroutine(self, arguments: _Arguments) -> Outcome:
-        running = asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
-        return await asyncio.wrap_future(running)
 
     def _user_loop(self) -> asyncio.AbstractEventLoop:
         with self._loop_lock:

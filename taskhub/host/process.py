@@ -287,6 +287,7 @@ class _Host:
             self._list_functions()
         hub = self._configuration.durable.hub.hub_name
         self._console.line(f"Task hub '{hub}' is kept in {storage.description}, {self._store.why}.")
+        self._console.line(f"Now listening on: http://localhost:{self._port}")
 
     def _list_functions(self) -> None:
         for line in listing(self._loaded.functions, port=self._port, prefix=self._configuration.route_prefix):

@@ -38,6 +38,7 @@ _RPC_PORT = 17071
 _RPC_RANDOM_PORTS = range(30_000, 31_000)
 _RPC_ATTEMPTS = 10
 _BACKLOG = 1024
+_CUT_OFF_SECONDS = 0.1
 _SERVER = "taskhub"
 _LANDING_PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Your Azure Function App is up and running.</title>
@@ -70,11 +71,15 @@ class Listener:
             max_line_size=16_384,
             max_field_size=32_768,
         )
-        self._runner = web.ServerRunner(self._server)
+        # The grace period is the listener's own affair, so that what is left then is cut off at once.
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=_CUT_OFF_SECONDS)
+        self._requests = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.port: int = sockets[0].getsockname()[1]
 
     def __repr__(self) -> str:
-        return f"<Listener on port {self.port}>"
+        return f"<Listener on port {self.port}, {self._requests} requests>"
 
     async def start(self) -> None:
         """Begin to answer; what connected before is answered now."""
@@ -86,12 +91,15 @@ class Listener:
         """Take no more connections, let running requests finish within the grace period, close."""
         for site in list(self._runner.sites):
             await site.stop()
-        # As the runner's own cleanup does it, but with a period that is known only now.
         self._server.pre_shutdown()
-        await self._server.shutdown(grace_seconds)
+        if grace_seconds > 0:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), grace_seconds)
         await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._requests += 1
+        self._idle.clear()
         try:
             return await self._handler(request)
         except web.HTTPRequestEntityTooLarge:
@@ -99,6 +107,10 @@ class Listener:
         except Exception:
             logger.exception("%s %s was not answered", request.method, request.path)
             return _empty(500)
+        finally:
+            self._requests -= 1
+            if not self._requests:
+                self._idle.set()
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         return web.BaseRequest(

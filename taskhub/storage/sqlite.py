@@ -153,7 +153,7 @@ class _NeedsTransaction(Exception):
 
 
 class _Busy(Exception):
-    """Another process is writing."""
+    """Another process is writing; the cause is SQLite's word for it."""
 
 
 class _Job(Generic[T]):
@@ -289,11 +289,12 @@ class _Desk:
                 job.answer(job.read(self._connection))
             except _NeedsTransaction:
                 writes.append(job)
-            except sqlite3.Error as error:
-                if _is_busy(error):
-                    raise _Busy from error
-                job.answer(_storage_error(error, self.path))
-            except Exception as error:  # the port's errors, and our own mistakes: this caller's to see
+            except Exception as error:  # the port's errors, the file's, our own mistakes: this caller's to see
+                if isinstance(error, sqlite3.Error):
+                    if _is_busy(error):
+                        raise _Busy from error
+                    if str(error) in _FAILURES:
+                        error = _storage_error(error, self.path)
                 job.answer(error)
         return writes
 
@@ -309,18 +310,18 @@ class _Desk:
                 except StorageError as error:  # decided before anything was written
                     answers.append(error)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:
             self._roll_back()
-            if _is_busy(error):
-                raise _Busy from error
-            answers = [_storage_error(error, self.path) for _ in jobs]
-        except Exception as error:  # our own mistake in one call: the others shall not suffer
-            self._roll_back()
-            if len(jobs) > 1:
+            if isinstance(error, sqlite3.Error) and str(error) in _FAILURES:  # the file's trouble, hence everybody's
+                if _is_busy(error):
+                    raise _Busy from error
+                answers = [_storage_error(error, self.path) for _ in jobs]
+            elif len(jobs) > 1:  # our own mistake in one call: the others shall not suffer
                 for job in jobs:
                     self._do_writes([job])
                 return
-            answers = [error]
+            else:
+                answers = [error]
         for job, answer in zip(jobs, answers, strict=True):
             job.answer(answer)
 
@@ -336,7 +337,7 @@ class _Desk:
         if now - self._busy_since > BUSY_SECONDS:
             self._busy_since = None
             for job in jobs:
-                job.answer(_storage_error(sqlite3.OperationalError(_LOCKED), self.path))
+                job.answer(_storage_error(busy.__cause__, self.path))
         else:
             # In front, but for those that were answered; not at once, and not when everybody else comes back.
             self._jobs.extendleft(job for job in reversed(jobs) if not job.future.done())
@@ -415,6 +416,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             "use the taskhub that made it, or another file"
         )
     _use_write_ahead_log(connection)
+    # A write that changes nothing: a file that this user may only read shows itself here, not at the first message.
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     # NORMAL: what was committed survives the process whenever it dies; a power cut may take the last commits,
     # never the file's consistency.
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -487,7 +490,7 @@ _FAILURES: Mapping[str, tuple[type[StorageError], str]] = {
 }
 
 
-def _storage_error(error: sqlite3.Error, path: Path) -> StorageError:
+def _storage_error(error: BaseException | None, path: Path) -> StorageError:
     """Return the port's error for one of SQLite's."""
     kind, text = _FAILURES.get(str(error), (None, ""))
     if kind is None:

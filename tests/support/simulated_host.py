@@ -160,9 +160,7 @@ class SimulatedHost:
         is_child = isinstance(operation, StartSubOrchestration)
         if fails:
             reason = f"{operation.name} failed {self.rng.randrange(1000)}"
-            return self.event(
-                9 if is_child else 6, TaskScheduledId=operation.task_id, Reason=reason, Details="details"
-            )
+            return self.event(9 if is_child else 6, TaskScheduledId=operation.task_id, Reason=reason, Details="details")
         result = self.rng.choice((None, json.dumps(self.rng.randrange(1000)), '{"é": [1, null]}'))
         return self.event(8 if is_child else 5, TaskScheduledId=operation.task_id, Result=result)
 

@@ -15,7 +15,7 @@ _encode = json.JSONEncoder().encode
 _encode_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _decode = json.JSONDecoder().decode
 # The scanner behind ``decode``, without its two searches for white space around the value.
-_scan = json.JSONDecoder().scan_once
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # an attribute that typeshed leaves out
 
 _ENVELOPE_KEY = '"__class__"'
 
@@ -89,5 +89,5 @@ def _loads_custom(text: str | bytes | bytearray, expected_type: type | None) -> 
     from azure.functions import _durable_functions as worker
 
     if hasattr(worker, "df_loads"):
-        return worker.df_loads(text, expected_type)
+        return worker.df_loads(text, expected_type)  # type: ignore[arg-type]  # it passes bytes on to json
     return json.loads(text, object_hook=worker._deserialize_custom_object)

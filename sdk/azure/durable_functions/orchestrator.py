@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
-
 from azure.durable_functions._replay.context import DurableOrchestrationContext
 from azure.durable_functions._replay.shell import TaskOrchestrationExecutor
 
@@ -40,7 +39,7 @@ class Orchestrator:
             Exception: the function raised; the text carries the state behind a marker, for the host.
         """
         self.durable_context = context
-        return self.task_orchestration_executor.execute(context, context._events, self.fn)
+        return self.task_orchestration_executor.execute(context, context.raw_history, self.fn)
 
     @classmethod
     def create(cls, fn: OrchestratorFunction) -> Callable[[Any], str]:
@@ -50,7 +49,7 @@ class Orchestrator:
         JSON text. ``fn`` is its attribute ``orchestrator_function``.
         """
 
-        def handle(context: func.OrchestrationContext) -> str:
+        def handle(context: Any) -> str:
             body = getattr(context, "body", None)
             text = context if body is None else body
             durable_context = DurableOrchestrationContext.from_json(text)

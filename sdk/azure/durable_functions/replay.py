@@ -90,7 +90,9 @@ class OrchestrationSession:
         self._parent_instance_id = parent_instance_id
         self._limits: Limits | None = None
         if long_timer_limit_seconds > 0 and long_timer_leg_seconds > 0:
-            self._limits = Limits(timedelta(seconds=long_timer_limit_seconds), timedelta(seconds=long_timer_leg_seconds))
+            self._limits = Limits(
+                timedelta(seconds=long_timer_limit_seconds), timedelta(seconds=long_timer_leg_seconds)
+            )
         self._events = EventLog()
         self._unrecorded: dict[int, TaskBase] = {}
         self._reported_below = 0
@@ -261,7 +263,7 @@ def _parsed_once(text: str | None) -> Any:
 def _unreadable(event: Mapping[str, Any], error: Exception) -> Exception:
     """Name the event that no replay gets past, and what is wrong with it."""
     kind = event.get("EventType")
-    name = HistoryEventType(kind).name if kind in HistoryEventType._value2member_map_ else f"of type {kind}"
+    name = next((member.name for member in HistoryEventType if member == kind), f"of type {kind}")
     about = {key: event[key] for key in ("EventId", "TaskScheduledId", "TimerId", "Name") if event.get(key) is not None}
     return ValueError(f"History event {name} {about} cannot be replayed: {type(error).__name__}: {error}")
 

@@ -19,8 +19,9 @@ RUNTIME = (
 )
 HOST = (*BASE, "taskhub.client", "taskhub.runtime", "taskhub.settings", "taskhub.wiring")
 PORT = ("taskhub.model.ids", "taskhub.errors", "taskhub.storage.port")
-ADAPTER = (*PORT, "taskhub.storage.rules")
-LIVE_SHELL = "azure.durable_functions.replay"
+ADAPTER = (*PORT, "taskhub.storage.rules", "taskhub.storage.interception")
+SDK = "azure.durable_functions"
+LIVE_SHELL = f"{SDK}.replay"
 
 # The first row that matches a module counts. What each part may import is drawn in docs/design; a change here is a
 # change of the design and needs an ADR.
@@ -29,13 +30,17 @@ TABLE = (
     Row("settings, names", ("taskhub.settings", "taskhub.names"), BASE),
     Row("core", ("taskhub.core",), (*BASE, "taskhub.core")),
     Row("codec", ("taskhub.codec",), (*BASE, "taskhub.codec")),
-    Row("storage: port, rules", ("taskhub.storage.port", "taskhub.storage.rules"), PORT),
+    Row(
+        "storage: port, rules, interception",
+        ("taskhub.storage.port", "taskhub.storage.rules", "taskhub.storage.interception"),
+        PORT,
+    ),
     Row(
         "storage: azure",
         ("taskhub.storage.azure",),
-        (*ADAPTER, "azure.storage", "azure.data", "azure.core", "azure.identity", "aiohttp"),
+        (*ADAPTER, "taskhub.storage.azure", "azure.storage", "azure.data", "azure.core", "azure.identity", "aiohttp"),
     ),
-    Row("storage: other adapters", ("taskhub.storage",), ADAPTER),
+    Row("storage: other adapters", ("taskhub.storage",), (*ADAPTER, "taskhub.storage.interception")),
     Row(
         "runtime.orchestrations, .sessions, .application",
         ("taskhub.runtime.orchestrations", "taskhub.runtime.sessions", "taskhub.runtime.application"),
@@ -46,10 +51,14 @@ TABLE = (
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
     Row("taskhub", ("taskhub",), (*BASE, "taskhub.client", "taskhub.settings", "taskhub.runtime")),
-    Row("sdk: _replay", ("azure.durable_functions._replay",), ("azure.durable_functions._replay",)),
+    # The engine needs the reference's JSON rule for custom objects, which everything else of the SDK shares with it.
+    Row("sdk: _replay", (f"{SDK}._replay",), (f"{SDK}._replay", f"{SDK}._serialization", f"{SDK}.constants")),
     Row(
-        "sdk", ("azure.durable_functions",), ("azure.durable_functions", "azure.functions", "aiohttp", "opentelemetry")
+        "sdk: what _replay needs",
+        (f"{SDK}._serialization", f"{SDK}.constants"),
+        (f"{SDK}.constants", "azure.functions"),
     ),
+    Row("sdk", (SDK,), (SDK, "azure.functions", "aiohttp", "opentelemetry")),
 )
 
 

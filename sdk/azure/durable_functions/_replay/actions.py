@@ -21,6 +21,7 @@ from azure.durable_functions.constants import DATETIME_STRING_FORMAT, HTTP_ACTIO
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from azure.durable_functions._replay.entities import Request
     from azure.durable_functions._replay.retry import RetryOptions
 
 
@@ -28,16 +29,16 @@ class EntityAddress(Protocol):
     """What actions need of an ``EntityId``."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...
 
     @property
-    def key(self) -> str: ...  # noqa: D102
+    def key(self) -> str: ...
 
 
 class HttpRequest(Protocol):
     """What actions need of a ``DurableHttpRequest``."""
 
-    def to_json(self) -> dict[str, Any]: ...  # noqa: D102
+    def to_json(self) -> dict[str, Any]: ...
 
 
 def scheduler_id(entity: EntityAddress) -> str:
@@ -296,7 +297,7 @@ class WaitForExternalEventAction(Action):
 class CallEntityAction(Action):
     """Run an operation of an entity and wait for its result."""
 
-    __slots__ = ("entity_id", "input_", "instance_id", "operation")
+    __slots__ = ("entity_id", "input_", "instance_id", "operation", "request")
     recorded_as = HistoryEventType.EVENT_SENT
 
     def __init__(self, entity_id: EntityAddress, operation: str, input_: Any = None) -> None:
@@ -306,6 +307,8 @@ class CallEntityAction(Action):
         self.instance_id = scheduler_id(entity_id)
         self.operation = operation
         self.input_ = df_dumps(input_)
+        self.request: Request | None = None
+        """Id and labels of the message, in the live shell once it is sent."""
 
     @property
     def action_type(self) -> int:

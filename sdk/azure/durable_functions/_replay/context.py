@@ -27,7 +27,7 @@ from azure.durable_functions._replay.actions import (
 )
 from azure.durable_functions._replay.executor import Executor
 from azure.durable_functions._replay.functions import resolve_activity, resolve_orchestrator
-from azure.durable_functions._replay.history import Clock, HistoryEvent, HistoryEventType
+from azure.durable_functions._replay.history import Clock, EventLog, HistoryEvent, HistoryEventType
 from azure.durable_functions._replay.http import DurableHttpRequest
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import (
@@ -45,7 +45,7 @@ from azure.durable_functions._serialization import df_loads
 from azure.durable_functions.constants import DATETIME_STRING_FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from azure.durable_functions._replay.actions import EntityAddress
     from azure.durable_functions._replay.http import TokenSourceLike
@@ -88,19 +88,19 @@ class DurableOrchestrationContext:
     def __init__(
         self,
         history: list[dict[Any, Any]],
-        instanceId: str,  # noqa: N803 (keys of the JSON)
-        isReplaying: bool,  # noqa: N803
-        parentInstanceId: str | None,  # noqa: N803
+        instanceId: str,
+        isReplaying: bool,
+        parentInstanceId: str | None,
         input: Any = None,
-        upperSchemaVersion: int = 0,  # noqa: N803
-        maximumShortTimerDuration: str | None = None,  # noqa: N803
-        longRunningTimerIntervalDuration: str | None = None,  # noqa: N803
-        upperSchemaVersionNew: int | None = None,  # noqa: N803
+        upperSchemaVersion: int = 0,
+        maximumShortTimerDuration: str | None = None,
+        longRunningTimerIntervalDuration: str | None = None,
+        upperSchemaVersionNew: int | None = None,
         **kwargs: Any,
     ) -> None:
         schema = _agreed_schema(upperSchemaVersion, upperSchemaVersionNew)
-        self._events: Iterable[Mapping[str, Any]] = history
-        self._histories: list[HistoryEvent] | None = None
+        self._events: Sequence[Mapping[str, Any]] | EventLog = history
+        self._histories: list[HistoryEvent] = []
         started = next((e for e in history if e["EventType"] == HistoryEventType.ORCHESTRATOR_STARTED), None)
         if started is None:
             raise IndexError("The history holds no OrchestratorStarted event.")
@@ -147,12 +147,12 @@ class DurableOrchestrationContext:
         parent_instance_id: str | None,
         input_: Any,
         limits: Limits | None,
-        events: Iterable[Mapping[str, Any]],
+        events: EventLog,
     ) -> DurableOrchestrationContext:
         """Make the context of a live execution, whose history is still growing."""
         self = cls.__new__(cls)
         self._events = events
-        self._histories = None
+        self._histories = []
         self._prepare(executor, instance_id, parent_instance_id, input_, limits, {})
         return self
 
@@ -161,7 +161,7 @@ class DurableOrchestrationContext:
     def call_activity(
         self, name: str | Callable[..., Any], input_: Any | None = None, expected_type: type | None = None
     ) -> TaskBase:
-        """Run an activity.
+        r"""Run an activity.
 
         Args:
             name: its name, or the decorated function.
@@ -170,7 +170,7 @@ class DurableOrchestrationContext:
 
         Returns:
             A task whose result is what the activity returned. When it raised, yielding the task raises
-            ``Exception("{reason} \\n {details}")``.
+            ``Exception("{reason} \n {details}")``.
 
         Raises:
             ValueError: no name, or a function that is no activity.
@@ -274,9 +274,9 @@ class DurableOrchestrationContext:
 
     def call_entity(
         self,
-        entityId: EntityAddress,  # noqa: N803 (the reference's name)
-        operationName: str,  # noqa: N803
-        operationInput: Any | None = None,  # noqa: N803
+        entityId: EntityAddress,
+        operationName: str,
+        operationInput: Any | None = None,
         expected_type: type | None = None,
     ) -> TaskBase:
         """Run an operation of an entity and wait for its result.
@@ -291,9 +291,9 @@ class DurableOrchestrationContext:
 
     def signal_entity(
         self,
-        entityId: EntityAddress,  # noqa: N803 (the reference's name)
-        operationName: str,  # noqa: N803
-        operationInput: Any | None = None,  # noqa: N803
+        entityId: EntityAddress,
+        operationName: str,
+        operationInput: Any | None = None,
     ) -> TaskBase:
         """Run an operation of an entity without waiting; sent at once, without a ``yield``.
 
@@ -435,10 +435,12 @@ class DurableOrchestrationContext:
     @property
     def histories(self) -> list[HistoryEvent]:
         """Events of the execution so far."""
-        events = self._events
-        if self._histories is None or len(self._histories) != len(events):  # type: ignore[arg-type]  # both are sized
-            self._histories = [HistoryEvent(**event) for event in events]
-        return self._histories
+        known, events = self._histories, self._events
+        if len(known) < len(events):
+            later = events.since(len(known)) if isinstance(events, EventLog) else events
+            # A new list, so that code which walks over an older one does not see it grow.
+            known = self._histories = [*known, *(HistoryEvent(**event) for event in later)]
+        return known
 
     @property
     def function_context(self) -> FunctionContext:
@@ -446,6 +448,11 @@ class DurableOrchestrationContext:
         return self._function_context
 
     # -- what tasks and shells need ---------------------------------------------------------------------------------
+
+    @property
+    def raw_history(self) -> Sequence[Mapping[str, Any]]:
+        """Events of the execution so far, as the host handed them over."""
+        return list(self._events) if isinstance(self._events, EventLog) else self._events
 
     @property
     def replay_schema(self) -> ReplaySchema:
@@ -505,5 +512,3 @@ def _limits(longest: str | None, leg: str | None) -> Limits | None:
     if len(spans) < 2 or not all(spans):
         return None
     return Limits(*spans)
-
-

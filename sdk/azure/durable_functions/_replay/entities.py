@@ -64,9 +64,7 @@ class RequestLabels:
         now = _to_ticks(now_text)
         self._purge(now)
         last = self._last.get(target)
-        if last is None:
-            stamp, text = now, _trim(now_text) + "Z"
-        elif now > last[0]:
+        if last is None or now > last[0]:
             stamp, text = now, _trim(now_text) + "Z"
         else:
             stamp = last[0] + 1

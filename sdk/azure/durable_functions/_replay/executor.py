@@ -418,7 +418,7 @@ def _is_same(action: Action, event: Event) -> bool:
     name = action.recorded_name
     if name is None:
         return True
-    recorded = event["InstanceId" if event["EventType"] == HistoryEventType.EVENT_SENT else "Name"]
+    recorded: str = event["InstanceId" if event["EventType"] == HistoryEventType.EVENT_SENT else "Name"]
     # Function names ignore case, and a version may ride behind a line feed.
     return recorded == name or recorded.partition("\n")[0].lower() == name.lower()
 

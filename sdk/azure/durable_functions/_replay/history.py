@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ class HistoryEvent:
 
     def __init__(
         self,
-        EventType: HistoryEventType,  # noqa: N803 (keys of the JSON)
-        EventId: int,  # noqa: N803
-        IsPlayed: bool,  # noqa: N803
-        Timestamp: str,  # noqa: N803
+        EventType: HistoryEventType,
+        EventId: int,
+        IsPlayed: bool,
+        Timestamp: str,
         **kwargs: Any,
     ) -> None:
         self._event_type = EventType
@@ -203,5 +204,9 @@ class EventLog:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for row in self._rows:
+        return self.since(0)
+
+    def since(self, index: int) -> Iterator[dict[str, Any]]:
+        """Return the events from one on."""
+        for row in islice(self._rows, index, None):
             yield dict(zip(row[0], row[1:], strict=True))

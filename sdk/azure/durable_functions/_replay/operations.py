@@ -31,7 +31,6 @@ from azure.durable_functions.constants import HTTP_ACTION_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from azure.durable_functions._replay.entities import Request
     from azure.durable_functions._replay.tasks import TaskBase
 
 _EXTENSION = "Microsoft.Azure.WebJobs.Extensions.DurableTask"
@@ -84,10 +83,10 @@ def _timer(task_id: int, action: Any) -> Operation:
     return CreateTimer(task_id, action.fire_at_utc)
 
 
-def _entity_request(
-    task_id: int, action: CallEntityAction, instance_id: str, execution_id: str | None
-) -> Operation:
-    labels: Request = action.request
+def _entity_request(task_id: int, action: CallEntityAction, instance_id: str, execution_id: str | None) -> Operation:
+    labels = action.request
+    if labels is None:
+        raise RuntimeError("The request was never sent.")
     message: dict[str, Any] = {"$type": f"{_EXTENSION}.RequestMessage, {_EXTENSION}", "op": action.operation}
     if isinstance(action, SignalEntityAction):
         message["signal"] = True

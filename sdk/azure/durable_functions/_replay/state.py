@@ -93,9 +93,7 @@ class OrchestratorState:
             TypeError: output or custom status cannot be encoded.
         """
         output = None if self._output is None else df_dumps(self._output)
-        return render_state(
-            self._is_done, self._actions, self._replay_schema, output, self._error, self._custom_status
-        )
+        return render_state(self._is_done, self._actions, self._replay_schema, output, self._error, self._custom_status)
 
 
 def render_state(

@@ -67,10 +67,10 @@ class TimerLimits(Protocol):
     """The host's limits for one timer."""
 
     @property
-    def longest(self) -> timedelta: ...  # noqa: D102
+    def longest(self) -> timedelta: ...
 
     @property
-    def leg(self) -> timedelta: ...  # noqa: D102
+    def leg(self) -> timedelta: ...
 
 
 class TaskBase:
@@ -479,4 +479,3 @@ class LongTimerHost(Protocol):
     @property
     def current_utc_datetime(self) -> datetime:
         """The orchestration's clock."""
-

@@ -1,0 +1,157 @@
+"""What the official package does badly and this one mends, through the JSON shell."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import azure.durable_functions as df
+import pytest
+
+MARKER = "\n\n$OutOfProcData$:"
+START = datetime(2024, 3, 5, 10, 0, tzinfo=timezone.utc)
+
+
+class Money:
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+
+    def to_json(self) -> Any:
+        return self.amount
+
+    @staticmethod
+    def from_json(data: Any) -> Money:
+        return Money(data)
+
+
+def event(kind: int, event_id: int = -1, *, at: datetime = START, **properties: Any) -> dict[str, Any]:
+    time = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {"EventType": kind, **properties, "EventId": event_id, "IsPlayed": False, "Timestamp": time}
+
+
+def run(function: Any, *events: dict[str, Any], **context: Any) -> dict[str, Any]:
+    history = [event(12), event(0, Name="Flow", Version=None, Input=None), *events]
+    text = json.dumps(
+        {
+            "history": history,
+            "input": None,
+            "instanceId": "i-1",
+            "isReplaying": False,
+            "parentInstanceId": None,
+            "upperSchemaVersion": 1,
+            "upperSchemaVersionNew": 2,
+            "longRunningTimerIntervalDuration": "3.00:00:00",
+            "maximumShortTimerDuration": "6.00:00:00",
+            **context,
+        }
+    )
+    state: dict[str, Any] = json.loads(df.Orchestrator.create(function)(text))
+    return state
+
+
+@pytest.mark.parametrize("given", [5, 1.5, True, [1, "a"], "plain text", {"a": 1}, None])
+def test_an_input_that_is_no_json_text_is_taken_as_it_is(given: Any) -> None:
+    assert run(lambda context: [context.get_input()], input=given)["output"] == [given]
+
+
+@pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
+def test_the_expected_type_counts_for_retried_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_FUNCTIONS_DURABLE_STRICT_TYPING", "1")
+
+    def flow(context: Any) -> Any:
+        options = df.RetryOptions(1000, 2)
+        yield context.call_activity_with_retry("A", options, expected_type=str)
+
+    with pytest.raises(TypeError, match="not compatible with expected type"):
+        run(flow, event(4, 0, Name="A"), event(5, TaskScheduledId=0, Result="1"))
+
+
+def test_yielding_no_task_fails_through_the_marker() -> None:
+    def flow(context: Any) -> Any:
+        yield "not a task"
+
+    with pytest.raises(Exception, match="only tasks that its context makes, not str") as caught:
+        run(flow)
+
+    assert MARKER in str(caught.value)
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+@pytest.mark.parametrize(
+    ("fire_at", "sent"),
+    [
+        (datetime(2024, 3, 5, 12), "2024-03-05T12:00:00.000000Z"),
+        (datetime(2024, 3, 5, 12, tzinfo=timezone(timedelta(hours=1))), "2024-03-05T11:00:00.000000Z"),
+    ],
+)
+def test_timers_without_zone_are_utc_and_others_are_converted(fire_at: datetime, sent: str) -> None:
+    def flow(context: Any) -> Any:
+        yield context.create_timer(fire_at)
+
+    assert run(flow)["actions"] == [[{"actionType": 5, "fireAt": sent, "isCanceled": False}]]
+
+
+def test_a_long_timer_gives_no_value() -> None:
+    def flow(context: Any) -> Any:
+        return [(yield context.create_timer(START + timedelta(days=7)))]
+
+    first, last = START + timedelta(days=3), START + timedelta(days=7)
+    state = run(
+        flow,
+        event(12, at=first),
+        event(11, TimerId=0),
+        event(12, at=last),
+        event(11, TimerId=1),
+    )
+
+    assert state["output"] == [None]
+
+
+def test_cancelling_a_long_timer_reaches_the_host() -> None:
+    def flow(context: Any) -> Any:
+        timer = context.create_timer(START + timedelta(days=20))
+        event = context.wait_for_external_event("go")
+        yield context.task_any([timer, event])
+        timer.cancel()
+        return [timer.is_cancelled, timer.is_canceled()]
+
+    later = START + timedelta(days=3)
+    state = run(flow, event(12, at=later), event(11, TimerId=0), event(15, Name="go", Input="1"))
+
+    assert state["output"] == [True, True]
+    race, leg = state["actions"][0]
+    assert race["compoundActions"][0]["compoundActions"][0]["isCanceled"] is False  # it had fired
+    assert leg == {"actionType": 5, "fireAt": "2024-03-11T10:00:00.000000Z", "isCanceled": True}
+
+
+def test_a_custom_class_can_be_the_output() -> None:
+    output = run(lambda context: Money(5))["output"]
+
+    assert output == {"__class__": "Money", "__module__": __name__, "__data__": 5}
+
+
+def test_code_that_is_new_is_not_replaying_though_it_takes_an_early_event() -> None:
+    def flow(context: Any) -> Any:
+        yield context.call_activity("A")
+        yield context.wait_for_external_event("early")
+        return context.is_replaying
+
+    state = run(
+        flow,
+        event(4, 0, Name="A"),
+        event(13),
+        event(12),
+        event(15, Name="early", Input="1"),
+        event(13),
+        event(12),
+        event(5, TaskScheduledId=0, Result="1"),
+    )
+
+    assert state["output"] is False
+
+
+def test_an_event_without_version_is_of_no_version() -> None:
+    history = [event(12), {k: v for k, v in event(0, Name="Flow", Input=None).items() if k != "Version"}]
+
+    assert run(lambda context: [context.version], history=history)["output"] == [None]
