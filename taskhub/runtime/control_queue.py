@@ -67,7 +67,7 @@ class ControlQueue:
                 if not self._is_stopped:
                     await self._poller.wait()
         finally:
-            self._wakeups.forget(queue)
+            self._wakeups.forget(queue, self._poller)
         await self._mailbox.give_back([held for _, _, held in self._early])
 
     def stop(self) -> None:

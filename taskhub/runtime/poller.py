@@ -84,9 +84,10 @@ class Wakeups:
         """Let ``poller`` be woken for ``queue`` from now on."""
         self._pollers[queue] = poller
 
-    def forget(self, queue: str) -> None:
-        """Wake nobody for ``queue`` any more."""
-        self._pollers.pop(queue, None)
+    def forget(self, queue: str, poller: Poller) -> None:
+        """Wake ``poller`` for ``queue`` no more; a newer reader of the queue stays."""
+        if self._pollers.get(queue) is poller:
+            del self._pollers[queue]
 
     def wake(self, queue: str, after_seconds: float = 0.0) -> None:
         """Wake the reader of ``queue`` if this process has one."""

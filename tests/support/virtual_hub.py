@@ -124,7 +124,9 @@ class VirtualHub:
             await ready.wait()
         return running
 
-    async def start(self, name: str, given: Any = None, *, instance_id: str | None = None, **options: Any) -> InstanceId:
+    async def start(
+        self, name: str, given: Any = None, *, instance_id: str | None = None, **options: Any
+    ) -> InstanceId:
         """Start an instance with an input as the SDK's client encodes it."""
         return await self.client.start(
             name,
@@ -135,8 +137,7 @@ class VirtualHub:
 
     async def end(self, instance_id: str, *, within: float = 3600.0) -> InstanceState:
         """Return the state of an instance once it has ended."""
-        state = await self.until(instance_id, lambda state: state.status is not None and state.status.is_terminal, within)
-        return state
+        return await self.until(instance_id, lambda s: s.status is not None and s.status.is_terminal, within)
 
     async def until(
         self, instance_id: str, is_reached: Callable[[InstanceState], bool], within: float = 3600.0

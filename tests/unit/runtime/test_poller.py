@@ -93,12 +93,26 @@ def test_only_the_reader_of_a_queue_is_woken():
         def wake(self, after_seconds):
             woken.append(after_seconds)
 
-    wakeups = Wakeups()
-    wakeups.register("a", Reader())
+    wakeups, reader = Wakeups(), Reader()
+    wakeups.register("a", reader)
 
     wakeups.wake("a", 3.0)
     wakeups.wake("b")
-    wakeups.forget("a")
+    wakeups.forget("a", reader)
     wakeups.wake("a")
 
     assert woken == [3.0]
+
+
+def test_a_reader_that_ends_late_does_not_take_the_wake_ups_of_the_next():
+    world, wakeups = World(), Wakeups()
+    old, new = poller_in(world), poller_in(world)
+    wakeups.register("a", old)
+    wakeups.register("a", new)
+
+    wakeups.forget("a", old)
+    for _ in range(20):
+        new.found(0, limit=32)
+    wakeups.wake("a")
+
+    assert world.run(seconds_of(world, new.wait())) == pytest.approx(0, abs=1e-4)
