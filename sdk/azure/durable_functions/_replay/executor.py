@@ -30,6 +30,7 @@ from azure.durable_functions._replay.nondeterminism import NonDeterministicOrche
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import EntityCallTask, TaskBase, TaskState
 from azure.durable_functions._serialization import df_loads
+from azure.durable_functions.errors import TaskFailedError, task_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
@@ -298,7 +299,7 @@ class Executor:
             text = event.get("Result")
             value = None if text is None else df_loads(text, task.expected_type)  # type: ignore[attr-defined]  # leaves
         else:
-            value = Exception(f"{event.get('Reason')} \n {event.get('Details')}")
+            value = _failure(task.action_repr, event)
         task.complete(state, value, self._history_is_old or event["IsPlayed"])
 
     def _on_orchestrator_started(self, event: Event) -> None:
@@ -451,15 +452,29 @@ def _decode_input(event: Event, task: AtomicTask) -> Any:
     return None if text is None else df_loads(text, task.expected_type)
 
 
+def _failure(action: Action, event: Event) -> TaskFailedError:
+    reason, details = event.get("Reason"), event.get("Details")
+    is_child = event["EventType"] == HistoryEventType.SUB_ORCHESTRATION_INSTANCE_FAILED
+    return task_failed(
+        f"{reason} \n {details}",
+        kind="orchestration" if is_child else "activity",
+        name=action.recorded_name,
+        reason=reason,
+        raw_details=details,
+        failure=event.get("FailureDetails"),
+    )
+
+
 def _complete_entity_call(task: TaskBase, event: Event, is_played: bool) -> None:
     response = json.loads(event["Input"])
     text = response["result"]
+    name = task.action_repr.recorded_name
     if text is not None and text.strip().startswith("Timeout value of"):
-        task.complete(_FAILED, Exception(text), is_played)
+        task.complete(_FAILED, TaskFailedError(text, kind="entity", name=name), is_played)
         return
     value = None if text is None else df_loads(text, task.expected_type)  # type: ignore[attr-defined]  # leaves only
     if "exceptionType" in response:
-        task.complete(_FAILED, Exception(value), is_played)
+        task.complete(_FAILED, TaskFailedError(value, kind="entity", name=name), is_played)
     else:
         task.complete(_SUCCEEDED, value, is_played)
 

@@ -15,6 +15,7 @@ from azure.durable_functions._replay.history import HistoryEventType
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.state import render_state
 from azure.durable_functions._serialization import df_dumps
+from azure.durable_functions.errors import TaskFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,8 +80,17 @@ def _render(context: DurableOrchestrationContext) -> str:
 def _failure(context: DurableOrchestrationContext, error: Exception) -> Exception:
     state = _state_text(context, error=str(error) or str(type(error)))
     failure = Exception(f"{error}{OUT_OF_PROC_MARKER}{state}")
-    failure.__cause__ = error
+    failure.__cause__ = _as_the_reference(error)
     return failure
+
+
+def _as_the_reference(error: Exception) -> Exception:
+    """Return a plain ``Exception`` for a task that failed: apps' tests look at the cause of what the worker gets."""
+    if not isinstance(error, TaskFailedError):
+        return error
+    plain = Exception(*error.args).with_traceback(error.__traceback__)
+    plain.__cause__ = error
+    return plain
 
 
 def _state_text(context: DurableOrchestrationContext, *, output: str | None = None, error: str | None = None) -> str:
