@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from azure.durable_functions.models.EntityStateResponse import EntityStateResponse
     from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
     from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
-    from azure.durable_functions.models.RetryOptions import RetryOptions
+    from azure.durable_functions.models.RetryOptions import RetryOptions, RetryPolicy
     from azure.durable_functions.models.TokenSource import ManagedIdentityTokenSource, TokenSource
     from azure.durable_functions.models.utils.entity_utils import EntityId
     from azure.durable_functions.orchestrator import Orchestrator
@@ -82,6 +82,7 @@ __all__ = [
     "NonDeterminismError",
     "PayloadDecodeError",
     "PurgeHistoryResult",
+    "RetryPolicy",
     "SyncDurableFunctionsClient",
     "TaskFailedError",
     "TokenSource",
@@ -117,6 +118,7 @@ _HOMES = {
     "TaskFailedError": "errors",
     "UnsupportedByHostError": "errors",
     "PurgeHistoryResult": "models.PurgeHistoryResult",
+    "RetryPolicy": "models.RetryOptions",
     "SyncDurableFunctionsClient": "_client.blocking",
     "TokenSource": "models.TokenSource",
 }

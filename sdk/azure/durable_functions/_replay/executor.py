@@ -25,7 +25,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._replay.actions import ContinueAsNewAction, SignalEntityAction, as_utc
-from azure.durable_functions._replay.history import HistoryEventType
+from azure.durable_functions._replay.history import HistoryEventType, to_ticks
 from azure.durable_functions._replay.nondeterminism import NonDeterministicOrchestration, describe_mismatch
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import EntityCallTask, TaskBase, TaskState
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
     from datetime import datetime
 
-    from azure.durable_functions._replay.actions import Action
+    from azure.durable_functions._replay.actions import Action, WhenAnyAction
     from azure.durable_functions._replay.entities import RequestLabels
     from azure.durable_functions._replay.history import Clock
     from azure.durable_functions._replay.tasks import AtomicTask, ExternalEventTask
@@ -64,6 +64,7 @@ class Executor:
         output: what it returned.
         error: what it raised; the error of user code, or of the replay.
         continued_as_new: the action, once the code has asked for it.
+        retries: how many timers and further attempts of retried calls were started.
         unreadable: the event that ``feed`` could not process.
     """
 
@@ -75,6 +76,7 @@ class Executor:
         "_has_started",
         "_history_is_old",
         "_open",
+        "_races",
         "_waits",
         "actions",
         "clock",
@@ -87,6 +89,7 @@ class Executor:
         "labels",
         "next_id",
         "output",
+        "retries",
         "schema",
         "unreadable",
         "unrecorded",
@@ -107,6 +110,7 @@ class Executor:
         self.unrecorded = unrecorded
         self.labels = labels
         self.next_id = 0
+        self.retries = 0
         self.is_replaying = False
         self.event_is_played = False
         self.has_ended = False
@@ -120,6 +124,7 @@ class Executor:
         self._code: Generator[Any, Any, Any] | Coroutine[Any, Any, Any] | None = None
         self._current = TaskBase(None, [])  # completed by ExecutionStarted
         self._open: dict[Any, TaskBase] = {}
+        self._races: list[WhenAnyAction] = []
         self._early_completions: dict[Any, tuple[TaskState, Event]] = {}
         self._waits: dict[str, list[ExternalEventTask]] = {}
         self._early_events: dict[str, deque[Event]] = {}
@@ -217,6 +222,11 @@ class Executor:
         """The orchestration's clock."""
         return as_utc(self.clock.now)
 
+    @property
+    def ticks(self) -> int:
+        """The same, exactly: in units of 100 ns."""
+        return to_ticks(self.clock.ticks_text)
+
     def _start(self, task: TaskBase) -> None:
         action = task.start(self)
         if self.actions is None or self.continued_as_new is not None:
@@ -242,6 +252,17 @@ class Executor:
             self._complete(task, state, event)
         else:
             self._open[task_id] = task
+
+    def on_race_over(self, action: WhenAnyAction) -> None:
+        """Take note of a race that is decided."""
+        if self.actions is not None:
+            self._races.append(action)
+
+    def keep_order(self) -> None:
+        """Have the host wait for the winners of the races so far, as the code did."""
+        for race in self._races:
+            race.must_wait = True
+        self._races.clear()
 
     def listen(self, task: ExternalEventTask) -> None:
         """Wait for an external event; one that came early is taken, the oldest first."""
