@@ -18,13 +18,13 @@ The loop ends when the code has returned, raised or continued as new. It may be 
 
 from __future__ import annotations
 
-import inspect
 import json
 import warnings
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._replay.actions import ContinueAsNewAction, SignalEntityAction, as_utc
+from azure.durable_functions._replay.foreign import foreign_error
 from azure.durable_functions._replay.history import HistoryEventType, to_ticks
 from azure.durable_functions._replay.nondeterminism import NonDeterministicOrchestration, describe_mismatch
 from azure.durable_functions._replay.schema import ReplaySchema
@@ -33,13 +33,15 @@ from azure.durable_functions._serialization import df_loads
 from azure.durable_functions.errors import TaskFailedError, task_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from datetime import datetime
 
     from azure.durable_functions._replay.actions import Action, WhenAnyAction
     from azure.durable_functions._replay.entities import RequestLabels
+    from azure.durable_functions._replay.foreign import GuardedCoroutine
     from azure.durable_functions._replay.history import Clock
     from azure.durable_functions._replay.tasks import AtomicTask, ExternalEventTask
+    from azure.durable_functions.errors import ForeignAwaitableError
 
     Event = Mapping[str, Any]
 
@@ -121,7 +123,7 @@ class Executor:
         self.unreadable: Event | None = None
         self._has_started = False
         self._history_is_old = False
-        self._code: Generator[Any, Any, Any] | Coroutine[Any, Any, Any] | None = None
+        self._code: Generator[Any, Any, Any] | GuardedCoroutine | None = None
         self._current = TaskBase(None, [])  # completed by ExecutionStarted
         self._open: dict[Any, TaskBase] = {}
         self._races: list[WhenAnyAction] = []
@@ -131,7 +133,7 @@ class Executor:
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
-    def run(self, code: Generator[Any, Any, Any] | Coroutine[Any, Any, Any]) -> None:
+    def run(self, code: Generator[Any, Any, Any] | GuardedCoroutine) -> None:
         """Take the code to drive; ExecutionStarted starts it."""
         self._code = code
 
@@ -189,7 +191,7 @@ class Executor:
                 if not task._started:
                     self._start(task)
             else:
-                task = _refusal(yielded, is_coroutine=inspect.iscoroutine(code))
+                task = _refusal(foreign_error(yielded, code))
             # A wait that is started is matched with events while it is the current one.
             self._current = task
         if self.continued_as_new is not None:
@@ -450,21 +452,11 @@ def _leads_to(task: TaskBase, goal: TaskBase) -> bool:
     return task is goal or any(not parent.is_completed and _leads_to(parent, goal) for parent in task._parents)
 
 
-def _refusal(yielded: object, *, is_coroutine: bool) -> TaskBase:
+def _refusal(error: ForeignAwaitableError) -> TaskBase:
     """Return a failed task, so that the error is raised at the line that yielded."""
-    if is_coroutine:
-        text = (
-            f"An orchestrator can await only what its context makes, not {type(yielded).__name__}. "
-            "Use context.call_activity(...) for I/O and context.create_timer(...) instead of sleeping."
-        )
-    else:
-        text = (
-            f"An orchestrator can yield only tasks that its context makes, not {type(yielded).__name__}: {yielded!r}. "
-            "Yield what context.call_activity(...), context.task_all([...]) and the like return."
-        )
     task = TaskBase(-1, [])
     task._started = True
-    task.complete(_FAILED, TypeError(text), False)
+    task.complete(_FAILED, error, False)
     return task
 
 

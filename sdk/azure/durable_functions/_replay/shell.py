@@ -7,10 +7,10 @@ JSON) is raised as it is.
 
 from __future__ import annotations
 
-import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
+from azure.durable_functions._replay.foreign import close_unused, code_of
 from azure.durable_functions._replay.history import HistoryEventType
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.state import render_state
@@ -46,13 +46,15 @@ class TaskOrchestrationExecutor:
         executor = context._executor
         returned = fn(context)
         if len(history) < 2:
+            close_unused(returned)
             raise Exception(
                 f"Internal Durable Functions error: received History array of size {len(history)} when a minimum size "
                 "of 2 is expected. Please report this issue at "
                 "https://github.com/Azure/azure-functions-durable-python/issues."
             )
-        if inspect.isgenerator(returned) or inspect.iscoroutine(returned):
-            executor.run(returned)
+        code = code_of(returned)
+        if code is not None:
+            executor.run(code)
             _feed(context, history)
         else:
             executor.finish(None if context.will_continue_as_new else returned)

@@ -20,6 +20,7 @@ from azure.durable_functions._replay.actions import (
     WhenAnyAction,
     as_utc,
 )
+from azure.durable_functions._replay.foreign import no_task_error
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions.errors import TaskFailedError
 
@@ -255,10 +256,7 @@ class CompoundTask(TaskBase):
         self._make_action = compound_action_constructor
         for child in self.children:
             if not isinstance(child, TaskBase):
-                raise TypeError(
-                    f"A compound holds tasks that the context made; got {type(child).__name__}: {child!r}. "
-                    "Pass the result of context.call_activity(...) and the like."
-                )
+                raise no_task_error(child)
         pending = set(self.children)
         self._begin(pending)
         mine = (self,)
