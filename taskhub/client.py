@@ -127,14 +127,14 @@ class TaskHubClient:
             generation=0 if existing is None else (existing.generation or 0) + 1,
         )
         message = TaskMessage(started, target=instance)
+        # Message and row are made before either is stored: a message without a row would be read for nothing.
+        packed = services.messenger.pack(message)
+        input_url = None if packed.blob_name is None else services.large.url_of(packed.blob_name)
+        row = services.instances.encode(started, input_url=input_url)
         # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
         # woken before the row is there.
-        blob_name = await services.messenger.send(message, due=scheduled_start, wake=False)
-        await services.instances.create(
-            started,
-            input_url=None if blob_name is None else services.large.url_of(blob_name),
-            replaces=None if existing is None else existing.etag,
-        )
+        await services.messenger.put(packed, due=scheduled_start, wake=False)
+        await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
         services.messenger.wake(message, scheduled_start)
         return instance_id
 

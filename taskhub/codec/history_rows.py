@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EVENT_TYPE_COLUMN",
     "EXECUTION_ID_COLUMN",
+    "TIMESTAMP_COLUMN",
     "EncodedRow",
     "Sentinel",
     "decode_event",
@@ -60,6 +61,8 @@ EXECUTION_ID_COLUMN = "ExecutionId"
 """In every row, the sentinel included: the execution that it belongs to."""
 EVENT_TYPE_COLUMN = "EventType"
 """The event's name."""
+TIMESTAMP_COLUMN = "_Timestamp"
+"""The event's time; "Timestamp" is the table service's own."""
 
 _ROW_OVERHEAD_BYTES = 1024
 """The reference's estimate of a row without its variable texts."""
@@ -204,8 +207,7 @@ class _Form:
 
 
 def _column(item: Property) -> str:
-    # "Timestamp" is the table service's own.
-    return "_Timestamp" if item.wire_name == "Timestamp" else item.wire_name
+    return TIMESTAMP_COLUMN if item.wire_name == "Timestamp" else item.wire_name
 
 
 def _is_json(item: Property) -> bool:
