@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskhub.codec.keys import escape_instance_id
-from taskhub.errors import InstanceExists, PayloadError
+from taskhub.errors import InstanceExists, PayloadError, TableNotFound
 from taskhub.model.history import (
     EventRaised,
     ExecutionResumed,
@@ -19,6 +19,7 @@ from taskhub.model.history import (
     OrchestrationInstance,
 )
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
+from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.services import Services
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskhub.model.history import HistoryEvent
-    from taskhub.model.instance import InstanceFilter, InstancePage, InstanceState
+    from taskhub.model.instance import InstanceFilter, InstanceState
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
@@ -40,7 +41,8 @@ class TaskHubClient:
 
     Every method but :meth:`wait` makes the few storage calls that its description names and returns; what a worker
     makes of a message is seen later, with :meth:`get`. All of them may raise
-    :class:`~taskhub.errors.TransientStorageError`; then the operation may or may not have taken place.
+    :class:`~taskhub.errors.TransientStorageError`; then the operation may or may not have taken place. Starting and
+    sending create the hub where there is none yet. Reading does not: a hub that nobody created reads as an empty one.
 
     Args:
         storage: where the hub lies.
@@ -148,8 +150,10 @@ class TaskHubClient:
             with_input: whether to fetch an input that lies in a blob.
             with_output: whether to fetch an output that lies in a blob.
         """
-        await self._services.hub.create()
-        return await self._services.instances.read(instance_id, with_input=with_input, with_output=with_output)
+        try:
+            return await self._services.instances.read(instance_id, with_input=with_input, with_output=with_output)
+        except TableNotFound:
+            return None
 
     async def query(
         self,
@@ -167,13 +171,17 @@ class TaskHubClient:
             token: of the page before; a page may be empty and still have one.
             with_input: whether inputs are wanted.
         """
-        await self._services.hub.create()
-        return await self._services.instances.query(wanted, top=top, token=token, with_input=with_input)
+        try:
+            return await self._services.instances.query(wanted, top=top, token=token, with_input=with_input)
+        except TableNotFound:
+            return InstancePage((), None)
 
     async def history(self, instance_id: InstanceId) -> Sequence[HistoryEvent]:
         """Return the events of the instance's current execution, large values included; none before its start."""
-        await self._services.hub.create()
-        return (await self._services.history.load(instance_id)).events
+        try:
+            return (await self._services.history.load(instance_id)).events
+        except TableNotFound:
+            return ()
 
     async def raise_event(self, instance_id: InstanceId, name: str, data: str | None) -> None:
         """Send an event to an instance: one message. Unknown and ended instances drop it.
@@ -200,8 +208,7 @@ class TaskHubClient:
     async def purge(self, instance_id: InstanceId) -> int:
         """Delete all that is stored of an instance, whatever its state; return 1, or 0 when there was none."""
         services = self._services
-        await services.hub.create()
-        if await services.instances.read(instance_id) is None:
+        if await self.get(instance_id, with_input=False, with_output=False) is None:
             return 0
         # With a slash at the end: `order-4/` must not take the blobs of `order-42`.
         for prefix in dict.fromkeys((f"{instance_id}/", f"{escape_instance_id(instance_id)}/")):

@@ -83,6 +83,7 @@ class Partitions:
         self._unreadable: dict[str, ETag | None] = {}
         self._look = Signal()
         self._is_leaving = False
+        self._is_hasty = False
         self._nursery = Nursery(services.environment.spawn)
 
     def __repr__(self) -> str:
@@ -108,9 +109,14 @@ class Partitions:
         """Whether nothing is left in memory of partitions whose queues are read no more."""
         return all(self._is_drained(owned) for owned in self._owned.values())
 
-    def leave(self) -> None:
-        """Drain and release everything; :meth:`run` returns when that is done."""
+    def leave(self, *, at_once: bool = False) -> None:
+        """Drain and release everything; :meth:`run` returns when that is done.
+
+        Args:
+            at_once: do not wait for the work in memory. What still runs is stopped by the fence when it commits.
+        """
         self._is_leaving = True
+        self._is_hasty = at_once
         self._look.set()
 
     async def run(self) -> None:
@@ -255,6 +261,8 @@ class Partitions:
     def _is_drained(self, owned: _Owned) -> bool:
         if owned.draining_since is None:
             return False
+        if self._is_hasty:
+            return True
         if self._services.environment.clock.monotonic() - owned.draining_since > MAX_DRAIN_SECONDS:
             return True
         return owned.task.done() and self._inbox.busy(owned.partition) == 0
