@@ -102,7 +102,9 @@ def _comparable(
         )
         for table, found in tables.items()
     }
-    rows["Partitions"] = [(key, re.sub(r"^\w+-control", "control", queue), row) for key, queue, row in rows["Partitions"]]
+    rows["Partitions"] = [
+        (key, re.sub(r"^\w+-control", "control", queue), row) for key, queue, row in rows["Partitions"]
+    ]
     if not exact_episodes:
         rows["History"] = _without_episodes(rows["History"])
     return {

@@ -14,7 +14,7 @@ import heapq
 import json
 import random
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -47,6 +47,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     ``draw`` ``None`` keeps the order in which callbacks became ready, as a real loop does.
     """
+
+    # The base class's own; its type stubs leave out what is private.
+    _ready: deque[Any]
+    _scheduled: list[Any]
+    _timer_cancelled_count: int
 
     def __init__(self, draw: random.Random | None = None, *, max_seconds: float = 1e6, max_steps: int = 5_000_000):
         super().__init__()
