@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskhub.codec.keys import escape_instance_id
-from taskhub.errors import InstanceExists, PayloadError, TableNotFound
+from taskhub.errors import (
+    InstanceExists,
+    InstanceNotFound,
+    InvalidInstanceState,
+    PayloadError,
+    StaleCheckpoint,
+    TableNotFound,
+)
 from taskhub.model.history import (
     EventRaised,
     ExecutionResumed,
@@ -22,6 +29,7 @@ from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.environment import Environment
+from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
 
 if TYPE_CHECKING:
@@ -204,6 +212,27 @@ class TaskHubClient:
     async def resume(self, instance_id: InstanceId, reason: str | None) -> None:
         """Let a paused instance go on: one message."""
         await self._send(instance_id, ExecutionResumed(timestamp=self._now(), reason=reason))
+
+    async def rewind(self, instance_id: InstanceId, reason: str | None) -> None:
+        """Let a failed instance do again what failed in it, in its sub-orchestrations too.
+
+        What completed keeps its result. Instances that failed only because a child did are not run before the child
+        answers. After one that broke off, those that were not woken up still show as failed and can be rewound.
+
+        Args:
+            instance_id: which one.
+            reason: kept in the history of the instances where work is done again.
+
+        Raises:
+            InstanceNotFound: there is no such instance.
+            InvalidInstanceState: it has not failed, or somebody else is changing it at this moment.
+        """
+        try:
+            await Rewinding(self._services, reason).run(instance_id)
+        except TableNotFound as error:
+            raise InstanceNotFound(f"there is no instance '{instance_id}'") from error
+        except StaleCheckpoint as error:
+            raise InvalidInstanceState(str(error)) from error
 
     async def purge(self, instance_id: InstanceId) -> int:
         """Delete all that is stored of an instance, whatever its state; return 1, or 0 when there was none."""

@@ -35,6 +35,7 @@ from taskhub.codec.records import (
     without_types,
 )
 from taskhub.errors import MalformedMessage
+from taskhub.model.history import GenericEvent
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 
@@ -54,6 +55,7 @@ __all__ = [
     "encode_event",
     "execution_of",
     "offloaded_columns",
+    "rewound_columns",
     "sentinel_columns",
 ]
 
@@ -151,6 +153,19 @@ def decode_event(columns: Mapping[str, object], large: Mapping[str, str] | None 
     except Mismatch as error:
         raise MalformedMessage(f"history row {name} is not one of DurableTask.AzureStorage: {error}") from None
     return event
+
+
+def rewound_columns(type_name: str, *, entombs: bool) -> Columns:
+    """Return what is merged into the row of an event that a rewind takes back.
+
+    Args:
+        type_name: of the event.
+        entombs: whether the row becomes a GenericEvent, which replay ignores; else it is only marked.
+    """
+    columns: Columns = {"Reason": f"Rewound: {type_name}"}
+    if entombs:
+        columns[EVENT_TYPE_COLUMN] = GenericEvent.type_name
+    return columns
 
 
 def execution_of(columns: Mapping[str, object]) -> ExecutionId | None:

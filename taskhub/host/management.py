@@ -12,6 +12,7 @@ from taskhub.errors import (
     ConfigurationError,
     InstanceExists,
     InvalidHubName,
+    InvalidInstanceState,
     PayloadError,
     StorageRefused,
     TaskHubError,
@@ -128,6 +129,8 @@ class Management:
             return routes.argument_error(str(error))
         except InstanceExists as error:
             return routes.already_exists(error.status.name)
+        except InvalidInstanceState as error:
+            return routes.wrong_state(str(error))
         except (InvalidHubName, PayloadError) as error:
             return routes.argument_error(str(error))
         except ConfigurationError as error:
@@ -162,6 +165,12 @@ class Management:
                 if refusal is None:
                     act = {"terminate": client.terminate, "suspend": client.suspend, "resume": client.resume}
                     await act[command.operation](command.instance_id, command.reason)
+                return refusal or routes.ACCEPTED
+            case routes.Rewind():
+                state = await client.get(command.instance_id, with_input=False, with_output=False)
+                refusal = routes.refusal_of_rewind(command, state)
+                if refusal is None:
+                    await client.rewind(command.instance_id, command.reason)
                 return refusal or routes.ACCEPTED
             case routes.Restart():
                 return await self._restart(client, command, request)

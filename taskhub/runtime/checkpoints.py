@@ -178,6 +178,7 @@ class Checkpoints:
             execution_id=execution_id,
             custom_status=None if isinstance(checkpoint.custom_status, KeepStatus) else checkpoint.custom_status,
             now=Utc.of(self._services.environment.clock.now()),
+            status=checkpoint.status,
             input_url=urls.input,
             output_url=urls.output,
         )

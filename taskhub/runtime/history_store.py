@@ -21,6 +21,7 @@ from taskhub.codec.history_rows import (
     encode_event,
     execution_of,
     offloaded_columns,
+    rewound_columns,
     sentinel_columns,
 )
 from taskhub.codec.instance_rows import BlobUrls, blob_urls
@@ -33,6 +34,7 @@ from taskhub.storage.port import MAX_BATCH_OPERATIONS, AllOf, AnyOf, Comparison,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from taskhub.core.rewind import Edit
     from taskhub.model.history import HistoryEvent, OrchestrationInstance
     from taskhub.model.ids import ETag, ExecutionId, InstanceId
     from taskhub.names import HubNames
@@ -162,6 +164,32 @@ class HistoryStore:
             flush = _Flush(partition_key, _execution(instance), batch, is_last=number == len(batches))
             etag = await self._flush(flush, etag, give_up)
         return etag
+
+    async def rewind(self, instance_id: InstanceId, execution_id: ExecutionId, edits: Sequence[Edit]) -> None:
+        """Make tombstones of events, in the order given. The sentinel stays as it is.
+
+        Raises:
+            StaleCheckpoint: the rows are not, or no longer, those events of that execution.
+        """
+        partition_key = escape_instance_id(instance_id)
+        mine = Where("PartitionKey", Comparison.EQ, partition_key)
+        of_execution = Where(EXECUTION_ID_COLUMN, Comparison.EQ, execution_id)
+        rows = await self._pages(AllOf((mine, of_execution)), select=(EVENT_TYPE_COLUMN,)) if edits else []
+        types = {row.row_key: row for row in rows}
+        merges = []
+        for edit in edits:
+            row = types.get(row_key(edit.index))
+            if row is None or row.columns.get(EVENT_TYPE_COLUMN) != edit.type_name:
+                raise StaleCheckpoint(f"instance '{instance_id}' was changed by somebody else while it was rewound")
+            columns = rewound_columns(edit.type_name, entombs=edit.entombs)
+            merges.append(TableWrite(Write.MERGE, Row(partition_key, row.row_key, columns), if_match=row.etag))
+        try:
+            for start in range(0, len(merges), MAX_BATCH_OPERATIONS):
+                await self._tables.batch(self._table, merges[start : start + MAX_BATCH_OPERATIONS])
+        except (RowChanged, RowNotFound) as error:
+            raise StaleCheckpoint(
+                f"instance '{instance_id}' was changed by somebody else while it was rewound"
+            ) from error
 
     async def delete(self, instance_id: InstanceId) -> int:
         """Delete all rows of an instance, of older generations too; return how many there were."""
