@@ -103,7 +103,7 @@ class NothingNew:
 
     early: tuple[int, ...]
     refresh_row: bool
-    """The start was seen before: the worker that ran it may have died before it wrote the Instances row."""
+    """The worker that stored them may have died before it wrote the Instances row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +158,7 @@ def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: Exe
         return Finished(*_discard(arrivals, on_time, execution_id), early)
     accepted = _accept(state, [arrivals[index] for index in on_time], start)
     if not accepted and state.is_whole:
-        seen_start = any(isinstance(arrivals[index].event, ExecutionStarted) for index in on_time)
-        return NothingNew(early, refresh_row=seen_start)
+        return NothingNew(early, refresh_row=True)
     return Run(accepted, early)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.documents import AppLeaseInfo, decode_app_lease_info, encode_app_lease_info
 from taskhub.core.partitioning import app_lease_id
-from taskhub.errors import BlobNotFound, LeaseHeld, MalformedMessage, StorageError, TransientStorageError
+from taskhub.errors import BlobNotFound, LeaseHeld, MalformedMessage, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +95,7 @@ class AppLease:
             except BlobNotFound:
                 self._services.hub.forget()
                 return
-            except TransientStorageError as error:
+            except StorageError as error:
                 # Nobody else can have it before its time is over, and the partitions have leases of their own.
                 self._services.health.failed(error)
                 if clock.monotonic() - renewed_at > LEASE_SECONDS:

@@ -99,24 +99,24 @@ class Partitions:
         """Begin a round now."""
         self._look.set()
 
-    def stop_reading(self) -> None:
-        """Read control queues no more; what is in memory is still worked on."""
+    def leave(self) -> None:
+        """Read control queues no more, and release each partition when its instances are at rest.
+
+        What is in memory is still worked on. :meth:`run` returns when nothing is owned.
+        """
+        self._is_leaving = True
         for owned in self._owned.values():
-            self._drain(owned.partition.queue)
+            self._drain(owned)
+        self._look.set()
 
     @property
     def is_drained(self) -> bool:
         """Whether nothing is left in memory of partitions whose queues are read no more."""
         return all(self._is_drained(owned) for owned in self._owned.values())
 
-    def leave(self, *, at_once: bool = False) -> None:
-        """Drain and release everything; :meth:`run` returns when that is done.
-
-        Args:
-            at_once: do not wait for the work in memory. What still runs is stopped by the fence when it commits.
-        """
-        self._is_leaving = True
-        self._is_hasty = at_once
+    def hurry(self) -> None:
+        """Release without waiting for the work in memory; the fence stops what still runs when it commits."""
+        self._is_hasty = True
         self._look.set()
 
     async def run(self) -> None:
@@ -211,7 +211,7 @@ class Partitions:
                 self._own(lease)
             case Change.DRAIN:
                 self._extend(lease)
-                self._drain(lease.queue)
+                self._drain(self._owned[lease.queue])
             case Change.RELEASE:
                 self._log("released", lease.queue)
                 self._drop(lease.queue)
@@ -242,13 +242,12 @@ class Partitions:
         if owned is not None and lease.expires_at is not None:
             owned.partition.expires_at = lease.expires_at.moment()
 
-    def _drain(self, queue: str) -> None:
-        owned = self._owned[queue]
+    def _drain(self, owned: _Owned) -> None:
         if owned.draining_since is None:
             owned.partition.is_draining = True
             owned.draining_since = self._services.environment.clock.monotonic()
             owned.reader.stop()
-            self._log("drains", queue)
+            self._log("drains", owned.partition.queue)
 
     def _standing(self) -> Standing:
         return Standing(

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 STOP_LOOK_SECONDS = 0.02
 """Between two looks at whether what is in progress has ended."""
 
-RELEASE_SECONDS = 2.0
+RELEASE_SECONDS = 1.0
 """Kept of the time of a stop for giving back the partitions, so that others need not wait for the ends of leases."""
 
 _logger = logging.getLogger("taskhub.worker")
@@ -183,9 +183,9 @@ class Worker:
         """The stop order: fetch no more, drain, put back what is left, release the leases."""
         ends = self._environment.clock.monotonic() + self.grace_seconds
         self._activities.stop()
-        self._partitions.stop_reading()
+        self._partitions.leave()
         is_drained = await self._until(
-            ends - min(RELEASE_SECONDS, self.grace_seconds / 2),
+            ends - min(RELEASE_SECONDS, self.grace_seconds / 4),
             lambda: self._partitions.is_drained and self._activities.in_progress == 0,
         )
         if not is_drained:
@@ -196,10 +196,11 @@ class Worker:
                 self._activities,
                 extra={"event": "worker_stopped_hard", "worker": self._worker_id},
             )
+            self._partitions.hurry()
         self._orchestrations.stop()
-        self._partitions.leave(at_once=not is_drained)
         await self._messages.give_back_all()
         await self._work_items.give_back_all()
+        self._partitions.look()
         await self._until(ends, lambda: not self._partitions.owned)
         _logger.info("worker %s stopped", self._worker_id, extra={"event": "worker_stopped", "worker": self._worker_id})
 

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from taskhub.model.instance import InstanceState
-    from taskhub.storage.interception import Around
-    from tests.support.world import Process
+    from tests.support.world import Process, Wrap
 
 _T = TypeVar("_T")
 
@@ -84,9 +83,9 @@ class VirtualHub:
         """Virtual time since the beginning."""
         return self.world.loop.time()
 
-    def process(self, name: str, *, around: Around | None = None, skew: float = 0.0) -> Process:
+    def process(self, name: str, *, wrap: Wrap | None = None, skew: float = 0.0) -> Process:
         """Start a process without a worker."""
-        return self.world.process(name, around=around, skew=timedelta(seconds=skew))
+        return self.world.process(name, wrap=wrap or (lambda storage: storage), skew=timedelta(seconds=skew))
 
     def run(self, play: Callable[[VirtualHub], Awaitable[_T]]) -> _T:
         """Play a test; what still runs at its end is dropped."""
@@ -102,13 +101,13 @@ class VirtualHub:
         name: str = "worker",
         *,
         app: PlainApplication | None = None,
-        around: Around | None = None,
+        wrap: Wrap | None = None,
         skew: float = 0.0,
         wait: bool = True,
         **settings: Any,
     ) -> Running:
         """Start a worker; wait until it owns a partition."""
-        process = self.process(name, around=around, skew=skew)
+        process = self.process(name, wrap=wrap, skew=skew)
         values = {key: getattr(self.settings, key) for key in self.settings.__dataclass_fields__}
         worker = Worker(
             process.storage,
@@ -124,7 +123,9 @@ class VirtualHub:
             await ready.wait()
         return running
 
-    async def start(self, name: str, given: Any = None, *, instance_id: str | None = None, **options: Any) -> InstanceId:
+    async def start(
+        self, name: str, given: Any = None, *, instance_id: str | None = None, **options: Any
+    ) -> InstanceId:
         """Start an instance with an input as the SDK's client encodes it."""
         return await self.client.start(
             name,
@@ -135,8 +136,7 @@ class VirtualHub:
 
     async def end(self, instance_id: str, *, within: float = 3600.0) -> InstanceState:
         """Return the state of an instance once it has ended."""
-        state = await self.until(instance_id, lambda state: state.status is not None and state.status.is_terminal, within)
-        return state
+        return await self.until(instance_id, lambda s: s.status is not None and s.status.is_terminal, within)
 
     async def until(
         self, instance_id: str, is_reached: Callable[[InstanceState], bool], within: float = 3600.0

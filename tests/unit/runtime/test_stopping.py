@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from taskhub.storage.interception import intercepted
 from tests.support.virtual_hub import VirtualHub
 
 
@@ -50,7 +51,7 @@ def test_partitions_are_given_back_although_an_episode_hangs():
     hub = VirtualHub({"stuck": stuck}, {"hang": hang})
 
     async def main(hub):
-        running = await hub.worker(around=hang_at_commits)
+        running = await hub.worker(wrap=lambda storage: intercepted(storage, hang_at_commits))
         await hub.start("stuck")
         await hub.sleep(5)
         running.worker.grace_seconds = 5.0
