@@ -2,8 +2,8 @@
 
 Start: configuration → port → app (user code runs) → storage → doors → worker. The doors open before the worker has
 anything, so that HTTP functions answer while storage is away. Stop (Ctrl+C, SIGTERM): the main door closes and lets its
-requests finish → the worker drains and gives its partitions back → functions that still run get the rest of the grace
-period → the loopback door → storage. A second signal ends the process at once.
+requests finish → the worker, which does not wait for slow ones, drains and gives its partitions back → functions that
+still run get the rest of the grace period → the loopback door → storage. A second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 7071
 _GRACE_SECONDS = {signal.SIGINT: 5.0, signal.SIGTERM: 25.0}
 """Ctrl+C is a person who waits; SIGTERM a supervisor, which gives 30 s by default."""
+_REQUESTS_SHARE = 0.4
+"""Of the grace period. After it the worker stops although requests are in progress: they may wait for orchestrations
+that will not end, and it needs time to give its partitions back."""
+_LATE_SECONDS = 1.0
+"""For a worker that has come to the end of its grace period and writes its last rows."""
 
 logger = logging.getLogger(__name__)
 
@@ -244,10 +249,13 @@ class _Host:
 
         self._console.line("Stopping host...")
         ends = asyncio.get_running_loop().time() + self._grace_seconds
-        await main.stop(grace_seconds=_left(ends))
+        closing = asyncio.create_task(main.stop(grace_seconds=self._grace_seconds), name="close main door")
+        await asyncio.wait([closing], timeout=self._grace_seconds * _REQUESTS_SHARE)
+        worker.grace_seconds = _left(ends)
         worker_stop.set()
         if working is not None:
-            await asyncio.wait([working], timeout=_left(ends))
+            await asyncio.wait([working], timeout=_left(ends) + _LATE_SECONDS)
+        await closing
         await invoker.aclose(grace_seconds=_left(ends))
         if rpc is not None:
             await rpc.stop(grace_seconds=0)
