@@ -32,10 +32,10 @@ from azure.durable_functions._replay.entities import RequestLabels
 from azure.durable_functions._replay.executor import Executor
 from azure.durable_functions._replay.foreign import code_of
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEventType
-from azure.durable_functions._replay.nondeterminism import NonDeterministicOrchestration
 from azure.durable_functions._replay.operations import operation_of
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._serialization import compact_json
+from azure.durable_functions.errors import NonDeterminismError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -165,18 +165,18 @@ class OrchestrationSession:
             if not executor.has_ended:
                 done += executor.feed(events[done:], replayed=max(0, replayed - done))
         except Exception as error:  # a plain function's error, or an event that cannot be read
-            executor.fail(error if executor.unreadable is None else _unreadable(executor.unreadable, error))
+            executor.fail(error)
             return ()
         return events[done:]
 
     @staticmethod
     def _index_of_start(events: Sequence[Mapping[str, Any]]) -> int:
         start = HistoryEventType.EXECUTION_STARTED
-        return next((i for i, event in enumerate(events) if event["EventType"] == start), len(events))
+        return next((i for i, event in enumerate(events) if event.get("EventType") == start), len(events))
 
     def _begin(self, started: Mapping[str, Any], *, is_played: bool) -> None:
         executor = self._executor
-        executor.is_replaying = is_played or bool(started["IsPlayed"])
+        executor.is_replaying = is_played or bool(started.get("IsPlayed"))
         instance = started.get("OrchestrationInstance") or {}
         self._execution_id = instance.get("ExecutionId")
         context = DurableOrchestrationContext.for_session(
@@ -261,16 +261,8 @@ def _parsed_once(text: str | None) -> Any:
         return text  # another program's start: user code sees what there is
 
 
-def _unreadable(event: Mapping[str, Any], error: Exception) -> Exception:
-    """Name the event that no replay gets past, and what is wrong with it."""
-    kind = event.get("EventType")
-    name = next((member.name for member in HistoryEventType if member == kind), f"of type {kind}")
-    about = {key: event[key] for key in ("EventId", "TaskScheduledId", "TimerId", "Name") if event.get(key) is not None}
-    return ValueError(f"History event {name} {about} cannot be replayed: {type(error).__name__}: {error}")
-
-
 def _raised(error: Exception) -> Raised:
-    if isinstance(error, NonDeterministicOrchestration):
+    if isinstance(error, NonDeterminismError):
         return Raised(str(error), "")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_PACKAGE_FOLDER)]
     return Raised(str(error) or str(type(error)), "".join(traceback.format_list(frames)))

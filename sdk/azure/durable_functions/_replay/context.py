@@ -25,10 +25,12 @@ from azure.durable_functions._replay.actions import (
     WaitForExternalEventAction,
     as_utc,
 )
+from azure.durable_functions._replay.corruption import check_history, read_object
 from azure.durable_functions._replay.executor import Executor
 from azure.durable_functions._replay.functions import resolve_activity, resolve_orchestrator
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEvent, HistoryEventType
 from azure.durable_functions._replay.http import DurableHttpRequest
+from azure.durable_functions._replay.payloads import undecodable
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import (
     AtomicTask,
@@ -41,8 +43,9 @@ from azure.durable_functions._replay.tasks import (
     WhenAllTask,
     WhenAnyTask,
 )
-from azure.durable_functions._serialization import df_loads
+from azure.durable_functions._serialization import converted, df_loads
 from azure.durable_functions.constants import DATETIME_STRING_FORMAT
+from azure.durable_functions.errors import CorruptHistoryError, MalformedContextError, PayloadDecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,9 +95,8 @@ class DurableOrchestrationContext:
         **kwargs: whatever else the host tells; see ``function_context``.
 
     Raises:
-        IndexError: the history holds no OrchestratorStarted event.
-        ValueError: a schema version that nobody knows.
-        Exception: a time span that is none.
+        CorruptHistoryError: the history holds no OrchestratorStarted event, or something that is no event.
+        MalformedContextError: a schema version that nobody knows, or a time span that is none; the key is told.
     """
 
     def __init__(
@@ -113,10 +115,7 @@ class DurableOrchestrationContext:
         schema = _agreed_schema(upperSchemaVersion, upperSchemaVersionNew)
         self._events: Sequence[Mapping[str, Any]] | EventLog = history
         self._histories: list[HistoryEvent] = []
-        started = next((e for e in history if e["EventType"] == HistoryEventType.ORCHESTRATOR_STARTED), None)
-        if started is None:
-            raise IndexError("The history holds no OrchestratorStarted event.")
-        executor = Executor(clock=Clock(started["Timestamp"]), schema=schema, actions=[])
+        executor = Executor(clock=_first_clock(history), schema=schema, actions=[])
         executor.is_replaying = isReplaying
         limits = _limits(maximumShortTimerDuration, longRunningTimerIntervalDuration)
         self._prepare(executor, instanceId, parentInstanceId, input, limits, kwargs)
@@ -146,9 +145,16 @@ class DurableOrchestrationContext:
 
         Raises:
             json.JSONDecodeError: not JSON.
-            TypeError: a required key is missing.
+            MalformedContextError: a key is missing or its value is of another kind; the error tells which.
+            CorruptHistoryError: see the class.
         """
-        return cls(**json.loads(json_string))
+        found = read_object(json_string, "orchestration trigger", _REQUIRED)
+        for key, kinds in _KINDS.items():
+            if key in found and not isinstance(found[key], kinds):
+                raise MalformedContextError(
+                    f"{key!r} of the orchestration trigger is {type(found[key]).__name__}: {found[key]!r:.60}", key=key
+                )
+        return cls(**found)
 
     @classmethod
     def for_session(
@@ -458,17 +464,24 @@ class DurableOrchestrationContext:
 
         Returns:
             The input; ``None`` when there is none.
+
+        Raises:
+            PayloadDecodeError: the input is not of that class, and it is one that is made from plain JSON; in strict
+                mode of whatever class.
         """
         value = self._input
         if value is None:
             return None
         expected = expected_type or self._input_expected_type
-        if not isinstance(value, str):
-            return df_loads(json.dumps(value), expected)
         try:
-            return df_loads(value, expected)
-        except json.JSONDecodeError:
-            return value
+            if not isinstance(value, str):
+                return df_loads(json.dumps(value), expected)
+            try:
+                return df_loads(value, expected)
+            except json.JSONDecodeError:
+                return converted(value, expected)
+        except (PayloadDecodeError, TypeError) as error:
+            raise undecodable("input of the orchestration", value, expected, error) from error
 
     def set_custom_status(self, status: Any) -> None:
         """Show a value in the instance's status, from the end of this episode on.
@@ -577,10 +590,35 @@ class DurableOrchestrationContext:
         return task
 
 
+_REQUIRED = ("history", "instanceId", "isReplaying", "parentInstanceId")
+_KINDS: dict[str, tuple[type, ...]] = {
+    "history": (list,),
+    "instanceId": (str,),
+    "parentInstanceId": (str, type(None)),
+    "upperSchemaVersion": (int,),
+    "upperSchemaVersionNew": (int, type(None)),
+    "maximumShortTimerDuration": (str, type(None)),
+    "longRunningTimerIntervalDuration": (str, type(None)),
+}
+"""Of what kind the keys are that would else be trouble later, far from here."""
+
+
+def _first_clock(history: Any) -> Clock:
+    try:
+        started = next(event for event in history if event["EventType"] == HistoryEventType.ORCHESTRATOR_STARTED)
+        return Clock(started["Timestamp"])
+    except (StopIteration, LookupError, TypeError, ValueError) as error:
+        check_history(history)
+        raise CorruptHistoryError(f"The first OrchestratorStarted event has no time: {error}") from error
+
+
 def _agreed_schema(upper: int, upper_new: int | None) -> ReplaySchema:
     if upper_new is not None and upper_new > upper:
         return ReplaySchema(min(upper_new, ReplaySchema.V3.value))
-    return ReplaySchema(upper)
+    try:
+        return ReplaySchema(upper)
+    except ValueError as error:
+        raise MalformedContextError(str(error), key="upperSchemaVersion") from None
 
 
 _SPAN = re.compile(r"(-)?(?:(\d+)\.)?(\d\d):(\d\d):(\d\d)(?:\.(\d{7}))?$")
@@ -590,11 +628,11 @@ def parse_span(text: str) -> timedelta:
     """Read a .NET time span, ``[-][d.]hh:mm:ss[.fffffff]``.
 
     Raises:
-        Exception: not a span.
+        ValueError: not a span.
     """
     match = _SPAN.match(text)
     if match is None:
-        raise Exception(f"Format of TimeSpan failed attempted conversion to timedelta: {text}")
+        raise ValueError(f"Format of TimeSpan failed attempted conversion to timedelta: {text}")
     sign, days, hours, minutes, seconds, fraction = match.groups()
     span = timedelta(
         days=int(days or 0),
@@ -608,7 +646,14 @@ def parse_span(text: str) -> timedelta:
 
 def _limits(longest: str | None, leg: str | None) -> Limits | None:
     """Return the limits if the host has both and neither is zero."""
-    spans = [parse_span(text) for text in (longest, leg) if text is not None]
+    spans = []
+    for key, text in (("maximumShortTimerDuration", longest), ("longRunningTimerIntervalDuration", leg)):
+        if text is None:
+            continue
+        try:
+            spans.append(parse_span(text))
+        except ValueError as error:
+            raise MalformedContextError(str(error), key=key) from None
     if len(spans) < 2 or not all(spans):
         return None
     return Limits(*spans)

@@ -6,6 +6,7 @@ decorators.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from typing import Any
@@ -14,7 +15,7 @@ _ACTIVITY = ("activityTrigger", "ActivityTrigger", "activity")
 _ORCHESTRATOR = ("orchestrationTrigger", "OrchestrationTrigger", "orchestration")
 
 
-def resolve_activity(function: Any) -> tuple[str, type | None]:
+def resolve_activity(function: Any) -> tuple[str, Any]:
     """Return the name of an activity and the class that its annotation promises, if it promises a plain one.
 
     Raises:
@@ -23,7 +24,7 @@ def resolve_activity(function: Any) -> tuple[str, type | None]:
     return _resolve(function, *_ACTIVITY)
 
 
-def resolve_orchestrator(function: Any) -> tuple[str, type | None]:
+def resolve_orchestrator(function: Any) -> tuple[str, Any]:
     """Return the name of an orchestrator and the class that its annotation promises, if it promises a plain one.
 
     Raises:
@@ -32,7 +33,7 @@ def resolve_orchestrator(function: Any) -> tuple[str, type | None]:
     return _resolve(function, *_ORCHESTRATOR)
 
 
-def _resolve(function: Any, trigger_type: str, trigger_class: str, override: str) -> tuple[str, type | None]:
+def _resolve(function: Any, trigger_type: str, trigger_class: str, override: str) -> tuple[str, Any]:
     if not callable(function) and not hasattr(function, "_function"):
         return function, None
     decorated = getattr(function, "_function", None)
@@ -55,16 +56,22 @@ def _resolve(function: Any, trigger_type: str, trigger_class: str, override: str
     return name, promised_class(decorated._func)
 
 
-def promised_class(function: Any) -> type | None:
-    """Return a function's return annotation if that is a plain class; ``None`` promises ``NoneType``.
+@functools.lru_cache(maxsize=1024)
+def promised_class(function: Any) -> Any:
+    """Return a function's return annotation if that says how to decode; ``None`` promises ``NoneType``.
 
-    An orchestrator's handle stands for the user's function, which is its ``orchestrator_function``.
+    That is a plain class, or a generic type with something in it that is made from plain JSON: ``list[Order]``. An
+    orchestrator's handle stands for the user's function, which is its ``orchestrator_function``.
     """
-    function = getattr(function, "orchestrator_function", function)
+    function = inspect.unwrap(getattr(function, "orchestrator_function", function))
     try:
         annotation = typing.get_type_hints(function).get("return", inspect.Parameter.empty)
     except Exception:  # annotations that cannot be evaluated promise nothing
         return None
-    if annotation is inspect.Parameter.empty or not isinstance(annotation, type):
+    if annotation is inspect.Parameter.empty:
         return None
-    return annotation if typing.get_origin(annotation) is None else None
+    if isinstance(annotation, type) and typing.get_origin(annotation) is None:
+        return annotation
+    from azure.durable_functions._conversion import converter_for  # seldom needed
+
+    return None if converter_for(annotation) is None else annotation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure.durable_functions.decorators.callables import renamed_handle, with_client
+from azure.durable_functions.decorators.callables import renamed_handle, with_client, with_types
 from azure.durable_functions.decorators.metadata import (
     ActivityTrigger,
     DurableClient,
@@ -60,6 +60,9 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
     def activity_trigger(self, input_name: str, activity: str | None = None) -> Callable[[Any], FunctionBuilder]:
         """Make a function an activity.
 
+        Annotations of the input and of the result count where they name dataclasses, enumerations, dates and times,
+        UUIDs, decimals, or models of pydantic or msgspec: the function gets and returns such objects.
+
         Args:
             input_name: name of the parameter that takes the input.
             activity: name under which it is called; the function's name if there is none.
@@ -69,6 +72,7 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
         """
 
         def decorate(builder: FunctionBuilder) -> FunctionBuilder:
+            builder._function._func = with_types(builder._function._func, input_name)
             return builder.add_trigger(trigger=ActivityTrigger(name=input_name, activity=activity))
 
         return self._configure_function_builder(decorate)
