@@ -31,6 +31,7 @@ from azure.durable_functions._replay.decisions import (
 from azure.durable_functions._replay.entities import RequestLabels
 from azure.durable_functions._replay.executor import Executor
 from azure.durable_functions._replay.foreign import code_of
+from azure.durable_functions._replay.functions import known_functions
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEventType
 from azure.durable_functions._replay.operations import operation_of
 from azure.durable_functions._replay.schema import ReplaySchema
@@ -85,7 +86,10 @@ class OrchestrationSession:
         long_timer_leg_seconds: float = 3 * 24 * 3600,
         entity_reorder_window_seconds: float = 30 * 60,
     ) -> None:
-        self._function, self._input_type = _user_function(orchestrator)
+        handle = _handle(orchestrator)
+        self._function: Callable[..., Any] = getattr(handle, "orchestrator_function", handle)
+        self._input_type = getattr(handle, "_df_input_type", None)
+        self._functions = known_functions(handle)
         self._instance_id = instance_id
         self._parent_instance_id = parent_instance_id
         self._limits: Limits | None = None
@@ -188,6 +192,7 @@ class OrchestrationSession:
             events=self._events,
         )
         context._input_expected_type = self._input_type
+        context._functions = self._functions
         self._context = context
         returned = self._function(context)
         code = code_of(returned)
@@ -204,7 +209,8 @@ class OrchestrationSession:
         if executor.error is not None:
             return _raised(executor.error)
         if executor.continued_as_new is not None:
-            unprocessed = tuple(event for event in rest if event["EventType"] == HistoryEventType.EVENT_RAISED)
+            later = (event for event in rest if event["EventType"] == HistoryEventType.EVENT_RAISED)
+            unprocessed = (*executor.kept_events, *later)
             return Restarted(compact_json(executor.continued_as_new.input_), unprocessed)
         if executor.output is None:
             return Returned(None)
@@ -243,12 +249,10 @@ class OrchestrationSession:
         return text
 
 
-def _user_function(orchestrator: Any) -> tuple[Callable[..., Any], type | None]:
-    """Return the user's function and its input type, from whatever registered it."""
+def _handle(orchestrator: Any) -> Any:
+    """Return what ``Orchestrator.create`` made, or the bare function, from whatever registered it."""
     decorated = getattr(orchestrator, "_function", None)
-    handle = orchestrator if decorated is None else decorated._func
-    function = getattr(handle, "orchestrator_function", handle)
-    return function, getattr(handle, "_df_input_type", None)
+    return orchestrator if decorated is None else decorated._func
 
 
 def _parsed_once(text: str | None) -> Any:

@@ -6,6 +6,7 @@ Every answer is the same on each replay.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +31,7 @@ from azure.durable_functions._replay.executor import Executor
 from azure.durable_functions._replay.functions import resolve_activity, resolve_orchestrator
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEvent, HistoryEventType
 from azure.durable_functions._replay.http import DurableHttpRequest
+from azure.durable_functions._replay.logs import ReplaySafeLogger
 from azure.durable_functions._replay.payloads import undecodable
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import (
@@ -45,12 +47,18 @@ from azure.durable_functions._replay.tasks import (
 )
 from azure.durable_functions._serialization import converted, df_loads
 from azure.durable_functions.constants import DATETIME_STRING_FORMAT
-from azure.durable_functions.errors import CorruptHistoryError, MalformedContextError, PayloadDecodeError
+from azure.durable_functions.errors import (
+    CorruptHistoryError,
+    MalformedContextError,
+    PayloadDecodeError,
+    UnsupportedByHostError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from azure.durable_functions._replay.actions import EntityAddress
+    from azure.durable_functions._replay.functions import AppFunctions
     from azure.durable_functions._replay.http import TokenSourceLike
     from azure.durable_functions._replay.retry import RetryOptions
 
@@ -137,6 +145,8 @@ class DurableOrchestrationContext:
         self._limits = limits
         self._custom_status: Any = None
         self._id_counter = 0
+        self._functions: AppFunctions | None = None
+        self._logger: ReplaySafeLogger | None = None
         self._function_context = FunctionContext(**function_context)
 
     @classmethod
@@ -201,11 +211,14 @@ class DurableOrchestrationContext:
 
         Raises:
             ValueError: no name, or a function that is no activity.
+            FunctionNotFoundError: the app has no such activity.
             TypeError: the input cannot be encoded.
         """
         if type(name) is not str:
             name, promised = resolve_activity(name)
             expected_type = expected_type or promised
+        elif self._functions is not None:
+            self._functions.require("activity", name)
         task = AtomicTask(None, CallActivityAction(name, input_))
         task.expected_type = expected_type
         return task
@@ -223,6 +236,7 @@ class DurableOrchestrationContext:
             ValueError: also when the waits of ``retry_options`` are longer than the host's timers can be.
         """
         self._check_waits(retry_options)
+        self._require("activity", name)
         name, promised = resolve_activity(name)
         first = AtomicTask(None, CallActivityWithRetryAction(name, retry_options, input_))
         first.expected_type = expected_type or promised
@@ -250,8 +264,10 @@ class DurableOrchestrationContext:
 
         Raises:
             ValueError: no name, or a function that is no orchestrator.
+            FunctionNotFoundError: the app has no such orchestrator.
             TypeError: the input cannot be encoded.
         """
+        self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
         task = AtomicTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
         task.expected_type = expected_type or promised
@@ -272,11 +288,17 @@ class DurableOrchestrationContext:
             ValueError: also when the waits of ``retry_options`` are longer than the host's timers can be.
         """
         self._check_waits(retry_options)
+        self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
         first = AtomicTask(None, action)
         first.expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
+
+    def _require(self, kind: str, name: Any) -> None:
+        """Refuse a name that no function of the app has, if its functions are known; decorated functions exist."""
+        if self._functions is not None:
+            self._functions.require(kind, name)
 
     def _check_waits(self, options: RetryOptions) -> None:
         """Refuse what the host refuses without telling anybody: the instance would wait for ever."""
@@ -344,9 +366,11 @@ class DurableOrchestrationContext:
 
         Raises:
             ValueError: no entity.
+            FunctionNotFoundError: the app has no such entity.
             TypeError: the input cannot be encoded.
         """
         task = EntityCallTask(None, CallEntityAction(entityId, operationName, operationInput))
+        self._require("entity", entityId.name)
         task.expected_type = expected_type
         return task
 
@@ -368,9 +392,11 @@ class DurableOrchestrationContext:
 
         Raises:
             ValueError: no entity.
+            FunctionNotFoundError: the app has no such entity.
             TypeError: the input cannot be encoded.
         """
         task = AtomicTask(None, SignalEntityAction(entityId, operationName, operationInput))
+        self._require("entity", entityId.name)
         self._executor.signal(task)
         return task
 
@@ -444,13 +470,25 @@ class DurableOrchestrationContext:
         """
         return WhenAnyTask(activities, self.replay_schema)
 
-    def continue_as_new(self, input_: Any) -> None:
+    def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:
         """Start over with a new input and an empty history, at the next ``yield`` or the end of the code.
 
         Args:
-            input_: the next input: a JSON value, or an object with ``to_json``.
+            input_: a JSON value, or an object with ``to_json``.
+            preserve_unprocessed_events: keep the external events that came so far and were not waited for. Those that
+                come after this call are kept in any case.
+
+        Raises:
+            UnsupportedByHostError: events are to be kept, which the protocol of the official extension has no word for.
         """
-        self._executor.continue_as_new(ContinueAsNewAction(input_))
+        if preserve_unprocessed_events and not self._executor.keeps_events:
+            raise UnsupportedByHostError(
+                "continue_as_new(..., preserve_unprocessed_events=True) is not possible here: the Durable Task "
+                "extension drops external events that have come and that nobody waited for. Wait for them before, or "
+                "run the app with taskhub.",
+                feature="preserve_unprocessed_events",
+            )
+        self._executor.continue_as_new(ContinueAsNewAction(input_), keep_events=preserve_unprocessed_events)
 
     # -- what the orchestration is ----------------------------------------------------------------------------------
 
@@ -525,6 +563,31 @@ class DurableOrchestrationContext:
         return self._executor.is_replaying
 
     @property
+    def logger(self) -> ReplaySafeLogger:
+        """A logger that is silent while the code replays.
+
+        Its records have the attributes ``instance_id`` and ``function_name``. It is called
+        ``durable_functions.{function name}``.
+        """
+        if self._logger is None:
+            self._logger = self.create_replay_safe_logger(logging.getLogger(f"durable_functions.{self._name}"))
+        return self._logger
+
+    def create_replay_safe_logger(self, logger: logging.Logger) -> ReplaySafeLogger:
+        """Return a logger that passes on to ``logger`` what is not replayed; see ``context.logger``."""
+        return ReplaySafeLogger(logger, self._executor, instance_id=self._instance_id, function_name=self._name)
+
+    @property
+    def _name(self) -> str:
+        """Name under which the orchestration was started."""
+        started = self._execution_started
+        return str((started.get("Name") if started is not None else None) or "orchestrator")
+
+    @property
+    def _execution_started(self) -> Mapping[str, Any] | None:
+        return next((e for e in self._events if e["EventType"] == HistoryEventType.EXECUTION_STARTED), None)
+
+    @property
     def instance_id(self) -> str:
         """Id of the instance."""
         return self._instance_id
@@ -542,7 +605,7 @@ class DurableOrchestrationContext:
     @property
     def version(self) -> str | None:
         """Version of the orchestration, given when it was started."""
-        started = next((e for e in self._events if e["EventType"] == HistoryEventType.EXECUTION_STARTED), None)
+        started = self._execution_started
         return None if started is None else started.get("Version")
 
     @property

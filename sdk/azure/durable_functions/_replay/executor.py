@@ -20,8 +20,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import warnings
 from collections import deque
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._replay.actions import ContinueAsNewAction, SignalEntityAction, as_utc
@@ -80,9 +83,11 @@ class Executor:
         "_code",
         "_current",
         "_early_completions",
+        "_early_count",
         "_early_events",
         "_fed",
         "_history_is_old",
+        "_kept_events",
         "_open",
         "_races",
         "_waits",
@@ -137,7 +142,9 @@ class Executor:
         self._races: list[WhenAnyAction] = []
         self._early_completions: dict[Any, tuple[TaskState, Event]] = {}
         self._waits: dict[str, list[ExternalEventTask]] = {}
-        self._early_events: dict[str, deque[Event]] = {}
+        self._early_events: dict[str, deque[tuple[int, Event]]] = {}
+        self._early_count = 0
+        self._kept_events: Sequence[Event] = ()
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -284,7 +291,7 @@ class Executor:
         name = task.id.lower()
         early = self._early_events.get(name)
         if early:
-            event = early.popleft()
+            _, event = early.popleft()
             if not early:
                 del self._early_events[name]
             _complete_wait(task, event, self._is_played(event))
@@ -310,11 +317,27 @@ class Executor:
         task.id = self._take_id(task)
         self.record(action)
 
-    def continue_as_new(self, action: ContinueAsNewAction) -> None:
+    @property
+    def keeps_events(self) -> bool:
+        """Whether the host can take unprocessed events into the next generation."""
+        return self.unrecorded is not None
+
+    def continue_as_new(self, action: ContinueAsNewAction, *, keep_events: bool = False) -> None:
         """Take the first wish to start over; later ones change nothing, and no later action goes out."""
         self.record(action)
         if self.continued_as_new is None:
             self.continued_as_new = action
+            self._kept_events = self._unprocessed_events() if keep_events else ()
+
+    @property
+    def kept_events(self) -> Sequence[Event]:
+        """External events that had come before the code continued as new, and that it wants to see again."""
+        return self._kept_events
+
+    def _unprocessed_events(self) -> Sequence[Event]:
+        waiting = sorted(chain.from_iterable(self._early_events.values()), key=itemgetter(0))
+        # An entity's answer to an earlier generation is of no use to any later one.
+        return [event for _, event in waiting if not _is_answer(event)]
 
     def _take_id(self, task: TaskBase) -> int:
         task_id = self.next_id
@@ -392,7 +415,8 @@ class Executor:
         else:
             wait = self._take_wait(name.lower())
             if wait is None:
-                self._early_events.setdefault(name.lower(), deque()).append(event)
+                self._early_count += 1
+                self._early_events.setdefault(name.lower(), deque()).append((self._early_count, event))
                 return
             _complete_wait(wait, event, self.event_is_played)
         if self._current.state is not _RUNNING:
@@ -506,6 +530,14 @@ def _complete_wait(task: ExternalEventTask, event: Event, is_played: bool) -> No
         task.complete(_FAILED, undecodable(field, text, task.expected_type, error), is_played)
     else:
         task.complete(_SUCCEEDED, value, is_played)
+
+
+def _is_answer(event: Event) -> bool:
+    """Whether an event that nobody waits for is an entity's answer: those are named by the id of their request."""
+    return _REQUEST_ID.fullmatch(event["Name"]) is not None and '"result"' in (event.get("Input") or "")
+
+
+_REQUEST_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def _failure(action: Action, event: Event) -> TaskFailedError:

@@ -216,14 +216,43 @@ def _client_class(
     user_function: Callable[..., Any], client_name: str
 ) -> type[DurableOrchestrationClient] | type[SyncDurableFunctionsClient]:
     """Choose the client: what the parameter is annotated with, otherwise what the function can use."""
-    annotation = _annotations(user_function).get(client_name)
-    wanted = annotation.strip("\"'").rpartition(".")[2] if isinstance(annotation, str) else annotation
-    for known in (SyncDurableFunctionsClient, DurableFunctionsClient, DurableOrchestrationClient):
-        if wanted is known or wanted == known.__name__:
-            return SyncDurableFunctionsClient if known is SyncDurableFunctionsClient else DurableFunctionsClient
+    known = _named_client(_annotations(user_function).get(client_name))
+    if known is not None:
+        return SyncDurableFunctionsClient if known is SyncDurableFunctionsClient else DurableFunctionsClient
     if inspect.iscoroutinefunction(inspect.unwrap(user_function)):
         return DurableFunctionsClient
     return SyncDurableFunctionsClient
+
+
+_CLIENTS = (SyncDurableFunctionsClient, DurableFunctionsClient, DurableOrchestrationClient)
+
+
+def _named_client(annotation: Any) -> type | None:
+    """Return the client class that an annotation names, as a class or as text."""
+    wanted = annotation.strip("\"'").rpartition(".")[2] if isinstance(annotation, str) else annotation
+    return next((known for known in _CLIENTS if wanted is known or wanted == known.__name__), None)
+
+
+def client_parameters(function: Callable[..., Any]) -> list[str]:
+    """Return the names of the parameters that are annotated with a client class."""
+    annotations = _annotations(function)
+    return [name for name in annotations if name != "return" and _named_client(annotations[name]) is not None]
+
+
+def only_client_parameter(function: Callable[..., Any]) -> str:
+    """Return the name of the one parameter that is annotated with a client class.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    names = client_parameters(function)
+    if len(names) != 1:
+        found = "none is" if not names else f"{' and '.join(names)} are"
+        raise ValueError(
+            f"durable_client_input() of {getattr(function, '__name__', function)!r} needs a client_name, or one "
+            f"parameter annotated with DurableOrchestrationClient; {found}."
+        )
+    return names[0]
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
