@@ -59,14 +59,18 @@ def test_values_of_the_context_are_the_same_on_a_replay(names):
     assert outcome == Returned(json.dumps(sent["ticket"]))
 
 
-def test_a_line_is_logged_once_over_all_replays(names, caplog):
+def test_a_line_is_logged_once_over_all_replays(names, caplog, capsys):
     caplog.set_level(logging.INFO)
 
     advance(names["charge_and_log"], *begun("desk"), replayed=0)
     history = [*begun("desk"), scheduled(0, "charge"), event(13), event(12), done(0, "r-1")]
     advance(names["charge_and_log"], *history, replayed=4)
 
-    assert caplog.messages == ["charging i-1", "charged: r-1"]
+    assert [(record.message, record.instance_id) for record in caplog.records] == [
+        ("charging", "i-1"),
+        ("charged: r-1", "i-1"),
+    ]
+    assert capsys.readouterr().out == "charged i-1\n"
 
 
 @pytest.mark.parametrize(
