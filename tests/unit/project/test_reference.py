@@ -1,7 +1,12 @@
 """The API reference is made of docstrings: each public one has to be whole."""
 
+import functools
+import re
+import subprocess
+import sys
 import types
 from dataclasses import dataclass
+from pathlib import Path
 
 import azure.durable_functions
 import azure.durable_functions.errors
@@ -20,6 +25,38 @@ SURFACE = Surface(
     ],
     ("azure.durable_functions",),
 )
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference") / "built"
+    script = Path(__file__).parents[3] / "scripts/docs.py"  # in a process of its own: it changes classes
+    done = subprocess.run([sys.executable, script, folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "azure/durable_functions.html"
+
+
+def places(value) -> tuple[str, ...]:
+    """Return the entries that may be this thing's: its own, or that of a base which has a page too."""
+    found = (name for name, other in SURFACE if other is value)
+    return tuple(sorted(name for name in found if hasattr(azure.durable_functions, name.split(".")[0])))
+
+
+@pytest.mark.parametrize("names", sorted({places(value) for _, value in SURFACE} - {()}), ids=" ".join)
+def test_the_reference_has_a_place_for_every_public_name(reference, names):
+    assert [name for name in names if f'id="{name}"' in _text(reference)] != []
+
+
+def test_the_docstrings_are_understood(reference):
+    shown = "".join(re.findall(r'(?s)<div class="docstring">.*?</div>', _text(reference)))
+
+    assert "<strong>instance_id:</strong>" in shown
+    assert re.findall(r":(?:meth|class|func):.{0,40}|<code>~.{0,40}", shown) == []
+
+
+@functools.cache
+def _text(page):
+    return page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("name", "value"), list(SURFACE), ids=[name for name, _ in SURFACE])
