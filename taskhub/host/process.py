@@ -218,7 +218,11 @@ class _Host:
     async def _serve_with(self, storage: Storage, stop: asyncio.Event) -> None:
         durable = self._configuration.durable
         rpc_socket = bind_rpc_port() if durable.local_rpc_endpoint else None
-        invoker = Invoker(self._console, thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")))
+        invoker = Invoker(
+            self._console,
+            thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")),
+            timeout_seconds=self._configuration.function_timeout_seconds,
+        )
         payload = self._client_payload(rpc_socket)
         application = FunctionsApplication(self._loaded.plans, invoker, durable.hub, client_payload=payload)
         identity = WorkerIdentity(self._configuration.app_root, durable.hub.hub_name)

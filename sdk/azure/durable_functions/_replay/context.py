@@ -33,6 +33,7 @@ from azure.durable_functions._replay.history import Clock, EventLog, HistoryEven
 from azure.durable_functions._replay.http import DurableHttpRequest
 from azure.durable_functions._replay.logs import ReplaySafeLogger
 from azure.durable_functions._replay.payloads import undecodable
+from azure.durable_functions._replay.retry import RetryOptions
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import (
     AtomicTask,
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from azure.durable_functions._replay.actions import EntityAddress
     from azure.durable_functions._replay.functions import AppFunctions
     from azure.durable_functions._replay.http import TokenSourceLike
-    from azure.durable_functions._replay.retry import RetryOptions
 
 _UUID_NAMESPACE = uuid5(NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
 
@@ -302,6 +302,8 @@ class DurableOrchestrationContext:
 
     def _check_waits(self, options: RetryOptions) -> None:
         """Refuse what the host refuses without telling anybody: the instance would wait for ever."""
+        if not isinstance(options, RetryOptions):
+            raise TypeError(f"retry_options must be RetryOptions, not {type(options).__name__}: {options!r:.60}")
         if self._limits is None:
             return
         longest = self._limits.longest
@@ -555,6 +557,8 @@ class DurableOrchestrationContext:
 
     @current_utc_datetime.setter
     def current_utc_datetime(self, value: datetime) -> None:
+        if not isinstance(value, datetime):
+            raise TypeError(f"current_utc_datetime must be a datetime, not {type(value).__name__}: {value!r:.60}")
         self._executor.clock.now = value
 
     @property
