@@ -35,6 +35,7 @@ from taskhub.host.identity import WorkerIdentity
 from taskhub.host.invoker import Invoker, thread_count_of
 from taskhub.host.listing import listing
 from taskhub.host.management import Hubs, Management
+from taskhub.host.official_sdk import find_clash
 from taskhub.host.server import MAX_BODY_BYTES, Listener, MainDoor, RpcDoor, bind_main_port, bind_rpc_port
 from taskhub.host.version import package_version
 from taskhub.runtime.worker import Worker
@@ -92,6 +93,9 @@ def run_host(options: HostOptions) -> int:
     _enter_environment(configuration, sockets[0].getsockname()[1])
     for warning in configuration.warnings:
         console.warning(warning)
+    clash = find_clash()
+    if clash is not None:
+        console.warning(str(clash))
     with captured_output(console, debug=_wants_debug(console)):
         loaded = _load(configuration, console)
         host = _Host(configuration, console, loaded, store, sockets)
@@ -214,7 +218,11 @@ class _Host:
     async def _serve_with(self, storage: Storage, stop: asyncio.Event) -> None:
         durable = self._configuration.durable
         rpc_socket = bind_rpc_port() if durable.local_rpc_endpoint else None
-        invoker = Invoker(self._console, thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")))
+        invoker = Invoker(
+            self._console,
+            thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")),
+            timeout_seconds=self._configuration.function_timeout_seconds,
+        )
         payload = self._client_payload(rpc_socket)
         application = FunctionsApplication(self._loaded.plans, invoker, durable.hub, client_payload=payload)
         identity = WorkerIdentity(self._configuration.app_root, durable.hub.hub_name)
