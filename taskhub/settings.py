@@ -49,7 +49,8 @@ class TaskHubSettings:
     """An episode's messages are put only while the partition's lease lasts at least this much longer."""
     use_app_lease: bool = True
     stop_grace_seconds: float = 10.0
-    """How long a worker that is stopped waits for activities and episodes in progress; what is left is put back."""
+    """How long stopping a worker may take: for activities and episodes in progress, and for giving its partitions
+    back; what is left is put back on the queues. A host sets its own (``Worker.grace_seconds``)."""
 
     warm_sessions: bool = True
     """Keep instances in memory between episodes (F1). Off: every episode replays its history."""
@@ -76,9 +77,8 @@ class TaskHubSettings:
         for name, low, high, where in _RANGES:
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ConfigurationError(
-                    f"{name} is {value} but must be from {low} to {high}; set {where} in host.json"
-                )
+                fix = f"; set {where} in host.json" if where else ""
+                raise ConfigurationError(f"{name} is {value} but must be from {low} to {high}{fix}")
         if self.fence_margin_seconds + self.lease_round_seconds >= self.lease_interval_seconds:
             raise ConfigurationError(
                 f"lease_interval_seconds is {self.lease_interval_seconds} but must be longer than a round "
@@ -92,7 +92,7 @@ class TaskHubSettings:
 
 
 _PROVIDER = "extensions.durableTask.storageProvider"
-_RANGES: tuple[tuple[str, float, float, str], ...] = (
+_RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest, key in host.json if it has one
     ("partition_count", 1, 16, f"{_PROVIDER}.partitionCount"),
     ("control_queue_batch_size", 1, 32, f"{_PROVIDER}.controlQueueBatchSize"),
     ("control_queue_buffer_threshold", 1, 1000, f"{_PROVIDER}.controlQueueBufferThreshold"),
@@ -102,9 +102,9 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (
     ("min_polling_interval_seconds", 0.001, 60, f"{_PROVIDER}.maxQueuePollingInterval"),
     ("max_concurrent_activities", 1, 100_000, "extensions.durableTask.maxConcurrentActivityFunctions"),
     ("max_concurrent_orchestrations", 1, 100_000, "extensions.durableTask.maxConcurrentOrchestratorFunctions"),
-    ("lease_interval_seconds", 2, 600, _PROVIDER),
-    ("lease_round_seconds", 0.1, 300, _PROVIDER),
-    ("max_warm_history_events", 0, 1_000_000_000, "extensions.durableTask"),
-    ("max_custom_status_kilobytes", 1, 32, "extensions.durableTask"),
-    ("stop_grace_seconds", 0, 3600, "extensions.durableTask"),
+    ("lease_interval_seconds", 2, 600, ""),
+    ("lease_round_seconds", 0.1, 300, ""),
+    ("max_warm_history_events", 0, 1_000_000_000, ""),
+    ("max_custom_status_kilobytes", 1, 32, ""),
+    ("stop_grace_seconds", 0, 3600, ""),
 )

@@ -91,6 +91,7 @@ class Orchestrations:
         self._mailbox = mailbox
         self._renewals = renewals
         self._checkpoints = checkpoints
+        self._has_met_entity = False
         self._fence_margin = timedelta(seconds=settings.fence_margin_seconds)
         self._rules = EpisodeRules(
             default_version=settings.default_version,
@@ -267,11 +268,13 @@ class Orchestrations:
 
     def _put_back_entity(self, item: WorkItem) -> Outcome:
         # Nothing here runs entities yet. A .NET worker on the same hub may; dropping would lose its signals.
-        _logger.warning(
-            "message for entity '%s' is put back: this worker runs no entities",
-            item.instance.id,
-            extra={"event": "entity_put_back", "instance_id": item.instance.id},
-        )
+        if not self._has_met_entity:
+            self._has_met_entity = True
+            _logger.warning(
+                "messages for entities ('%s' and others) are put back: this worker runs no entities",
+                item.instance.id,
+                extra={"event": "entity_put_back", "instance_id": item.instance.id},
+            )
         return Outcome(early=tuple(item.batch.messages))
 
     # ---- committing

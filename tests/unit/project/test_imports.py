@@ -39,7 +39,7 @@ TABLE = (
     Row(
         "storage: azure",
         ("taskhub.storage.azure",),
-        (*ADAPTER, "azure.storage", "azure.data", "azure.core", "azure.identity", "aiohttp"),
+        (*ADAPTER, "taskhub.storage.azure", "azure.storage", "azure.data", "azure.core", "azure.identity", "aiohttp"),
     ),
     Row("storage: other adapters", ("taskhub.storage",), (*ADAPTER, "taskhub.storage.interception")),
     Row(
