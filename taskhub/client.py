@@ -6,14 +6,17 @@ hub at the same time, beside any number of workers.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskhub.codec.keys import escape_instance_id
 from taskhub.errors import (
+    BlobNotFound,
     InstanceExists,
     InstanceNotFound,
     InvalidInstanceState,
     PayloadError,
+    QueueNotFound,
     StaleCheckpoint,
     TableNotFound,
 )
@@ -30,14 +33,16 @@ from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.app_lease import ask_for_app_lease
 from taskhub.runtime.environment import Environment
+from taskhub.runtime.hub_status import delete_hub, hub_status
 from taskhub.runtime.purging import Purging
 from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from taskhub.model.history import HistoryEvent
+    from taskhub.model.hub import HubStatus
     from taskhub.model.instance import InstanceFilter, InstanceState
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
@@ -92,6 +97,25 @@ class TaskHubClient:
         """Create the hub's queues, tables and containers unless they exist; remembered for the process."""
         await self._services.hub.create()
 
+    async def hub_status(self, *, count_instances: bool = True) -> HubStatus:
+        """Look at the hub: its partitions and their owners, lengths of queues, instances by status.
+
+        Args:
+            count_instances: whether to read through all instances, a call for every 1,000 of them.
+        """
+        return await hub_status(self._services, count_instances=count_instances)
+
+    async def delete_hub(self, *, force: bool = False) -> bool:
+        """Delete the hub with everything in it; return whether there was anything.
+
+        Args:
+            force: delete it also while workers work on it; they make it again, empty.
+
+        Raises:
+            HubInUse: workers hold partitions.
+        """
+        return await delete_hub(self._services, force=force)
+
     async def start(
         self,
         name: str,
@@ -123,13 +147,8 @@ class TaskHubClient:
             PayloadError: the id or a value cannot be stored.
         """
         services = self._services
-        await services.hub.create()
         instance_id = instance_id or InstanceId(services.environment.new_guid().hex)
         _check_instance_id(instance_id)
-        existing = await services.instances.read(instance_id)
-        status = existing.status if existing else None
-        if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
-            raise InstanceExists(instance_id, status)
         instance = OrchestrationInstance(instance_id, execution_id or ExecutionId(services.environment.new_guid().hex))
         started = ExecutionStarted(
             timestamp=self._now(),
@@ -139,18 +158,8 @@ class TaskHubClient:
             input=input,
             tags=dict(tags) if tags else None,
             scheduled_start=scheduled_start,
-            generation=0 if existing is None else (existing.generation or 0) + 1,
         )
-        message = TaskMessage(started, target=instance)
-        # Message and row are made before either is stored: a message without a row would be read for nothing.
-        packed = services.messenger.pack(message)
-        input_url = None if packed.blob_name is None else services.large.url_of(packed.blob_name)
-        row = services.instances.encode(started, input_url=input_url)
-        # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
-        # woken before the row is there.
-        await services.messenger.put(packed, due=scheduled_start, wake=False)
-        await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
-        services.messenger.wake(message, scheduled_start)
+        await self._in_hub(lambda: self._start(started))
         return instance_id
 
     async def restart(
@@ -332,11 +341,40 @@ class TaskHubClient:
                 return state
             await clock.sleep(min(poll_seconds, left))
 
+    async def _start(self, started: ExecutionStarted) -> None:
+        services, instance_id = self._services, started.instance.instance_id
+        existing = await services.instances.read(instance_id)
+        status = existing.status if existing else None
+        if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
+            raise InstanceExists(instance_id, status)
+        started = replace(started, generation=0 if existing is None else (existing.generation or 0) + 1)
+        message = TaskMessage(started, target=started.instance)
+        # Message and row are made before either is stored: a message without a row would be read for nothing.
+        packed = services.messenger.pack(message)
+        input_url = None if packed.blob_name is None else services.large.url_of(packed.blob_name)
+        row = services.instances.encode(started, input_url=input_url)
+        # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
+        # woken before the row is there.
+        await services.messenger.put(packed, due=started.scheduled_start, wake=False)
+        await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
+        services.messenger.wake(message, started.scheduled_start)
+
     async def _send(self, instance_id: InstanceId, event: HistoryEvent) -> None:
         _check_instance_id(instance_id)
-        await self._services.hub.create()
         # Without an execution id: for whichever execution is current.
-        await self._services.messenger.send(TaskMessage(event, target=OrchestrationInstance(instance_id, None)))
+        message = TaskMessage(event, target=OrchestrationInstance(instance_id, None))
+        await self._in_hub(lambda: self._services.messenger.send(message))
+
+    async def _in_hub(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do something on the hub, which is made if need be; also if it was deleted since we last saw it."""
+        hub = self._services.hub
+        await hub.create()
+        try:
+            await act()
+        except (QueueNotFound, TableNotFound, BlobNotFound):
+            hub.forget()
+            await hub.create()
+            await act()
 
     def _now(self) -> Utc:
         return Utc.of(self._services.environment.clock.now())

@@ -21,6 +21,10 @@ class InvalidHubName(ConfigurationError):
     """The task hub name is one that Azure Storage would refuse."""
 
 
+class HubInUse(TaskHubError):
+    """Workers hold partitions of the hub: stop them first."""
+
+
 class InstanceNotFound(TaskHubError):
     """No instance has this id."""
 
