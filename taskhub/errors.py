@@ -21,6 +21,10 @@ class InvalidHubName(ConfigurationError):
     """The task hub name is one that Azure Storage would refuse."""
 
 
+class HubMismatch(ConfigurationError):
+    """The hub in storage is laid out otherwise than the settings say; the message tells both and the fix."""
+
+
 class InstanceNotFound(TaskHubError):
     """No instance has this id."""
 

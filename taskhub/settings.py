@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from taskhub.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from taskhub.model.leases import PartitionManager
 
 
 def _per_cpu(factor: int) -> int:
@@ -26,6 +30,8 @@ class TaskHubSettings:
     hub_name: str = "TestHubName"
     partition_count: int = 4
     """1 to 16; fixed for a hub's life, because it decides which control queue an instance belongs to."""
+    partition_manager: PartitionManager | None = None
+    """How the workers share partitions. ``None``: as the hub does already, by its table if it is new."""
     app_name: str = ""
     """Names the app lease: all workers of one app share it."""
     default_version: str | None = None

@@ -33,6 +33,7 @@ from taskhub.model.actions import Actions
 from taskhub.model.history import ExecutionStarted, GenericEvent
 from taskhub.model.ids import ExecutionId, Utc
 from taskhub.model.instance import RuntimeStatus
+from taskhub.model.leases import PartitionManager
 from taskhub.runtime.sessions import Session
 
 if TYPE_CHECKING:
@@ -295,6 +296,8 @@ class Orchestrations:
         rewound = any(isinstance(event, GenericEvent) for event in checkpoint.new_events)
         return (
             self._services.settings.warm_sessions
+            # There another worker takes a partition without a word: nobody could tell that a session is out of date.
+            and self._services.hub.manager is not PartitionManager.LEGACY
             and not checkpoint.withholds
             and not rewound
             and not session.state.is_terminal

@@ -62,7 +62,13 @@ class Services:
             environment=environment,
             names=names,
             health=health,
-            hub=Hub(storage, names, environment, partition_count=settings.partition_count),
+            hub=Hub(
+                storage,
+                names,
+                environment,
+                partition_count=settings.partition_count,
+                partition_manager=settings.partition_manager,
+            ),
             large=large,
             messenger=Messenger(
                 storage.queues, names, large, environment, partition_count=settings.partition_count, wake=wake

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from taskhub.client import TaskHubClient
 from taskhub.errors import StorageError
+from taskhub.model.leases import PartitionManager
 from taskhub.runtime.activities import Activities
 from taskhub.runtime.app_lease import AppLease
+from taskhub.runtime.blob_leases import LegacyLeases, SafeLeases
 from taskhub.runtime.checkpoints import Checkpoints
 from taskhub.runtime.control_queue import ControlQueue
 from taskhub.runtime.dispatcher import Dispatcher
@@ -31,6 +33,7 @@ from taskhub.runtime.partitions import Partitions
 from taskhub.runtime.poller import Wakeups
 from taskhub.runtime.renewals import Renewals
 from taskhub.runtime.services import Services
+from taskhub.runtime.table_leases import TableLeases
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from taskhub.model.ids import WorkerId
     from taskhub.runtime.application import Application
     from taskhub.runtime.ownership import Partition
+    from taskhub.runtime.partitions import Estate, LeaseKeeper
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
@@ -109,6 +113,15 @@ class Worker:
         def read(partition: Partition) -> ControlQueue:
             return ControlQueue(partition, services, self._messages, inbox, wakeups)
 
+        def keep(manager: PartitionManager, estate: Estate) -> LeaseKeeper:
+            match manager:
+                case PartitionManager.TABLE:
+                    return TableLeases(services, estate)
+                case PartitionManager.SAFE:
+                    return SafeLeases(services, estate, worker_id)
+                case PartitionManager.LEGACY:
+                    return LegacyLeases(services, estate, worker_id)
+
         self._ready: asyncio.Event | None = None
         self._app_lease = AppLease(services, changed=lambda: self._partitions.look())
         self._partitions = Partitions(
@@ -116,6 +129,7 @@ class Worker:
             worker_id=worker_id,
             inbox=inbox,
             mailbox=self._messages,
+            keep=keep,
             read=read,
             may_own=lambda: self._app_lease.is_held,
             first_owned=self._first_owned,
@@ -196,7 +210,7 @@ class Worker:
         await self._messages.give_back_all()
         await self._work_items.give_back_all()
         self._partitions.look()
-        await self._within(MAX_RELEASE_SECONDS, lambda: not self._partitions.owned)
+        await self._within(MAX_RELEASE_SECONDS, lambda: self._partitions.has_left)
         _logger.info("worker %s stopped", self._worker_id, extra={"event": "worker_stopped", "worker": self._worker_id})
 
     async def _within(self, seconds: float, is_over: Callable[[], bool]) -> bool:
