@@ -20,6 +20,7 @@ from taskhub.model.history import (
 )
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.messages import TaskMessage
+from taskhub.runtime.app_lease import ask_for_lease
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.services import Services
 
@@ -209,6 +210,16 @@ class TaskHubClient:
         await services.history.delete(instance_id)
         await services.instances.delete(instance_id)
         return 1
+
+    async def make_primary(self) -> None:
+        """Let this app's workers have the hub's app lease instead of another app's: one read, one blob.
+
+        They take over within the renewal interval of the lease, and at once where they run in this process.
+
+        Raises:
+            ConfigurationError: the hub does without the app lease.
+        """
+        await ask_for_lease(self._services)
 
     async def wait(
         self, instance_id: InstanceId, *, timeout_seconds: float, poll_seconds: float = 1.0

@@ -81,7 +81,8 @@ class Hubs:
         if client is None:
             if setting not in self._storages:
                 self._storages[setting] = await self._open_connection(setting)
-            settings = dataclasses.replace(self._options.hub, hub_name=hub)
+            # How another hub's workers share its partitions does not concern a client.
+            settings = dataclasses.replace(self._options.hub, hub_name=hub, partition_manager=None)
             client = self._clients[hub, setting] = TaskHubClient(self._storages[setting], settings)
         return client
 
@@ -167,6 +168,9 @@ class Management:
                 return refusal or routes.ACCEPTED
             case routes.Restart():
                 return await self._restart(client, command, request)
+            case routes.MakePrimary():
+                await client.make_primary()
+                return routes.DONE
 
     async def _start(self, client: TaskHubClient, command: routes.Start, request: routes.Request) -> routes.Response:
         if self._hubs.is_own(command.target):

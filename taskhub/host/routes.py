@@ -170,7 +170,14 @@ class Restart:
     wait: Wait | None
 
 
-Command = Start | ReadStatus | List | Purge | RaiseEvent | Control | Restart
+@dataclass(frozen=True, slots=True)
+class MakePrimary:
+    """R16: let this app have the hub's app lease."""
+
+    target: Target
+
+
+Command = Start | ReadStatus | List | Purge | RaiseEvent | Control | Restart | MakePrimary
 
 
 # ---- request → command
@@ -269,6 +276,10 @@ def _raise_event(request: Request, segments: Sequence[str], query: Query) -> Com
     return RaiseEvent(query.target(), InstanceId(segments[1]), segments[3], media_type, request.body)
 
 
+def _make_primary(_: Request, __: Sequence[str], query: Query) -> Command:
+    return MakePrimary(query.target())
+
+
 def _unsupported(request: Request, segments: Sequence[str], _: Query) -> Response:
     route = f"{request.method} {'/'.join(segments)}"
     return _long_error(
@@ -295,7 +306,7 @@ _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query],
     ("POST", "entities", 3): _unsupported,
     ("DELETE", "entities", 2): _unsupported,
     ("DELETE", "entities", 3): _unsupported,
-    **{(method, "makeprimary", 1): _unsupported for method in ("GET", "POST", "PUT", "DELETE", "PATCH")},
+    **{(method, "makeprimary", 1): _make_primary for method in ("GET", "POST", "PUT", "DELETE", "PATCH")},
 }
 
 
@@ -488,6 +499,7 @@ def _status_name(state: InstanceState) -> str:
 NOT_FOUND = Response(404)
 GONE = Response(410)
 ACCEPTED = Response(202)
+DONE = Response(200)
 
 
 def already_exists(status: str) -> Response:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from taskhub.codec.messages import encode_envelope, encode_pointer, is_large_message, message_blob_name
+from taskhub.codec.messages import (
+    encode_envelope,
+    encode_pointer,
+    is_large_message,
+    message_blob_name,
+    to_base64,
+)
 from taskhub.core.partitioning import partition_of
 from taskhub.core.timers import visible_after
 from taskhub.model.history import TaskScheduled
@@ -34,6 +40,7 @@ class Messenger:
         environment: Environment,
         *,
         partition_count: int,
+        base64: bool,
         wake: Callable[[str, float], None],
     ) -> None:
         self._queues = queues
@@ -41,6 +48,7 @@ class Messenger:
         self._large = large
         self._environment = environment
         self._partition_count = partition_count
+        self._base64 = base64
         self._wake = wake
         self._numbers = itertools.count(1)
 
@@ -85,7 +93,7 @@ class Messenger:
             text = encode_pointer(blob_name)
         queue = self.queue_of(message)
         hidden = visible_after(due, Utc.of(self._environment.clock.now()))
-        await self._queues.put(queue, text, visible_after=hidden)
+        await self._queues.put(queue, to_base64(text) if self._base64 else text, visible_after=hidden)
         if wake:
             self._wake(queue, float(hidden))
         return blob_name

@@ -87,8 +87,8 @@ class Worker:
         self.client = TaskHubClient.sharing(services)
         """A client in the same process, which wakes the worker for what it sends."""
 
-        self._messages = Mailbox(storage.queues, services.large, environment, services.health, wakeups)
-        self._work_items = Mailbox(storage.queues, services.large, environment, services.health, wakeups)
+        self._messages = Mailbox(services, wakeups)
+        self._work_items = Mailbox(services, wakeups)
         self._message_renewals = Renewals(
             self._messages, environment, hide_seconds=settings.control_queue_visibility_seconds
         )
