@@ -141,7 +141,7 @@ def test_the_intervals_are_those_of_the_settings(within):
 def test_without_the_lease_nobody_can_be_made_primary():
     async def play(hub):
         counter = CallCounter()
-        running = await hub.worker(around=counter._around)
+        running = await hub.worker(wrap=counter.wrap)
         with pytest.raises(ConfigurationError, match="not using the AppLease feature"):
             await running.worker.client.make_primary()
         return counter.matching("blob.put.lease")

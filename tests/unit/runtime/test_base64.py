@@ -9,6 +9,7 @@ from taskhub import TaskHubClient
 from taskhub.model.instance import RuntimeStatus
 from taskhub.settings import TaskHubSettings
 from taskhub.storage.counting import CallCounter
+from taskhub.storage.interception import intercepted
 from tests.support.virtual_hub import VirtualHub
 
 
@@ -16,7 +17,9 @@ def hello(context):
     return (yield context.call_activity("say", context.get_input()))
 
 
-def put_texts(texts):
+def noting(texts):
+    """Return what lets a store note the texts that are put and rewritten."""
+
     async def around(call, act):
         if call.method in ("put", "update") and call.service == "queue":
             text = call.options.get("text") or (call.arguments[0] if call.method == "put" else None)
@@ -24,7 +27,7 @@ def put_texts(texts):
                 texts.append((call.method, text))
         return await act()
 
-    return around
+    return lambda store: intercepted(store, around)
 
 
 def is_base64(text):
@@ -37,15 +40,12 @@ def play(*, client_base64, worker_base64, given="Tokyo"):
     sent, worked, counter = [], [], CallCounter()
 
     async def main(hub):
-        process = hub.process("other client", around=put_texts(sent))
+        process = hub.process("other client", wrap=noting(sent))
         settings = TaskHubSettings(hub_name=hub.settings.hub_name, base64_messages=client_base64)
         client = TaskHubClient(process.storage, settings, environment=process.environment)
         await client.start("hello", instance_id="i", input=json.dumps(json.dumps(given)))
 
-        async def watch(call, act):
-            return await put_texts(worked)(call, lambda: counter._around(call, act))
-
-        await hub.worker(base64_messages=worker_base64, around=watch)
+        await hub.worker(base64_messages=worker_base64, wrap=lambda store: noting(worked)(counter.wrap(store)))
         state = await hub.end("i")
         await hub.sleep(1)
         return state, await hub.state()

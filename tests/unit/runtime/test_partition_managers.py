@@ -11,6 +11,7 @@ from taskhub.errors import HubMismatch, TransientStorageError
 from taskhub.model.ids import Utc, WorkerId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionLease, PartitionManager
+from taskhub.storage.interception import intercepted
 from taskhub.storage.port import Row, TableWrite, Write
 from tests.support.virtual_hub import VirtualHub
 
@@ -208,7 +209,7 @@ def test_an_outage_shorter_than_the_lease_costs_no_partition(manager):
                 raise TransientStorageError("out")
             return await act()
 
-        worker = await hub.worker("worker-a", around=around)
+        worker = await hub.worker("worker-a", wrap=lambda store: intercepted(store, around))
         partitions = [each.partition for each in worker.worker._partitions._owned.values()]
         await hub.sleep(3)
         is_out = True
