@@ -47,7 +47,8 @@ class TaskHubClient:
         storage: where the hub lies.
         settings: of the hub; the partition count must be the one that the hub was created with.
         environment: clock, ids and randomness; the system's by default.
-        wake: called with the name of a queue when a message in it is visible, to wake a reader in this process.
+        wake: called with the name of a queue and the seconds after which a message that was put in it is visible, to
+            wake its reader wherever that is.
     """
 
     def __init__(
@@ -56,13 +57,11 @@ class TaskHubClient:
         settings: TaskHubSettings,
         *,
         environment: Environment | None = None,
-        wake: Callable[[str], None] | None = None,
+        wake: Callable[[str, float], None] | None = None,
     ) -> None:
-        def wake_now(queue: str, after_seconds: float) -> None:
-            if wake is not None and after_seconds <= 0:
-                wake(queue)
-
-        self._services = Services.of(storage, settings, environment or Environment(), wake=wake_now)
+        self._services = Services.of(
+            storage, settings, environment or Environment(), wake=wake or (lambda queue, after_seconds: None)
+        )
 
     @classmethod
     def sharing(cls, services: Services) -> TaskHubClient:

@@ -237,6 +237,7 @@ class LegacyLeases:
             stolen = await self._leases.take_share(queues)
             if stolen is not None:
                 self._estate.note("took", stolen)
+                self._estate.tell_others()
                 self._begins[stolen] = clock.monotonic() + settings.lease_round_seconds + NOTICE_SECONDS
         pause = settings.lease_round_seconds
         for queue, until in self._leases.held.items():
@@ -280,6 +281,7 @@ class SafeLeases:
             stolen = await self._wishes.take_share(queues)
             if stolen is not None:
                 self._estate.note("asked its owner for", stolen)
+                self._estate.tell_others()
             await self._claim_ownerships()
         pause = self._services.settings.lease_round_seconds
         if self._wishes.held.keys() - self._ownerships.held.keys():
@@ -313,4 +315,5 @@ async def _follow(
         case Fate.RELEASE:
             await leases.release(queue)
             estate.drop(queue, "released")
+            estate.tell_others()
     return fate

@@ -58,6 +58,9 @@ class Estate(Protocol):
     def note(self, change: str, queue: str) -> None:
         """Tell the log what happened to a partition."""
 
+    def tell_others(self) -> None:
+        """Let other workers that can be reached look at the leases now: a partition is wanted, or free."""
+
 
 class LeaseKeeper(Protocol):
     """The leases of a hub in one of the places where hubs keep them."""
@@ -94,6 +97,7 @@ class Partitions:
         read: makes the reader of a partition.
         may_own: whether this worker may own partitions now; asked every round.
         first_owned: called when the worker owns a partition for the first time.
+        tell_others: called when other workers should look at the leases.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class Partitions:
         read: Callable[[Partition], ControlQueue],
         may_own: Callable[[], bool],
         first_owned: Callable[[], None],
+        tell_others: Callable[[], None],
     ) -> None:
         self._services = services
         self._worker_id = worker_id
@@ -116,6 +121,7 @@ class Partitions:
         self._read = read
         self._may_own = may_own
         self._first_owned = first_owned
+        self._tell_others = tell_others
         self._manager: PartitionManager | None = None
         self._keeper: LeaseKeeper | None = None
         self._owned: dict[str, _Owned] = {}
@@ -245,6 +251,10 @@ class Partitions:
             queue,
             extra={"event": "partition", "worker": self._worker_id, "change": change, "queue": queue},
         )
+
+    def tell_others(self) -> None:
+        """Let other workers look at the leases now."""
+        self._tell_others()
 
     # ---- the rest
 

@@ -83,8 +83,10 @@ class TableLeases:
                 self._estate.drain(queue, _end(write.lease))
             case Change.RELEASE:
                 self._estate.drop(queue, "released")
+                self._estate.tell_others()
             case Change.STEAL:
                 self._estate.note("asked its owner for", queue)
+                self._estate.tell_others()
 
 
 def _replace(write: LeaseWrite) -> TableWrite:
