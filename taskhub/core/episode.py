@@ -15,7 +15,7 @@ Source: DurableTask.Core, TaskOrchestrationDispatcher.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Union
 
 from taskhub.core.operations import FIRE_AND_FORGET_TAG, EpisodeRules, Outgoing, carry_out
@@ -39,7 +39,7 @@ from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import TaskMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from taskhub.core.runtime_state import RuntimeState
     from taskhub.model.ids import ExecutionId, Utc
@@ -78,6 +78,8 @@ class Episode:
     """What the generation before left, in the same work item."""
     replaces: bool = False
     """Whether the stored history is an earlier generation's."""
+    rewound: Mapping[int, int] = field(default_factory=dict)
+    """How often rewinds took back each task of the execution."""
 
 
 class KeepStatus:
@@ -104,6 +106,8 @@ class Checkpoint:
     replaces: bool
     withholds: bool = False
     """Decisions were left out, so that the code in memory is ahead of the history."""
+    status: Union[RuntimeStatus, None] = None  # noqa: UP007 (evaluated on 3.10)
+    """What the row shows where the new events do not tell; ``None``: what it shows already."""
 
     @property
     def is_final(self) -> bool:
@@ -130,6 +134,7 @@ def begin_episode(state: RuntimeState, accepted: Sequence[HistoryEvent], *, now:
         next_task_id=state.next_task_id,
         is_suspended=is_suspended,
         terminated=terminated,
+        rewound=state.rewound,
     )
 
 
@@ -257,7 +262,10 @@ def _end(
 def _carry_out(
     episode: Episode, actions: Actions, now: Utc, rules: EpisodeRules
 ) -> list[tuple[HistoryEvent, Outgoing]]:
-    return [carry_out(operation, episode.started, now=now, rules=rules) for operation in actions.operations]
+    return [
+        carry_out(operation, episode.started, now=now, rules=rules, rewound=episode.rewound)
+        for operation in actions.operations
+    ]
 
 
 def _sent(episode: Episode, carried_out: Sequence[tuple[HistoryEvent, Outgoing]]) -> tuple[Outbound, ...]:
@@ -303,6 +311,8 @@ def _checkpoint(
         custom_status=custom_status,
         replaces=episode.replaces,
         withholds=withholds,
+        # Since it was rewound its row says that it is pending, or still that it failed.
+        status=RuntimeStatus.Running if episode.rewound and not episode.is_suspended else None,
     )
 
 

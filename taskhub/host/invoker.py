@@ -17,12 +17,13 @@ import logging
 import os
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.host.failures import describe_failure
 from taskhub.host.invocation import CURRENT, RUNNING, Context, Invocation, Out, TraceContext
+from taskhub.host.outputs import deliver
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -39,6 +40,8 @@ DURABLE_REASON = "(null)"
 
 _ORCHESTRATOR_THREADS = 8
 """More than can run at once: an orchestrator that (wrongly) blocks must not hold up the others."""
+
+_LOOP_END_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +96,8 @@ class _Arguments:
         outputs = {
             name: self.plan.outputs[name].encode(out.get()) for name, out in self.outs.items() if out.get() is not None
         }
+        for name, value in outputs.items():
+            deliver(self.plan.outputs[name].binding, value)
         if self.plan.result is None:
             if returned is not None:
                 logger.warning(
@@ -111,14 +116,20 @@ class Invoker:
     Args:
         console: where invocations are announced.
         thread_count: threads for plain functions; ``None``: the standard library's choice.
+        loop_end_seconds: how long cancelled coroutine functions may take to clean up after themselves.
     """
 
-    def __init__(self, console: Console, *, thread_count: int | None = None) -> None:
+    def __init__(
+        self, console: Console, *, thread_count: int | None = None, loop_end_seconds: float = _LOOP_END_SECONDS
+    ) -> None:
         self._console = console
+        self._loop_end_seconds = loop_end_seconds
         self._threads = ThreadPoolExecutor(thread_count, thread_name_prefix="function")
         self._orchestrators = ThreadPoolExecutor(_ORCHESTRATOR_THREADS, thread_name_prefix="orchestrator")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_lock = threading.Lock()
+        self._loop_ended: concurrent.futures.Future[None] | None = None
+        self._has_left_some = False
         self._running: set[concurrent.futures.Future[Any]] = set()
         """What user code is doing, also where nobody waits for it any more."""
 
@@ -165,20 +176,22 @@ class Invoker:
 
     @property
     def is_busy(self) -> bool:
-        """Whether user code is running."""
-        return bool(self._running)
+        """Whether user code is running, or was when the grace period ended: what it called may run on in threads."""
+        return self._has_left_some or bool(self._running)
 
     async def aclose(self, *, grace_seconds: float) -> None:
         """Let running functions finish for up to ``grace_seconds``, then leave them behind."""
         if self._running and grace_seconds > 0:
             await asyncio.wait([asyncio.wrap_future(running) for running in list(self._running)], timeout=grace_seconds)
+        self._has_left_some = self.is_busy
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._orchestrators.shutdown(wait=False, cancel_futures=True)
-        if self._loop is not None:
-            # What user code leaves open (the sessions of HTTP clients) complains when it is collected; nobody can act
-            # on that any more.
+        if self._loop is not None and self._loop_ended is not None:
+            # What user code leaves open complains when it is collected; nobody can act on that any more.
             self._loop.set_exception_handler(lambda loop, context: None)
             self._loop.call_soon_threadsafe(self._loop.stop)
+            # Not for ever: a coroutine function that blocks never lets its loop end.
+            await asyncio.wait([asyncio.wrap_future(self._loop_ended)], timeout=self._loop_end_seconds)
 
     async def _announced(
         self,
@@ -209,8 +222,10 @@ class Invoker:
     def _user_loop(self) -> asyncio.AbstractEventLoop:
         with self._loop_lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_run_loop, args=(self._loop,), name="coroutine functions", daemon=True).start()
+                self._loop, self._loop_ended = asyncio.new_event_loop(), Future()
+                threading.Thread(
+                    target=_run_loop, args=(self._loop, self._loop_ended), name="coroutine functions", daemon=True
+                ).start()
             return self._loop
 
 
@@ -224,9 +239,27 @@ def thread_count_of(setting: str | None) -> int | None:
     return min(32, (os.cpu_count() or 1) + 4)
 
 
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+def _run_loop(loop: asyncio.AbstractEventLoop, ended: concurrent.futures.Future[None]) -> None:
+    """Run a loop until it is stopped, then end it as ``asyncio.run`` does.
+
+    Asynchronous generators that are still open are closed in their loop: the SDK's shared HTTP session ends so.
+    """
     asyncio.set_event_loop(loop)
-    loop.run_forever()
+    try:
+        loop.run_forever()
+        loop.run_until_complete(_cancel_the_rest())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+        ended.set_result(None)
+
+
+async def _cancel_the_rest() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left)
 
 
 # User code runs below. Whatever it raises fails its invocation only: a SystemExit or KeyboardInterrupt that reached an

@@ -2,8 +2,8 @@
 
 Start: configuration → port → app (user code runs) → storage → doors → worker. The doors open before the worker has
 anything, so that HTTP functions answer while storage is away. Stop (Ctrl+C, SIGTERM): the main door closes and lets its
-requests finish → the worker drains and gives its partitions back → functions that still run get the rest of the grace
-period → the loopback door → storage. A second signal ends the process at once.
+requests finish → the workers, which do not wait for slow ones, drain and give their partitions back → functions that
+still run get the rest of the grace period → the loopback door → storage. A second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from taskhub.host.invoker import Invoker, thread_count_of
 from taskhub.host.listing import listing
 from taskhub.host.loading import LoadedApp, load_functions
 from taskhub.host.management import Hubs, Management
+from taskhub.host.official_sdk import find_clash
 from taskhub.host.server import MAX_BODY_BYTES, Listener, MainDoor, RpcDoor, bind_main_port, bind_rpc_port
 from taskhub.host.version import package_version
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 7071
 _GRACE_SECONDS = {signal.SIGINT: 5.0, signal.SIGTERM: 25.0}
 """Ctrl+C is a person who waits; SIGTERM a supervisor, which gives 30 s by default."""
+_REQUESTS_SHARE = 0.4
+"""Of the grace period. After it the worker stops although requests are in progress: they may wait for orchestrations
+that will not end, and it needs time to give its partitions back."""
+_LATE_SECONDS = 1.0
+"""For a worker that has come to the end of its grace period and writes its last rows."""
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +90,9 @@ def run_host(options: HostOptions) -> int:
     _enter_environment(configuration, sockets[0].getsockname()[1])
     for warning in configuration.warnings:
         console.warning(warning)
+    clash = find_clash()
+    if clash is not None:
+        console.warning(str(clash))
     with captured_output(console, debug=wants_debug(console, os.environ)):
         loaded = load_functions(configuration, console)
         host = _Host(options, configuration, console, loaded, store, sockets)
@@ -138,8 +147,6 @@ class _Host:
         self._began = time.monotonic()
         self._workers: Workers | None = None
         self._grace_seconds = 0.0
-        self._ends = 0.0
-        """When the grace period is over, by the loop's time."""
         self.exit_code = 0
         self.is_busy = False
         """Functions were still running when the grace period ended."""
@@ -194,11 +201,14 @@ class _Host:
         await stop.wait()
 
         self._console.line("Stopping host...")
-        self._ends = ends = asyncio.get_running_loop().time() + self._grace_seconds
-        await main.stop(grace_seconds=_left(ends))
+        ends = asyncio.get_running_loop().time() + self._grace_seconds
+        closing = asyncio.create_task(main.stop(grace_seconds=self._grace_seconds), name="close main door")
+        await asyncio.wait([closing], timeout=self._grace_seconds * _REQUESTS_SHARE)
+        workers.grace_seconds = _left(ends)
         worker_stop.set()
         if working is not None:
-            await asyncio.wait([working], timeout=_left(ends))
+            await asyncio.wait([working], timeout=_left(ends) + _LATE_SECONDS)
+        await closing
         await invoker.aclose(grace_seconds=_left(ends))
         if rpc is not None:
             await rpc.stop(grace_seconds=0)
@@ -233,7 +243,6 @@ class _Host:
             settings,
             count=count,
             options_of=options_of,
-            grace_seconds=lambda: _left(self._ends),
         )
 
     def _watch_signals(self, stop: asyncio.Event) -> None:

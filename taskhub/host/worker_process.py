@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 ORPHAN_GRACE_SECONDS = 5.0
 """For a worker whose host is gone."""
+LATE_SECONDS = 0.5
+"""For a worker that has come to the end of its grace period and writes its last rows."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +69,6 @@ class _WorkerProcess:
         self._configuration = configuration
         self._console = console
         self._loaded = loaded
-        self._grace_seconds = ORPHAN_GRACE_SECONDS
         self.is_busy = False
 
     def __repr__(self) -> str:
@@ -121,7 +122,7 @@ class _WorkerProcess:
         stopping = asyncio.create_task(stop.wait(), name="wait for stop")
         try:
             await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait([running], timeout=self._grace_seconds)
+            await asyncio.wait([running], timeout=worker.grace_seconds + LATE_SECONDS)
             if running.done():
                 running.result()
         finally:
@@ -135,9 +136,11 @@ class _WorkerProcess:
                 case "wake":
                     worker.wake(*rest)
                 case "stop":
-                    self._grace_seconds = rest[0]
+                    worker.grace_seconds = rest[0]
                     stop.set()
-        stop.set()
+        if not stop.is_set():
+            worker.grace_seconds = ORPHAN_GRACE_SECONDS
+            stop.set()
 
 
 async def _tell_ready(channel: Channel, ready: asyncio.Event) -> None:

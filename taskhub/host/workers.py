@@ -37,8 +37,8 @@ _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 30.0
 _STEADY_SECONDS = 60.0
 """A worker that lived so long before it died is not one that keeps dying."""
 
-_KILL_SECONDS = 2.0
-"""Before its grace period is over: what is left then of a worker process is killed."""
+_KILL_SECONDS = 1.0
+"""After the grace period of its worker, a process that has not ended is killed."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class Workers(Protocol):
 
     client: TaskHubClient
     """For the management API; what it sends wakes the workers."""
+    grace_seconds: float
+    """How long a stop may take; may be changed until they are told to stop."""
 
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
         """Work until ``stop`` is set; ``ready`` is set when the first partition is owned.
@@ -67,16 +69,25 @@ class OneWorker:
         self._identity = WorkerIdentity(app_root, settings.hub_name)
         self._worker = Worker(storage, settings, application, worker_id=self._identity.id)
         self.client = self._worker.client
+        self.grace_seconds = self._worker.grace_seconds
 
     def __repr__(self) -> str:
         return f"<OneWorker {self._worker!r}>"
 
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
         """See :class:`Workers`."""
+        own_stop = asyncio.Event()
+        waiting = asyncio.create_task(self._pass_on(stop, own_stop), name="wait for stop")
         try:
-            await self._worker.run(stop, ready=ready)
+            await self._worker.run(own_stop, ready=ready)
         finally:
+            waiting.cancel()
             self._identity.release()
+
+    async def _pass_on(self, stop: asyncio.Event, own_stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._worker.grace_seconds = self.grace_seconds
+        own_stop.set()
 
     def kill(self) -> None:
         """See :class:`Workers`: nothing runs elsewhere."""
@@ -125,7 +136,6 @@ class WorkerProcesses:
         settings: of the hub.
         count: how many.
         options_of: returns what to tell the process of a number, which gets a descriptor for its end of the channel.
-        grace_seconds: asked at the end: how long the processes may take.
     """
 
     def __init__(
@@ -135,11 +145,10 @@ class WorkerProcesses:
         *,
         count: int,
         options_of: Callable[[int, int], WorkerProcessOptions],
-        grace_seconds: Callable[[], float],
     ) -> None:
         self._count = count
         self._options_of = options_of
-        self._grace_seconds = grace_seconds
+        self.grace_seconds = settings.stop_grace_seconds
         self._children: dict[int, _Child] = {}
         self._is_stopping = False
         hints = Hints(lambda queue, after_seconds: self._broadcast(queue, after_seconds, but=None))
@@ -178,13 +187,13 @@ class WorkerProcesses:
     async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
         """Let all processes stop, and kill those that do not."""
         self._is_stopping = True
-        grace = max(self._grace_seconds() - _KILL_SECONDS, 1.0)
+        grace = self.grace_seconds
         for child in self._children.values():
             child.channel.send("stop", grace)
         for number, keeper in enumerate(keepers):
             if number not in self._children:
                 keeper.cancel()
-        _, late = await asyncio.wait(keepers, timeout=grace)
+        _, late = await asyncio.wait(keepers, timeout=grace + _KILL_SECONDS)
         for child in self._children.values():
             logger.warning("worker process %d did not stop within %.0f s and is killed", child.process.pid, grace)
         self.kill()

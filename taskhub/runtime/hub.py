@@ -188,7 +188,7 @@ class Hub:
         except TableNotFound:
             rows: list[PartitionLease] = []
         else:
-            rows = [decode_lease(row.row_key, row.columns, row.etag) for row in page.rows]
+            rows = [_lease_of(row) for row in page.rows]
         blobs = await self._storage.blobs.list_blobs(self._names.leases_container, "")
         return _Leases(rows, [blob.name for blob in blobs])
 
@@ -276,3 +276,11 @@ class Hub:
         except (BlobExists, LeaseHeld):
             return False
         return True
+
+
+def _lease_of(row: Row) -> PartitionLease:
+    try:
+        return decode_lease(row.row_key, row.columns, row.etag)
+    except MalformedMessage:
+        # The partition exists all the same; whoever owns partitions reports the row.
+        return PartitionLease(row.row_key)

@@ -127,6 +127,7 @@ class Partitions:
         self._owned: dict[str, _Owned] = {}
         self._look = Signal()
         self._is_leaving = False
+        self._is_hasty = False
         self.has_left = False
         """Whether everything was given back, after :meth:`leave`."""
         self._nursery = Nursery(services.environment.spawn)
@@ -158,6 +159,11 @@ class Partitions:
     def is_drained(self) -> bool:
         """Whether nothing is left in memory of partitions whose queues are read no more."""
         return all(self._is_drained(owned) for owned in self._owned.values())
+
+    def hurry(self) -> None:
+        """Release without waiting for the work in memory; the fence stops what still runs when it commits."""
+        self._is_hasty = True
+        self._look.set()
 
     async def run(self) -> None:
         """Hold partitions until :meth:`leave`."""
@@ -261,6 +267,8 @@ class Partitions:
     def _is_drained(self, owned: _Owned) -> bool:
         if owned.draining_since is None:
             return False
+        if self._is_hasty:
+            return True
         if self._services.environment.clock.monotonic() - owned.draining_since > MAX_DRAIN_SECONDS:
             return True
         return owned.task.done() and self._inbox.busy(owned.partition) == 0

@@ -5,23 +5,27 @@ A round reads all rows, asks :mod:`taskhub.core.balancing` what to do, and write
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from taskhub.codec.lease_rows import PARTITION_KEY, decode_lease, encode_lease
 from taskhub.core.balancing import Change, LeaseWrite, plan_round
-from taskhub.errors import RowChanged, RowNotFound
+from taskhub.errors import MalformedMessage, RowChanged, RowNotFound
 from taskhub.model.ids import Utc
 from taskhub.storage.port import Comparison, Row, TableWrite, Where, Write
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from taskhub.model.ids import ETag
     from taskhub.model.leases import PartitionLease
     from taskhub.runtime.partitions import Estate
     from taskhub.runtime.services import Services
 
 URGENT_ROUND_SECONDS = 1.0
 """While a partition changes hands."""
+
+_logger = logging.getLogger("taskhub.partitions")
 
 
 class TableLeases:
@@ -31,6 +35,7 @@ class TableLeases:
         self._services = services
         self._estate = estate
         self._table = services.names.partitions_table
+        self._unreadable: dict[str, ETag | None] = {}
 
     async def round(self) -> float:
         """Read the table and act."""
@@ -48,7 +53,23 @@ class TableLeases:
             self._table, Where("PartitionKey", Comparison.EQ, PARTITION_KEY)
         )
         ours = set(self._services.hub.control_queues)
-        return [decode_lease(row.row_key, row.columns, row.etag) for row in page.rows if row.row_key in ours]
+        read = [self._lease(row) for row in page.rows if row.row_key in ours]
+        return [lease for lease in read if lease is not None]
+
+    def _lease(self, row: Row) -> PartitionLease | None:
+        """Return the lease of a row; one that cannot be read is left alone and reported once for each version."""
+        try:
+            return decode_lease(row.row_key, row.columns, row.etag)
+        except MalformedMessage as error:
+            if self._unreadable.get(row.row_key) != row.etag:
+                self._unreadable[row.row_key] = row.etag
+                _logger.error(
+                    "partition %s has no owner until its lease row is repaired: %s",
+                    row.row_key,
+                    error,
+                    extra={"event": "lease_unreadable", "queue": row.row_key, "error": str(error)},
+                )
+            return None
 
     async def _write(self, writes: tuple[LeaseWrite, ...]) -> None:
         """Write the planned rows in one transaction (F8); when one of them was changed by somebody, one by one."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 from azure.durable_functions._replay.context import DurableOrchestrationContext
+from azure.durable_functions._replay.foreign import refuse_async_generator
 from azure.durable_functions._replay.shell import TaskOrchestrationExecutor
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ class Orchestrator:
 
         It takes the host's JSON, as text or as an object with a ``body``, and returns the orchestrator's state as
         JSON text. ``fn`` is its attribute ``orchestrator_function``.
+
+        Raises:
+            TypeError: ``fn`` is ``async def`` and yields.
         """
+        refuse_async_generator(fn)
 
         def handle(context: Any) -> str:
             body = getattr(context, "body", None)

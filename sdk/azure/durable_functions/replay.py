@@ -9,7 +9,6 @@ that it is given, not on those that came before.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import traceback
@@ -31,6 +30,7 @@ from azure.durable_functions._replay.decisions import (
 )
 from azure.durable_functions._replay.entities import RequestLabels
 from azure.durable_functions._replay.executor import Executor
+from azure.durable_functions._replay.foreign import code_of
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEventType
 from azure.durable_functions._replay.nondeterminism import NonDeterministicOrchestration
 from azure.durable_functions._replay.operations import operation_of
@@ -190,8 +190,9 @@ class OrchestrationSession:
         context._input_expected_type = self._input_type
         self._context = context
         returned = self._function(context)
-        if inspect.isgenerator(returned) or inspect.iscoroutine(returned):
-            executor.run(returned)
+        code = code_of(returned)
+        if code is not None:
+            executor.run(code)
         else:
             executor.finish(returned)
 

@@ -190,7 +190,12 @@ class DurableOrchestrationContext:
         input_: Any | None = None,
         expected_type: type | None = None,
     ) -> TaskBase:
-        """Run an activity, again when it fails; see :meth:`call_activity`."""
+        """Run an activity, again when it fails; see :meth:`call_activity`.
+
+        Raises:
+            ValueError: also when the waits of ``retry_options`` are longer than the host's timers can be.
+        """
+        self._check_waits(retry_options)
         name, promised = resolve_activity(name)
         first = AtomicTask(None, CallActivityWithRetryAction(name, retry_options, input_))
         first.expected_type = expected_type or promised
@@ -231,12 +236,29 @@ class DurableOrchestrationContext:
         version: str | None = None,
         expected_type: type | None = None,
     ) -> TaskBase:
-        """Run another orchestration as a child, again when it fails; see :meth:`call_sub_orchestrator`."""
+        """Run another orchestration as a child, again when it fails; see :meth:`call_sub_orchestrator`.
+
+        Raises:
+            ValueError: also when the waits of ``retry_options`` are longer than the host's timers can be.
+        """
+        self._check_waits(retry_options)
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
         first = AtomicTask(None, action)
         first.expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
+
+    def _check_waits(self, options: RetryOptions) -> None:
+        """Refuse what the host refuses without telling anybody: the instance would wait for ever."""
+        if self._limits is None:
+            return
+        longest = self._limits.longest
+        for name, wait in (
+            ("first_retry_interval_in_milliseconds", options.first_retry_interval_in_milliseconds),
+            ("max_retry_interval_in_milliseconds", options.max_retry_interval_in_milliseconds),
+        ):
+            if wait is not None and timedelta(milliseconds=wait) > longest:
+                raise ValueError(f"{name} is {timedelta(milliseconds=wait)}; this host waits at most {longest}.")
 
     def call_http(
         self,

@@ -18,27 +18,30 @@ The loop ends when the code has returned, raised or continued as new. It may be 
 
 from __future__ import annotations
 
-import inspect
 import json
 import warnings
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._replay.actions import ContinueAsNewAction, SignalEntityAction, as_utc
-from azure.durable_functions._replay.history import HistoryEventType
+from azure.durable_functions._replay.foreign import foreign_error
+from azure.durable_functions._replay.history import HistoryEventType, to_ticks
 from azure.durable_functions._replay.nondeterminism import NonDeterministicOrchestration, describe_mismatch
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import EntityCallTask, TaskBase, TaskState
 from azure.durable_functions._serialization import df_loads
+from azure.durable_functions.errors import TaskFailedError, task_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from datetime import datetime
 
-    from azure.durable_functions._replay.actions import Action
+    from azure.durable_functions._replay.actions import Action, WhenAnyAction
     from azure.durable_functions._replay.entities import RequestLabels
+    from azure.durable_functions._replay.foreign import GuardedCoroutine
     from azure.durable_functions._replay.history import Clock
     from azure.durable_functions._replay.tasks import AtomicTask, ExternalEventTask
+    from azure.durable_functions.errors import ForeignAwaitableError
 
     Event = Mapping[str, Any]
 
@@ -63,6 +66,7 @@ class Executor:
         output: what it returned.
         error: what it raised; the error of user code, or of the replay.
         continued_as_new: the action, once the code has asked for it.
+        retries: how many timers and further attempts of retried calls were started.
         unreadable: the event that ``feed`` could not process.
     """
 
@@ -74,6 +78,7 @@ class Executor:
         "_has_started",
         "_history_is_old",
         "_open",
+        "_races",
         "_waits",
         "actions",
         "clock",
@@ -86,6 +91,7 @@ class Executor:
         "labels",
         "next_id",
         "output",
+        "retries",
         "schema",
         "unreadable",
         "unrecorded",
@@ -106,6 +112,7 @@ class Executor:
         self.unrecorded = unrecorded
         self.labels = labels
         self.next_id = 0
+        self.retries = 0
         self.is_replaying = False
         self.event_is_played = False
         self.has_ended = False
@@ -116,16 +123,17 @@ class Executor:
         self.unreadable: Event | None = None
         self._has_started = False
         self._history_is_old = False
-        self._code: Generator[Any, Any, Any] | Coroutine[Any, Any, Any] | None = None
+        self._code: Generator[Any, Any, Any] | GuardedCoroutine | None = None
         self._current = TaskBase(None, [])  # completed by ExecutionStarted
         self._open: dict[Any, TaskBase] = {}
+        self._races: list[WhenAnyAction] = []
         self._early_completions: dict[Any, tuple[TaskState, Event]] = {}
         self._waits: dict[str, list[ExternalEventTask]] = {}
         self._early_events: dict[str, deque[Event]] = {}
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
-    def run(self, code: Generator[Any, Any, Any] | Coroutine[Any, Any, Any]) -> None:
+    def run(self, code: Generator[Any, Any, Any] | GuardedCoroutine) -> None:
         """Take the code to drive; ExecutionStarted starts it."""
         self._code = code
 
@@ -183,7 +191,7 @@ class Executor:
                 if not task._started:
                     self._start(task)
             else:
-                task = _refusal(yielded, is_coroutine=inspect.iscoroutine(code))
+                task = _refusal(foreign_error(yielded, code))
             # A wait that is started is matched with events while it is the current one.
             self._current = task
         if self.continued_as_new is not None:
@@ -216,6 +224,11 @@ class Executor:
         """The orchestration's clock."""
         return as_utc(self.clock.now)
 
+    @property
+    def ticks(self) -> int:
+        """The same, exactly: in units of 100 ns."""
+        return to_ticks(self.clock.ticks_text)
+
     def _start(self, task: TaskBase) -> None:
         action = task.start(self)
         if self.actions is None or self.continued_as_new is not None:
@@ -241,6 +254,17 @@ class Executor:
             self._complete(task, state, event)
         else:
             self._open[task_id] = task
+
+    def on_race_over(self, action: WhenAnyAction) -> None:
+        """Take note of a race that is decided."""
+        if self.actions is not None:
+            self._races.append(action)
+
+    def keep_order(self) -> None:
+        """Have the host wait for the winners of the races so far, as the code did."""
+        for race in self._races:
+            race.must_wait = True
+        self._races.clear()
 
     def listen(self, task: ExternalEventTask) -> None:
         """Wait for an external event; one that came early is taken, the oldest first."""
@@ -298,7 +322,7 @@ class Executor:
             text = event.get("Result")
             value = None if text is None else df_loads(text, task.expected_type)  # type: ignore[attr-defined]  # leaves
         else:
-            value = Exception(f"{event.get('Reason')} \n {event.get('Details')}")
+            value = _failure(task.action_repr, event)
         task.complete(state, value, self._history_is_old or event["IsPlayed"])
 
     def _on_orchestrator_started(self, event: Event) -> None:
@@ -428,21 +452,11 @@ def _leads_to(task: TaskBase, goal: TaskBase) -> bool:
     return task is goal or any(not parent.is_completed and _leads_to(parent, goal) for parent in task._parents)
 
 
-def _refusal(yielded: object, *, is_coroutine: bool) -> TaskBase:
+def _refusal(error: ForeignAwaitableError) -> TaskBase:
     """Return a failed task, so that the error is raised at the line that yielded."""
-    if is_coroutine:
-        text = (
-            f"An orchestrator can await only what its context makes, not {type(yielded).__name__}. "
-            "Use context.call_activity(...) for I/O and context.create_timer(...) instead of sleeping."
-        )
-    else:
-        text = (
-            f"An orchestrator can yield only tasks that its context makes, not {type(yielded).__name__}: {yielded!r}. "
-            "Yield what context.call_activity(...), context.task_all([...]) and the like return."
-        )
     task = TaskBase(-1, [])
     task._started = True
-    task.complete(_FAILED, TypeError(text), False)
+    task.complete(_FAILED, error, False)
     return task
 
 
@@ -451,15 +465,29 @@ def _decode_input(event: Event, task: AtomicTask) -> Any:
     return None if text is None else df_loads(text, task.expected_type)
 
 
+def _failure(action: Action, event: Event) -> TaskFailedError:
+    reason, details = event.get("Reason"), event.get("Details")
+    is_child = event["EventType"] == HistoryEventType.SUB_ORCHESTRATION_INSTANCE_FAILED
+    return task_failed(
+        f"{reason} \n {details}",
+        kind="orchestration" if is_child else "activity",
+        name=action.recorded_name,
+        reason=reason,
+        raw_details=details,
+        failure=event.get("FailureDetails"),
+    )
+
+
 def _complete_entity_call(task: TaskBase, event: Event, is_played: bool) -> None:
     response = json.loads(event["Input"])
     text = response["result"]
+    name = task.action_repr.recorded_name
     if text is not None and text.strip().startswith("Timeout value of"):
-        task.complete(_FAILED, Exception(text), is_played)
+        task.complete(_FAILED, TaskFailedError(text, kind="entity", name=name), is_played)
         return
     value = None if text is None else df_loads(text, task.expected_type)  # type: ignore[attr-defined]  # leaves only
     if "exceptionType" in response:
-        task.complete(_FAILED, Exception(value), is_played)
+        task.complete(_FAILED, TaskFailedError(value, kind="entity", name=name), is_played)
     else:
         task.complete(_SUCCEEDED, value, is_played)
 
