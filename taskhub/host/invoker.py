@@ -19,6 +19,7 @@ import threading
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.host.failures import describe_failure
@@ -116,13 +117,20 @@ class Invoker:
     Args:
         console: where invocations are announced.
         thread_count: threads for plain functions; ``None``: the standard library's choice.
+        timeout_seconds: how long a function may run; orchestrators are not held to it. ``None``: for ever.
         loop_end_seconds: how long cancelled coroutine functions may take to clean up after themselves.
     """
 
     def __init__(
-        self, console: Console, *, thread_count: int | None = None, loop_end_seconds: float = _LOOP_END_SECONDS
+        self,
+        console: Console,
+        *,
+        thread_count: int | None = None,
+        timeout_seconds: float | None = None,
+        loop_end_seconds: float = _LOOP_END_SECONDS,
     ) -> None:
         self._console = console
+        self._timeout_seconds = timeout_seconds
         self._loop_end_seconds = loop_end_seconds
         self._threads = ThreadPoolExecutor(thread_count, thread_name_prefix="function")
         self._orchestrators = ThreadPoolExecutor(_ORCHESTRATOR_THREADS, thread_name_prefix="orchestrator")
@@ -142,9 +150,10 @@ class Invoker:
         """Run a function with the data of its bindings.
 
         Raises:
-            InvocationFailed: user code raised, or gave what cannot be encoded.
+            InvocationFailed: user code raised, gave what cannot be encoded, or took too long.
 
-        Cancellation: plain functions run on, as nothing can stop them; coroutines are cancelled.
+        Cancellation, also of what took too long: plain functions run on, as nothing can stop them; coroutines are
+        cancelled.
         """
         invocation = Invocation(str(uuid.uuid4()), plan.function.name)
         arguments = _Arguments(plan, invocation, data, trace or TraceContext())
@@ -152,7 +161,7 @@ class Invoker:
             running = asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
         else:
             running = self._threads.submit(_call, arguments)
-        return await self._announced(invocation, reason, running)
+        return await self._announced(invocation, reason, running, timeout_seconds=self._timeout_seconds)
 
     async def replay(self, function: str, step: Callable[[], _T], failure_of: Callable[[_T], str | None]) -> _T:
         """Run a step of an orchestrator in the pool for those.
@@ -199,6 +208,7 @@ class Invoker:
         reason: str,
         running: concurrent.futures.Future[_T],
         failure_of: Callable[[_T], str | None] = lambda _: None,
+        timeout_seconds: float | None = None,
     ) -> _T:
         self._console.executing(invocation, reason)
         clock = asyncio.get_running_loop().time
@@ -207,7 +217,7 @@ class Invoker:
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         try:
-            outcome = await asyncio.wrap_future(running)
+            outcome = await _in_time(running, timeout_seconds, invocation)
         except asyncio.CancelledError:
             self._console.executed(invocation, clock() - began, "Result: Cancelled")
             raise
@@ -227,6 +237,19 @@ class Invoker:
                     target=_run_loop, args=(self._loop, self._loop_ended), name="coroutine functions", daemon=True
                 ).start()
             return self._loop
+
+
+async def _in_time(running: concurrent.futures.Future[_T], timeout_seconds: float | None, invocation: Invocation) -> _T:
+    if timeout_seconds is None:
+        return await asyncio.wrap_future(running)
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(running), timeout_seconds)
+    except asyncio.TimeoutError:  # not user code's own: that one is an InvocationFailed
+        raise InvocationFailed(
+            f"Timeout value of {timedelta(seconds=timeout_seconds)} was exceeded by function: "
+            f"Functions.{invocation.function}. Raise functionTimeout in host.json, or let the function do less.",
+            "",
+        ) from None
 
 
 def thread_count_of(setting: str | None) -> int | None:

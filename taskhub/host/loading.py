@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from taskhub.host.bindings import BindingError
 from taskhub.host.call_plan import CallPlan, plan_call
 from taskhub.host.functions import DURABLE_TRIGGERS, ENTITY_TRIGGER, FunctionError
 from taskhub.host.http_functions import check_route
+from taskhub.host.invoker import Invoker, thread_count_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +52,15 @@ def load_functions(configuration: HostConfiguration, console: Console, *, is_tol
     if is_told:
         _tell(console, plans, app.warnings, errors)
     return LoadedApp([plan.function for plan in plans], plans, errors)
+
+
+def make_invoker(configuration: HostConfiguration, console: Console) -> Invoker:
+    """Return what runs the functions of an app, as it is configured."""
+    return Invoker(
+        console,
+        thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")),
+        timeout_seconds=configuration.function_timeout_seconds,
+    )
 
 
 def _tell(console: Console, plans: Sequence[CallPlan], warnings: Sequence[str], errors: Sequence[str]) -> None:

@@ -25,9 +25,8 @@ from taskhub.host.client_binding import client_payload
 from taskhub.host.configuration import HostConfiguration, load_configuration
 from taskhub.host.console import Console, captured_output, wants_colour, wants_debug
 from taskhub.host.http_functions import HttpFunctions
-from taskhub.host.invoker import Invoker, thread_count_of
 from taskhub.host.listing import listing
-from taskhub.host.loading import LoadedApp, load_functions
+from taskhub.host.loading import LoadedApp, load_functions, make_invoker
 from taskhub.host.management import Hubs, Management
 from taskhub.host.official_sdk import find_clash
 from taskhub.host.server import MAX_BODY_BYTES, Listener, MainDoor, RpcDoor, bind_main_port, bind_rpc_port
@@ -172,7 +171,7 @@ class _Host:
         durable = self._configuration.durable
         rpc_socket = bind_rpc_port() if durable.local_rpc_endpoint else None
         rpc_port: int | None = rpc_socket.getsockname()[1] if rpc_socket else None
-        invoker = Invoker(self._console, thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")))
+        invoker = make_invoker(self._configuration, self._console)
         payload = client_payload(self._configuration, http_port=self._port, rpc_port=rpc_port)
         application = FunctionsApplication(self._loaded.plans, invoker, durable.hub, client_payload=payload)
         workers = self._workers = self._make_workers(storage, application, rpc_port)

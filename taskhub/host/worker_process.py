@@ -22,8 +22,7 @@ from taskhub.host.client_binding import client_payload
 from taskhub.host.configuration import load_configuration
 from taskhub.host.console import Console, captured_output, wants_debug
 from taskhub.host.identity import WorkerIdentity
-from taskhub.host.invoker import Invoker, thread_count_of
-from taskhub.host.loading import load_functions
+from taskhub.host.loading import load_functions, make_invoker
 from taskhub.host.workers import WorkerProcessOptions
 from taskhub.runtime.worker import Worker
 from taskhub.wiring import choose_store, open_store
@@ -95,7 +94,7 @@ class _WorkerProcess:
             setting=configuration.durable.connection,
         )
         storage = await open_store(store)
-        invoker = Invoker(self._console, thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")))
+        invoker = make_invoker(configuration, self._console)
         payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port)
         application = FunctionsApplication(self._loaded.plans, invoker, settings, client_payload=payload)
         identity = WorkerIdentity(configuration.app_root, settings.hub_name, options.number)

@@ -34,6 +34,8 @@ ABSENT = {
 }
 
 OTHERWISE = {
+    f"{PACKAGE}.decorators.durable_app.Blueprint.durable_client_input": "the name may come from the annotation",
+    f"{PACKAGE}.decorators.durable_app.DFApp.durable_client_input": "the name may come from the annotation",
     f"{CLIENT}.create_http_management_payload": "also takes (request, instance_id), as 2.x",
     f"{CLIENT}.wait_for_completion_or_create_check_status_response": "return_internal_server_error_on_failure, as 2.x",
     f"{PACKAGE}.models.utils.entity_utils.EntityId.__hash__": "ids can be keys of a dictionary (Q7)",

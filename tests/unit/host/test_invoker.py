@@ -94,3 +94,54 @@ async def test_a_coroutine_function_that_blocks_does_not_hold_up_the_end():
     release.set()
     with pytest.raises((InvocationFailed, asyncio.CancelledError)):
         await waiting
+
+
+async def test_a_function_that_takes_too_long_fails_and_a_plain_one_goes_on_where_it_is():
+    release, ended = threading.Event(), threading.Event()
+
+    def slow(value):
+        release.wait()
+        ended.set()
+
+    invoker = Invoker(Console(io.StringIO()), timeout_seconds=0.01)
+
+    with pytest.raises(
+        InvocationFailed, match=r"Timeout value of 0:00:00.01\d* was exceeded by function: Functions.slow"
+    ):
+        await invoke(invoker, slow)
+
+    assert invoker.is_busy
+    release.set()
+    await asyncio.to_thread(ended.wait)
+    await invoker.aclose(grace_seconds=5)
+
+
+async def test_a_coroutine_function_that_takes_too_long_is_cancelled():
+    cancelled = threading.Event()
+
+    async def slow(value):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    invoker = Invoker(Console(io.StringIO()), timeout_seconds=0.01)
+
+    with pytest.raises(InvocationFailed, match="Timeout"):
+        await invoke(invoker, slow)
+
+    await asyncio.to_thread(cancelled.wait)
+    await invoker.aclose(grace_seconds=5)
+    assert not invoker.is_busy
+
+
+async def test_a_timeout_error_of_user_code_is_its_own():
+    async def gives_up(value):
+        raise asyncio.TimeoutError("no answer from the bank")
+
+    invoker = Invoker(Console(io.StringIO()), timeout_seconds=60)
+
+    with pytest.raises(InvocationFailed, match="TimeoutError: no answer from the bank"):
+        await invoke(invoker, gives_up)
+
+    await invoker.aclose(grace_seconds=1)

@@ -21,7 +21,7 @@ HOST = (*BASE, "taskhub.client", "taskhub.runtime", "taskhub.settings", "taskhub
 PORT = ("taskhub.model.ids", "taskhub.errors", "taskhub.storage.port")
 ADAPTER = (*PORT, "taskhub.storage.rules", "taskhub.storage.interception")
 SDK = "azure.durable_functions"
-SDK_BASE = (f"{SDK}._serialization", f"{SDK}.constants", f"{SDK}.errors")
+SDK_BASE = tuple(f"{SDK}.{name}" for name in ("_conversion", "_serialization", "constants", "errors"))
 LIVE_SHELL = f"{SDK}.replay"
 
 # The first row that matches a module counts. What each part may import is drawn in docs/design; a change here is a

@@ -70,11 +70,15 @@ def test_it_runs_step_by_step_through_the_live_shell() -> None:
 def test_it_can_be_decorated() -> None:
     app = df.DFApp()
 
+    @app.activity_trigger(input_name="value")
+    def A(value: Any) -> Any:
+        return value
+
     @app.orchestration_trigger(context_name="ctx")
     async def flow(ctx: Any) -> Any:
         return await ctx.call_activity("A")
 
-    handle = app.get_functions()[0].get_user_function()
+    handle = app.get_functions()[1].get_user_function()
 
     assert not asyncio.iscoroutinefunction(handle)
     assert json.loads(handle(ctx=context_text(done(0, 7))))["output"] == 7

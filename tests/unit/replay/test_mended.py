@@ -8,7 +8,7 @@ from typing import Any
 import azure.durable_functions as df
 import pytest
 
-from tests.support.contexts import MARKER, START, event, run
+from tests.support.contexts import MARKER, START, event, run, run_failing
 
 
 class Money:
@@ -36,8 +36,10 @@ def test_the_expected_type_counts_for_retried_calls(monkeypatch: pytest.MonkeyPa
         options = df.RetryOptions(1000, 2)
         yield context.call_activity_with_retry("A", options, expected_type=str)
 
-    with pytest.raises(TypeError, match="not compatible with expected type"):
-        run(flow, event(4, 0, Name="A"), event(5, TaskScheduledId=0, Result="1"))
+    raised = run_failing(flow, event(4, 0, Name="A"), event(5, TaskScheduledId=0, Result="1"))
+
+    assert isinstance(raised.__cause__, df.PayloadDecodeError)
+    assert "not compatible with expected type" in str(raised)
 
 
 def test_yielding_no_task_fails_through_the_marker() -> None:

@@ -397,7 +397,7 @@ def test_a_race_with_a_retry_and_a_cancelled_timeout_waits_for_its_winner() -> N
             {"first_retry_interval_in_milliseconds": 0},
             "first_retry_interval_in_milliseconds valuemust be greater than 0.",
         ),
-        ({"max_number_of_attempts": 0}, "max_number_of_attempts must be at least 1, not 0"),
+        ({"max_number_of_attempts": 0}, "max_number_of_attempts must be a whole number of at least 1, not 0"),
         ({"backoff_coefficient": 0.5}, "backoff_coefficient must be a number of at least 1, not 0.5"),
         ({"backoff_coefficient": float("inf")}, "backoff_coefficient must be a number"),
         ({"max_retry_interval_in_milliseconds": 0}, "max_retry_interval_in_milliseconds must be a whole number from 1"),

@@ -11,7 +11,6 @@ import functools
 import inspect
 import os
 import sys
-import sysconfig
 import traceback
 from typing import TYPE_CHECKING, Any, cast
 
@@ -42,9 +41,7 @@ _REPLACEMENTS = {
     "httpx": "context.call_http(...), or " + _ACTIVITY,
     "httpcore": "context.call_http(...), or " + _ACTIVITY,
 }
-_LIBRARIES = tuple(
-    path.rstrip(os.sep) + os.sep for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")} if path
-)
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _OWN_FOLDER = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _LOOP_FINDERS = ("asyncio", "sniffio", "anyio")
 """Packages that raise a RuntimeError of their own when they find no loop, or no task of one."""
@@ -222,7 +219,7 @@ def _is_foreign(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
     if file.startswith(_OWN_FOLDER):
         return False
-    return "site-packages" in file or file.startswith((*_LIBRARIES, "<frozen"))
+    return "site-packages" in file or file.startswith((_STANDARD_LIBRARY, "<frozen"))
 
 
 def _name_of(frame: FrameType, *, qualified: str | None = None) -> str:

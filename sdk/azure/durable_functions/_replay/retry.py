@@ -64,9 +64,11 @@ class RetryOptions:
         if first_retry_interval_in_milliseconds <= 0:
             # The reference's text, down to the missing blank: apps compare it.
             raise ValueError("first_retry_interval_in_milliseconds valuemust be greater than 0.")
-        if max_number_of_attempts < 1:
+        if not isinstance(max_number_of_attempts, int) or max_number_of_attempts < 1:
             # The host would make no attempt at all, and the instance would wait for one for ever.
-            raise ValueError(f"max_number_of_attempts must be at least 1, not {max_number_of_attempts!r}.")
+            raise ValueError(
+                f"max_number_of_attempts must be a whole number of at least 1, not {max_number_of_attempts!r}."
+            )
         if not (math.isfinite(backoff_coefficient) and backoff_coefficient >= 1):
             raise ValueError(f"backoff_coefficient must be a number of at least 1, not {backoff_coefficient!r}.")
         self._first_retry_interval_in_milliseconds = first_retry_interval_in_milliseconds

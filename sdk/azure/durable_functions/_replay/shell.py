@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from azure.durable_functions._replay.corruption import check_history, corrupt_event
 from azure.durable_functions._replay.foreign import close_unused, code_of
 from azure.durable_functions._replay.history import HistoryEventType
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.state import render_state
 from azure.durable_functions._serialization import df_dumps
-from azure.durable_functions.errors import TaskFailedError
+from azure.durable_functions.errors import CorruptHistoryError, TaskFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,13 +42,14 @@ class TaskOrchestrationExecutor:
             The orchestrator's state as JSON text.
 
         Raises:
-            Exception: the code raised; or the history cannot be replayed.
+            Exception: the code raised; its text carries the state behind a marker.
+            CorruptHistoryError: the history cannot be replayed.
         """
         executor = context._executor
         returned = fn(context)
         if len(history) < 2:
             close_unused(returned)
-            raise Exception(
+            raise CorruptHistoryError(
                 f"Internal Durable Functions error: received History array of size {len(history)} when a minimum size "
                 "of 2 is expected. Please report this issue at "
                 "https://github.com/Azure/azure-functions-durable-python/issues."
@@ -56,6 +58,9 @@ class TaskOrchestrationExecutor:
         if code is not None:
             executor.run(code)
             _feed(context, history)
+            if not executor.has_started:
+                executor.close()
+                check_history(history)
         else:
             executor.finish(None if context.will_continue_as_new else returned)
         if executor.error is not None:
@@ -65,8 +70,11 @@ class TaskOrchestrationExecutor:
 
 def _feed(context: DurableOrchestrationContext, history: Sequence[Mapping[str, Any]]) -> None:
     last_episode = len(history) - 1
-    while history[last_episode]["EventType"] != HistoryEventType.ORCHESTRATOR_STARTED:
-        last_episode -= 1  # the context's clock has found one
+    try:
+        while history[last_episode]["EventType"] != HistoryEventType.ORCHESTRATOR_STARTED:
+            last_episode -= 1  # the context's clock has found one
+    except (LookupError, TypeError) as error:
+        raise corrupt_event(last_episode, history[last_episode], error) from error
     context._executor.feed(history, replayed=last_episode)
 
 
