@@ -144,7 +144,7 @@ def use_fromisoformat() -> None:
     module = sys.modules["azure.durable_functions.models.history.HistoryEvent"]
     if not hasattr(module, "dt_parse"):
         raise RuntimeError("The reference's date parser is not where it was in 1.7.0")
-    module.dt_parse = parse
+    module.dt_parse = parse  # type: ignore[attr-defined]  # a module of the reference
 
 
 class Reference:

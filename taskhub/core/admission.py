@@ -57,6 +57,8 @@ class StartVerdict(enum.Enum):
     PROCESS = "process"
     DUPLICATE = "duplicate"
     """Another start won; delete the message."""
+    TERMINATED = "terminated"
+    """The instance was ended before it began; delete the message."""
     WAIT = "wait"
     """The row may not be written yet; come back later."""
 
@@ -66,7 +68,8 @@ def judge_start(
 ) -> StartVerdict:
     """Compare a client's start message with the Instances row, which the client writes after it.
 
-    The row's status does not matter: an instance that was terminated before its delayed start is started anyway.
+    An instance without history whose row says that it was terminated has been so before its start, which was delayed or
+    still on its way. (The reference does not look at the status: it starts such an instance all the same.)
 
     Args:
         started: the message's event.
@@ -76,7 +79,10 @@ def judge_start(
     """
     if row is not None:
         if not row.execution_id or row.execution_id == started.instance.execution_id:
-            return StartVerdict.PROCESS
+            is_terminated = row.execution_id and row.status is RuntimeStatus.Terminated
+            return StartVerdict.TERMINATED if is_terminated else StartVerdict.PROCESS
+        if (row.generation or 0) > (started.generation or 0):
+            return StartVerdict.DUPLICATE  # a later start has taken its place
         if row.generation == started.generation and row.created is not None:
             is_older = row.status is RuntimeStatus.Pending and row.created.moment() < started.timestamp.moment()
             is_late = dequeue_count > 1 and taken_at.moment() > row.created.moment()
@@ -103,7 +109,7 @@ class NothingNew:
 
     early: tuple[int, ...]
     refresh_row: bool
-    """The start was seen before: the worker that ran it may have died before it wrote the Instances row."""
+    """The worker that stored them may have died before it wrote the Instances row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,9 @@ def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: Exe
         arrivals: the batch, in order.
         execution_id: the execution that the batch names, ``None`` when no message names one.
     """
-    early = tuple(index for index, arrival in enumerate(arrivals) if _is_early(state, arrival))
+    # With a start in the batch an answer is none for an execution that never was: its question is asked again now.
+    is_known = state.started is not None or _start_among(arrivals, range(len(arrivals))) is not None
+    early = tuple(index for index, arrival in enumerate(arrivals) if _is_early(state, arrival, is_known))
     on_time = [index for index in range(len(arrivals)) if index not in set(early)]
     if not on_time:
         return NothingNew(early, refresh_row=False)
@@ -158,12 +166,11 @@ def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: Exe
         return Finished(*_discard(arrivals, on_time, execution_id), early)
     accepted = _accept(state, [arrivals[index] for index in on_time], start)
     if not accepted and state.is_whole:
-        seen_start = any(isinstance(arrivals[index].event, ExecutionStarted) for index in on_time)
-        return NothingNew(early, refresh_row=seen_start)
+        return NothingNew(early, refresh_row=True)
     return Run(accepted, early)
 
 
-def _is_early(state: RuntimeState, arrival: Arrival) -> bool:
+def _is_early(state: RuntimeState, arrival: Arrival, is_known_execution: bool) -> bool:
     """Return whether an answer came before its question was stored: the sender puts first and stores second."""
     event = arrival.event
     task_id = answered_task(event)
@@ -175,7 +182,7 @@ def _is_early(state: RuntimeState, arrival: Arrival) -> bool:
         return False
     if is_known or state.is_terminal:
         return False
-    return state.started is not None or arrival.dequeue_count <= MAX_EARLY_READS
+    return is_known_execution or arrival.dequeue_count <= MAX_EARLY_READS
 
 
 def _start_among(arrivals: Sequence[Arrival], indices: Sequence[int]) -> ExecutionStarted | None:

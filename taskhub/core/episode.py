@@ -15,7 +15,7 @@ Source: DurableTask.Core, TaskOrchestrationDispatcher.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Union
 
 from taskhub.core.operations import FIRE_AND_FORGET_TAG, EpisodeRules, Outgoing, carry_out
@@ -26,6 +26,7 @@ from taskhub.model.history import (
     ExecutionStarted,
     ExecutionSuspended,
     ExecutionTerminated,
+    FailureDetails,
     HistoryEvent,
     OrchestrationInstance,
     OrchestratorCompleted,
@@ -38,10 +39,13 @@ from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import TaskMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from taskhub.core.runtime_state import RuntimeState
     from taskhub.model.ids import ExecutionId, Utc
+
+VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning"
+"""The reference's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ class Episode:
     """What the generation before left, in the same work item."""
     replaces: bool = False
     """Whether the stored history is an earlier generation's."""
+    rewound: Mapping[int, int] = field(default_factory=dict)
+    """How often rewinds took back each task of the execution."""
 
 
 class KeepStatus:
@@ -100,6 +106,8 @@ class Checkpoint:
     replaces: bool
     withholds: bool = False
     """Decisions were left out, so that the code in memory is ahead of the history."""
+    status: Union[RuntimeStatus, None] = None  # noqa: UP007 (evaluated on 3.10)
+    """What the row shows where the new events do not tell; ``None``: what it shows already."""
 
     @property
     def is_final(self) -> bool:
@@ -126,6 +134,7 @@ def begin_episode(state: RuntimeState, accepted: Sequence[HistoryEvent], *, now:
         next_task_id=state.next_task_id,
         is_suspended=is_suspended,
         terminated=terminated,
+        rewound=state.rewound,
     )
 
 
@@ -221,6 +230,19 @@ def terminate(episode: Episode, *, now: Utc) -> Checkpoint:
     return _checkpoint(episode, (end,), _to_parent(episode, answer), KEEP_STATUS, now)
 
 
+def refuse_version(episode: Episode, *, now: Utc) -> Checkpoint:
+    """Return what must be stored when an app fails orchestrations of the episode's version: the end, without code."""
+    failure = FailureDetails("VersionMismatch", VERSION_MISMATCH, is_non_retriable=True)
+    # Nothing was played: no code has seen the start.
+    unplayed = replace(episode, new_events=tuple(replace(event, is_played=False) for event in episode.new_events))
+    end = ExecutionCompleted(event_id=episode.next_task_id, timestamp=now, status=RuntimeStatus.Failed, failure=failure)
+    # The reference tells the parent no reason, only details that Python code does not get to see.
+    answer = SubOrchestrationFailed(
+        timestamp=now, task_scheduled_id=_parents_task(episode), reason=VERSION_MISMATCH, failure=failure
+    )
+    return _checkpoint(unplayed, (end,), _to_parent(episode, answer), KEEP_STATUS, now)
+
+
 def _end(
     episode: Episode, outcome: Returned | Raised | Restarted, task_id: int, now: Utc
 ) -> tuple[ExecutionCompleted, SubOrchestrationCompleted | SubOrchestrationFailed]:
@@ -240,7 +262,10 @@ def _end(
 def _carry_out(
     episode: Episode, actions: Actions, now: Utc, rules: EpisodeRules
 ) -> list[tuple[HistoryEvent, Outgoing]]:
-    return [carry_out(operation, episode.started, now=now, rules=rules) for operation in actions.operations]
+    return [
+        carry_out(operation, episode.started, now=now, rules=rules, rewound=episode.rewound)
+        for operation in actions.operations
+    ]
 
 
 def _sent(episode: Episode, carried_out: Sequence[tuple[HistoryEvent, Outgoing]]) -> tuple[Outbound, ...]:
@@ -286,6 +311,8 @@ def _checkpoint(
         custom_status=custom_status,
         replaces=episode.replaces,
         withholds=withholds,
+        # Since it was rewound its row says that it is pending, or still that it failed.
+        status=RuntimeStatus.Running if episode.rewound and not episode.is_suspended else None,
     )
 
 

@@ -65,6 +65,8 @@ class RuntimeState:
     requests: set[str] = field(default_factory=set)
     """Ids of requests to entities."""
     received: set[Fingerprint] = field(default_factory=set)
+    rewound: dict[int, int] = field(default_factory=dict)
+    """How often a rewind took back each task; empty for executions that were never rewound."""
 
     @classmethod
     def of(cls, history: Iterable[HistoryEvent]) -> RuntimeState:
@@ -162,6 +164,13 @@ def _received(state: RuntimeState, event: HistoryEvent) -> None:
         state.received.add(mark)
 
 
+def _generic_event(state: RuntimeState, event: GenericEvent) -> None:
+    _received(state, event)
+    if event.event_id >= 0:
+        # A tombstone keeps the id of what it was; a wake-up has none.
+        state.rewound[event.event_id] = state.rewound.get(event.event_id, 0) + 1
+
+
 def _scheduled(state: RuntimeState, event: TaskScheduled | TimerCreated | SubOrchestrationCreated) -> None:
     state.scheduled.add(event.event_id)
     state.open.add(event.event_id)
@@ -199,7 +208,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {  # each takes the state and an ev
     ExecutionResumed: _execution_resumed,
     ExecutionTerminated: _received,
     EventRaised: _received,
-    GenericEvent: _received,
+    GenericEvent: _generic_event,
     TaskScheduled: _scheduled,
     TimerCreated: _scheduled,
     SubOrchestrationCreated: _scheduled,

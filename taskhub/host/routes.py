@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 
 from taskhub.host.history_view import history_json
 from taskhub.model.ids import InstanceId, Utc
-from taskhub.model.instance import InstanceFilter, InstancePage, RuntimeStatus
+from taskhub.model.instance import TERMINAL_STATUSES, InstanceFilter, InstancePage, RuntimeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -140,6 +140,14 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
+class PurgeEnded:
+    """R5: remove the ended instances of a period."""
+
+    target: Target
+    filter: InstanceFilter
+
+
+@dataclass(frozen=True, slots=True)
 class RaiseEvent:
     """R6: an event for an instance."""
 
@@ -161,6 +169,22 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewind:
+    """R10: let a failed instance do again what failed."""
+
+    target: Target
+    instance_id: InstanceId
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MakePrimary:
+    """R16: let this app work on the hub in place of another."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """R11: start an instance anew with its name and input."""
 
@@ -168,9 +192,12 @@ class Restart:
     instance_id: InstanceId
     with_new_id: bool
     wait: Wait | None
+    new_id: InstanceId | None = None
+    """``None``: a generated one."""
+    version: str | None = None
 
 
-Command = Start | ReadStatus | List | Purge | RaiseEvent | Control | Restart
+Command = Start | ReadStatus | List | Purge | PurgeEnded | RaiseEvent | Control | Rewind | Restart | MakePrimary
 
 
 # ---- request → command
@@ -251,15 +278,49 @@ def _purge(_: Request, segments: Sequence[str], query: Query) -> Command:
     return Purge(query.target(), InstanceId(segments[1]))
 
 
+def _purge_ended(_: Request, __: Sequence[str], query: Query) -> Command | Response:
+    created_from = query.time("createdTimeFrom")
+    if created_from is None:
+        return Response(400, _compact("Please provide value for 'createdTimeFrom' parameter."))
+    statuses = TERMINAL_STATUSES
+    if (query.text("runtimeStatus") or "").strip():
+        # With nothing but statuses of live instances the reference removes everything, running instances too.
+        statuses = query.statuses("runtimeStatus") & TERMINAL_STATUSES
+        if not statuses:
+            return NOT_FOUND
+    return PurgeEnded(query.target(), InstanceFilter(created_from, query.time("createdTimeTo"), statuses))
+
+
 def _operation(request: Request, segments: Sequence[str], query: Query) -> Command | Response:
     instance_id, operation = InstanceId(segments[1]), segments[2].lower()
     if operation in ("terminate", "suspend", "resume"):
         return Control(query.target(), instance_id, operation, query.text("reason"))
+    if operation == "rewind":
+        return Rewind(query.target(), instance_id, query.text("reason"))
     if operation == "restart":
         return Restart(
             query.target(), instance_id, query.boolean("restartWithNewInstanceId", default=True), query.wait()
         )
-    return _unsupported(request, segments, query) if operation in ("rewind", "restartwithoptions") else NOT_FOUND
+    if operation == "restartwithoptions":
+        return _restart_with_options(instance_id, query)
+    return NOT_FOUND
+
+
+def _restart_with_options(instance_id: InstanceId, query: Query) -> Command | Response:
+    new_id = query.text("newInstanceId") or ""
+    if not new_id.strip():
+        return argument_error("The query parameter newInstanceId must name the new instance.")
+    refusal = _refusal_of_id(new_id)
+    if refusal is not None:
+        return refusal
+    return Restart(
+        query.target(),
+        instance_id,
+        with_new_id=True,
+        wait=query.wait(),
+        new_id=InstanceId(new_id),
+        version=query.text("version"),
+    )
 
 
 def _raise_event(request: Request, segments: Sequence[str], query: Query) -> Command | Response:
@@ -267,6 +328,10 @@ def _raise_event(request: Request, segments: Sequence[str], query: Query) -> Com
         return NOT_FOUND
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return RaiseEvent(query.target(), InstanceId(segments[1]), segments[3], media_type, request.body)
+
+
+def _make_primary(_: Request, __: Sequence[str], query: Query) -> Command:
+    return MakePrimary(query.target())
 
 
 def _unsupported(request: Request, segments: Sequence[str], _: Query) -> Response:
@@ -285,7 +350,7 @@ _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query],
     ("GET", "instances", 2): _read_status,
     ("GET", "instances", 1): _list,
     ("DELETE", "instances", 2): _purge,
-    ("DELETE", "instances", 1): _unsupported,
+    ("DELETE", "instances", 1): _purge_ended,
     ("POST", "instances", 3): _operation,
     ("POST", "instances", 4): _raise_event,
     ("GET", "entities", 1): _unsupported,
@@ -295,7 +360,7 @@ _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query],
     ("POST", "entities", 3): _unsupported,
     ("DELETE", "entities", 2): _unsupported,
     ("DELETE", "entities", 3): _unsupported,
-    **{(method, "makeprimary", 1): _unsupported for method in ("GET", "POST", "PUT", "DELETE", "PATCH")},
+    **{(method, "makeprimary", 1): _make_primary for method in ("GET", "POST", "PUT", "DELETE", "PATCH")},
 }
 
 
@@ -436,11 +501,23 @@ def refusal_of_purge(command: Purge, state: InstanceState | None) -> Response | 
         return NOT_FOUND
     if command.instance_id.startswith("@") or _has_ended(state):
         return None
-    text = (
+    return wrong_state(
         "Only orchestrations in a terminal state can be purged, but the orchestration with instance ID "
         f"{command.instance_id} has status {_status_name(state)}"
     )
-    return Response(412, _compact(text))
+
+
+def refusal_of_rewind(command: Rewind, state: InstanceState | None) -> Response | None:
+    """Return why an instance cannot be rewound, ``None`` when it can."""
+    if state is None:
+        # The dollar sign is the reference's.
+        return Response(404, _compact(f'No orchestration with instance ID "${command.instance_id}" found.'))
+    if state.status is RuntimeStatus.Failed:
+        return None
+    return wrong_state(
+        f"This orchestration has status {_status_name(state)}, but only orchestrations in the "
+        '"Failed" state can be rewound.'
+    )
 
 
 def refusal_of_restart(command: Restart, state: InstanceState | None) -> Response | None:
@@ -488,6 +565,7 @@ def _status_name(state: InstanceState) -> str:
 NOT_FOUND = Response(404)
 GONE = Response(410)
 ACCEPTED = Response(202)
+DONE = Response(200)
 
 
 def already_exists(status: str) -> Response:
@@ -500,6 +578,11 @@ def argument_error(text: str) -> Response:
     return _long_error(400, _ARGUMENT_ERROR, text, "System.ArgumentException")
 
 
+def wrong_state(text: str) -> Response:
+    """Return the refusal of an operation that the instance's state does not allow."""
+    return Response(412, _compact(text))
+
+
 def internal_error(text: str, kind: str = "System.InvalidOperationException") -> Response:
     """Return the answer to what failed inside."""
     return _long_error(500, _INTERNAL_ERROR, text, kind)
@@ -508,6 +591,11 @@ def internal_error(text: str, kind: str = "System.InvalidOperationException") ->
 def purged(count: int) -> Response:
     """Return the answer to a purge."""
     return Response(200, _compact({"instancesDeleted": count}))
+
+
+def purged_ended(count: int) -> Response:
+    """Return the answer to a purge of many."""
+    return purged(count) if count else NOT_FOUND
 
 
 def status_response(

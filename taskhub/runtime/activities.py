@@ -55,23 +55,20 @@ class Activities:
         self._mailbox = mailbox
         self._renewals = renewals
         self._queue = services.names.work_item_queue
-        self._poller = Poller(
-            services.environment,
-            floor_seconds=services.settings.min_polling_interval_seconds,
-            ceiling_seconds=services.settings.max_polling_interval_seconds,
-        )
+        self._poller = Poller(services.environment, services.settings)
         self._is_stopped = False
         wakeups.register(self._queue, self._poller)
 
     async def fetch(self, limit: int) -> Sequence[ActivityItem]:
         """Take work items, no more than can start at once: what waits in memory starves other workers."""
         limit = min(limit, MAX_MESSAGES_PER_GET)
-        while not self._is_stopped:
+        while True:
+            await self._poller.wait()
+            if self._is_stopped:
+                return ()
             items = await self._read(limit)
             if items:
                 return items
-            await self._poller.wait()
-        return ()
 
     def stop(self) -> None:
         """Fetch no more."""

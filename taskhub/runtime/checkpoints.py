@@ -30,10 +30,10 @@ from taskhub.runtime.nursery import run_all
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskhub.codec.overflow import Columns
+    from taskhub.codec.overflow import Columns, EncodedRow
     from taskhub.core.episode import Outbound
     from taskhub.model.ids import InstanceId
-    from taskhub.runtime.history_store import Committed, StoredHistory
+    from taskhub.runtime.history_store import StoredHistory
     from taskhub.runtime.ownership import Partition
     from taskhub.runtime.services import Services
     from taskhub.runtime.sessions import Session
@@ -57,32 +57,34 @@ class Checkpoints:
         """Make all writes of a checkpoint; ``session`` then knows what is stored.
 
         Raises:
+            PayloadError: a value cannot be stored; nothing was written.
             LeaseLost: the partition may belong to another worker.
             StaleCheckpoint: another worker wrote the history; messages may have been put, as duplicates.
             TransientStorageError: the storage stayed away for too long; any part may have been written.
         """
+        # All that may turn out to be unstorable before the first message: an orchestration that fails for it must not
+        # have its work done all the same.
+        rows = self._services.history.encode(
+            checkpoint.instance, checkpoint.new_events, first_index=checkpoint.first_index
+        )
+        columns = self._columns(checkpoint, rows)
         self._fence(partition)
         await self._put(partition, checkpoint.outbound)
-        committed = await self._services.history.commit(
-            checkpoint.instance,
-            checkpoint.new_events,
-            first_index=checkpoint.first_index,
-            etag=session.etag,
-            give_up=lambda: not self._is_ours(partition),
+        session.etag = await self._services.history.commit(
+            checkpoint.instance, rows, etag=session.etag, give_up=lambda: not self._is_ours(partition)
         )
-        session.etag = committed.etag
-        await self._write_row(partition, session, checkpoint, committed)
+        await self._write_row(partition, session, checkpoint, columns)
         if checkpoint.replaces:
             await self._services.large.delete_all(session.blobs)
             session.blobs = []
-        session.blobs.extend(value.blob_name for row in committed.rows for value in row.offloaded)
+        session.blobs.extend(value.blob_name for row in rows for value in row.offloaded)
 
     async def repair_row(self, partition: Partition, instance_id: InstanceId, stored: StoredHistory) -> None:
         """See that the row of an instance says what its history says.
 
         A worker that died between the history and the row left them different.
         """
-        if stored.execution_id is None:
+        if stored.execution_id is None or not stored.events:
             return
         self._fence(partition)
         row = await self._services.instances.read(instance_id)
@@ -135,9 +137,8 @@ class Checkpoints:
         )
 
     async def _write_row(
-        self, partition: Partition, session: Session, checkpoint: Checkpoint, committed: Committed
+        self, partition: Partition, session: Session, checkpoint: Checkpoint, columns: Columns
     ) -> None:
-        columns = self._columns(checkpoint, committed)
         instance_id = checkpoint.instance.instance_id
         attempts = 0
 
@@ -165,11 +166,11 @@ class Checkpoints:
                 return
         raise TransientStorageError(f"the row of instance '{instance_id}' is written by others all the time")
 
-    def _columns(self, checkpoint: Checkpoint, committed: Committed) -> Columns:
+    def _columns(self, checkpoint: Checkpoint, rows: Sequence[EncodedRow]) -> Columns:
         execution_id = checkpoint.instance.execution_id
         if execution_id is None:
             raise ValueError("a checkpoint belongs to an execution")
-        urls = blob_urls(checkpoint.new_events, committed.rows, self._services.large.url_of)
+        urls = blob_urls(checkpoint.new_events, rows, self._services.large.url_of)
         keeps = isinstance(checkpoint.custom_status, KeepStatus)
         columns = checkpoint_columns(
             checkpoint.new_events,
@@ -177,6 +178,7 @@ class Checkpoints:
             execution_id=execution_id,
             custom_status=None if isinstance(checkpoint.custom_status, KeepStatus) else checkpoint.custom_status,
             now=Utc.of(self._services.environment.clock.now()),
+            status=checkpoint.status,
             input_url=urls.input,
             output_url=urls.output,
         )

@@ -1,7 +1,7 @@
 """Storage that is throttled or away: wait, try again, say so once and say when it is over.
 
 Every loop and every step of a checkpoint goes through one :class:`StorageHealth`, so that an outage of an hour is two
-lines in the log, not one for each call.
+lines in the log, not one for each call, and a call that fails now and then is none.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+FAILURES_OF_AN_OUTAGE = 3
+"""Failures in a row that make an outage; one is enough where no call ever succeeded."""
+
 _logger = logging.getLogger("taskhub.storage")
 
 
@@ -28,22 +31,27 @@ class StorageHealth:
     def __init__(self, environment: Environment, description: str) -> None:
         self._environment = environment
         self._description = description
-        self._failing_since: float | None = None
+        self._failures = 0
+        self._failing_since = 0.0
+        self._was_well = False
+        self._is_announced = False
 
     def __repr__(self) -> str:
-        return f"<StorageHealth {'failing' if self.is_failing else 'well'}>"
+        return f"<StorageHealth {f'{self._failures} failures in a row' if self._failures else 'well'}>"
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last call that ended failed."""
-        return self._failing_since is not None
+        """Whether there is an outage, as far as the calls that have ended tell."""
+        return self._is_announced
 
     def succeeded(self) -> None:
         """Note that a call was answered."""
-        if self._failing_since is None:
+        self._was_well = True
+        self._failures = 0
+        if not self._is_announced:
             return
+        self._is_announced = False
         seconds = self._environment.clock.monotonic() - self._failing_since
-        self._failing_since = None
         _logger.warning(
             "storage answers again after %.1f s: %s",
             seconds,
@@ -52,10 +60,14 @@ class StorageHealth:
         )
 
     def failed(self, error: Exception) -> None:
-        """Note that a call failed; the first failure of an outage is logged."""
-        if self._failing_since is not None:
+        """Note that a call failed; an outage is logged once."""
+        if self._failures == 0:
+            self._failing_since = self._environment.clock.monotonic()
+        self._failures += 1
+        if self._is_announced or (self._was_well and self._failures < FAILURES_OF_AN_OUTAGE):
+            _logger.debug("storage call failed: %s", error, extra={"event": "storage_failure", "error": str(error)})
             return
-        self._failing_since = self._environment.clock.monotonic()
+        self._is_announced = True
         _logger.warning(
             "storage does not answer, trying again until it does: %s: %s",
             self._description,

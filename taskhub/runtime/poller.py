@@ -10,6 +10,7 @@ from taskhub.runtime.clock import Signal
 
 if TYPE_CHECKING:
     from taskhub.runtime.environment import Environment
+    from taskhub.settings import TaskHubSettings
 
 MAX_NOTED_TIMES = 10_000
 """Due messages that a reader remembers; it polls for the rest."""
@@ -25,9 +26,13 @@ class Poller:
     time at which a message that was put hidden becomes visible.
     """
 
-    def __init__(self, environment: Environment, *, floor_seconds: float, ceiling_seconds: float) -> None:
+    def __init__(self, environment: Environment, settings: TaskHubSettings) -> None:
         self._environment = environment
-        self._backoff = Backoff(floor_seconds, ceiling_seconds)
+        self._backoff = Backoff(
+            settings.min_polling_interval_seconds,
+            settings.max_polling_interval_seconds,
+            is_eager=not settings.wake_readers,
+        )
         self._delay = 0.0
         self._is_woken = False
         self._changed = Signal()
@@ -84,12 +89,14 @@ class Wakeups:
         """Let ``poller`` be woken for ``queue`` from now on."""
         self._pollers[queue] = poller
 
-    def forget(self, queue: str) -> None:
-        """Wake nobody for ``queue`` any more."""
-        self._pollers.pop(queue, None)
+    def forget(self, queue: str, poller: Poller) -> None:
+        """Wake ``poller`` for ``queue`` no more; a newer reader of the queue stays."""
+        if self._pollers.get(queue) is poller:
+            del self._pollers[queue]
 
-    def wake(self, queue: str, after_seconds: float = 0.0) -> None:
-        """Wake the reader of ``queue`` if this process has one."""
+    def wake(self, queue: str, after_seconds: float = 0.0) -> bool:
+        """Wake the reader of ``queue``; return whether this process has one."""
         poller = self._pollers.get(queue)
         if poller is not None:
             poller.wake(after_seconds)
+        return poller is not None

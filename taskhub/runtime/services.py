@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.names import HubNames
+from taskhub.runtime.clock import Signal
 from taskhub.runtime.history_store import HistoryStore
 from taskhub.runtime.hub import Hub
 from taskhub.runtime.instance_store import InstanceStore
@@ -35,6 +36,8 @@ class Services:
     messenger: Messenger
     history: HistoryStore
     instances: InstanceStore
+    lease_wanted: Signal
+    """Raised to let a worker in this process try for the app lease now."""
 
     @classmethod
     def of(
@@ -62,11 +65,24 @@ class Services:
             environment=environment,
             names=names,
             health=health,
-            hub=Hub(storage, names, environment, partition_count=settings.partition_count),
+            hub=Hub(
+                storage,
+                names,
+                environment,
+                partition_count=settings.partition_count,
+                partition_manager=settings.partition_manager,
+            ),
             large=large,
             messenger=Messenger(
-                storage.queues, names, large, environment, partition_count=settings.partition_count, wake=wake
+                storage.queues,
+                names,
+                large,
+                environment,
+                partition_count=settings.partition_count,
+                base64=settings.base64_messages,
+                wake=wake,
             ),
             history=HistoryStore(storage.tables, names, large, environment, health),
             instances=InstanceStore(storage.tables, names, large, environment),
+            lease_wanted=Signal(),
         )

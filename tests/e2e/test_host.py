@@ -1,11 +1,14 @@
 """The host as a process: starting, answering, stopping, and apps that are not as they should be."""
 
 import asyncio
+import contextlib
 import json
+import re
 import signal
 import socket
 import textwrap
 import time
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -398,6 +401,47 @@ async def test_storage_that_is_away_leaves_http_functions_running(start_host, tm
     assert "a2V5" not in host.output()
     assert host.process.poll() is None
     assert host.stop() == 0
+
+
+@pytest.mark.azurite
+async def test_storage_that_comes_late_is_used_as_soon_as_it_is_there(start_host, tmp_path, http, azurite):
+    with contextlib.ExitStack() as doors:
+        # Addresses that refuse until somebody forwards them to the emulator.
+        late = azurite
+        ports = {}
+        for target in re.findall(r"127\.0\.0\.1:(\d+)", azurite):
+            reserved = doors.enter_context(socket.socket())
+            reserved.bind(("127.0.0.1", 0))
+            ports[target] = reserved
+            late = late.replace(f":{target}/", f":{reserved.getsockname()[1]}/")
+        host = start_host(
+            write(tmp_path / "app"), environment={"AzureWebJobsStorage": late}, hub=f"e2e{uuid4().hex[:9]}"
+        )
+        await asyncio.to_thread(host.wait_for, "storage does not answer")
+
+        async with contextlib.AsyncExitStack() as forwarders:
+            for target, reserved in ports.items():
+                await forwarders.enter_async_context(await forwarder(reserved, int(target)))
+            await asyncio.to_thread(host.wait_until_ready)
+            urls = await start(http, host, "hello", "Ada")
+            assert (await ended(http, urls["statusQueryGetUri"]))["output"] == "Hello Ada"
+            assert "storage answers again" in host.output()
+            assert await asyncio.to_thread(host.stop) == 0
+
+
+async def forwarder(listening, target):
+    async def pump(reader, writer):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader, writer):
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", target)
+        await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
+
+    return await asyncio.start_server(serve, sock=listening)
 
 
 async def test_a_connection_string_that_cannot_be_read_ends_the_start_without_showing_it(start_host, tmp_path):

@@ -19,6 +19,7 @@ from taskhub.model.history import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskhub.storage.interception import Call
     from taskhub.storage.port import Row, TableWrite
     from tests.support.hub_state import HubState
 
@@ -36,11 +37,11 @@ class Watch:
         self.ends: Counter[tuple[str, str]] = Counter()
         """How often each execution was ended, by partition key and execution id."""
 
-    def __call__(self, method: str, args: tuple[Any, ...]) -> None:
+    def __call__(self, call: Call) -> None:
         """Take a call to the store into account that succeeded."""
-        if method != "batch" or args[0] != self._table:
+        if call.method != "batch" or call.target != self._table:
             return
-        operations: Sequence[TableWrite] = args[1]
+        operations: Sequence[TableWrite] = call.arguments[0]
         if operations[-1].row.row_key != SENTINEL:
             raise Violation("a history batch without its sentinel")
         if len(operations) > 100:

@@ -6,12 +6,15 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from taskhub import TaskHubClient, TaskHubSettings, Worker
 from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.model.instance import RuntimeStatus
+from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
+from taskhub.storage.faults import NO_FAULTS, FaultInjector, FaultRates
 from tests.simulation.checks import Violation, Watch, check_at_rest
 from tests.simulation.programs import ACTIVITIES, ORCHESTRATORS, Start, draw_start
 from tests.support.hub_state import read_hub
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
 HUB = "SimHub"
+FAULTS = FaultRates(fail_before=0.01, lose_reply=0.01, act_twice=0.01, delay=0.02, throttle=0.005)
 MAX_SECONDS = 7200.0
 MAX_STEPS = 2_000_000
 
@@ -35,6 +39,8 @@ class Report:
     instances: int = 0
     kills: int = 0
     restarts: int = 0
+    pauses: int = 0
+    faults: int = 0
     activity_runs: int = 0
     told: list[str] = field(default_factory=list)
 
@@ -80,6 +86,7 @@ class Simulation:
             "max_warm_history_events": self._draw.choice([20, 500_000]),
             "wake_readers": self._draw.random() < 0.7,
             "max_polling_interval_seconds": self._draw.choice([0.5, 5.0]),
+            "partition_manager": self._draw.choice([None, None, *PartitionManager]),
         }
         self._settings = TaskHubSettings(**{**settings, **overrides})
         self._workload = workload or {f"i-{n}": draw_start(self._draw) for n in range(self._draw.randrange(1, 6))}
@@ -87,7 +94,13 @@ class Simulation:
         self._kills_at = kills_at
         self._kills_left = self._draw.choice([0, 1, 2, 3, 5])
         self._kill_rate = self._draw.choice([0.001, 0.005, 0.02])
-        self._world.loop.before_step = self._maybe_kill
+        self._pauses_left = 0 if kills_at is not None else self._draw.choice([0, 0, 1, 3])
+        self._faults = FaultInjector(
+            FAULTS if kills_at is None and self._draw.random() < 0.4 else NO_FAULTS,
+            random.Random(f"{seed}/faults"),
+            self._world.clock.sleep,
+        )
+        self._world.loop.before_step = self._strike
         self._is_over = False
 
     def run(self) -> Report:
@@ -99,6 +112,7 @@ class Simulation:
             raise Violation(f"never ends: {error}") from error
         self._report.seconds = self._world.loop.time()
         self._report.steps = self._world.loop.steps
+        self._report.faults = sum(count for name, count in self._faults.injected.items() if name != "none")
         self._report.activity_runs = sum(self._app.runs.values())
         return self._report
 
@@ -143,11 +157,19 @@ class Simulation:
         self._say(f"{instance_id} is completed")
 
     async def _settle(self, process: Process) -> None:
-        """Wait until nothing is in the queues: second copies and late answers included."""
+        """Let everybody go on, and wait until nothing is in the queues: second copies and late answers included."""
+        self._faults.rates = NO_FAULTS
+        self._pauses_left = 0
+        for each in self._world.processes:
+            if each.is_paused:
+                each.resume()
         names = HubNames.of(HUB)
         queues = [names.work_item_queue, *(names.control_queue(n) for n in range(self._settings.partition_count))]  # type: ignore[arg-type]
-        while any([await process.storage.queues.count(queue) for queue in queues]):
+        looks = 0
+        while looks < 3:
             await self._world.clock.sleep(5)
+            is_empty = not any([await process.storage.queues.count(queue) for queue in queues])
+            looks = looks + 1 if is_empty else 0
 
     def _check_activities(self, instance_id: InstanceId, start: Start) -> None:
         own = {key for key in self._app.runs if instance_id in key[0] or ":" in key[0]}
@@ -157,7 +179,10 @@ class Simulation:
     # ---- workers and their fate
 
     def _process(self, name: str) -> Process:
-        process = self._world.process(name)
+        # The client's own calls do not fail: what it then may do is its user's choice.
+        wrap = (lambda storage: storage) if name == "client" else self._faults.wrap
+        skew = timedelta(0) if name == "client" else timedelta(seconds=self._draw.uniform(-1, 1))
+        process = self._world.process(name, wrap=wrap, skew=skew)
         process.observer = self._watch
         return process
 
@@ -176,10 +201,31 @@ class Simulation:
         slot.running = slot.process.spawn(worker.run(slot.stop), name="run")
         self._say(f"{name} is started")
 
-    def _maybe_kill(self) -> None:
-        if self._is_over or not self._is_time_to_kill():
+    def _strike(self) -> None:
+        if self._is_over:
             return
-        slot = self._draw.choice(self._slots)
+        if self._pauses_left > 0 and self._draw.random() < self._kill_rate:
+            self._pause(self._draw.choice(self._slots))
+        if self._is_time_to_kill():
+            self._kill(self._draw.choice(self._slots))
+
+    def _pause(self, slot: _Slot) -> None:
+        process = slot.process
+        if process is None or process.is_dead or process.is_paused:
+            return
+        self._pauses_left -= 1
+        self._report.pauses += 1
+        seconds = self._draw.choice([1.0, 20.0, 45.0, 100.0])
+        self._say(f"{process.name} is paused for {seconds} s")
+        process.pause()
+        self._world.loop.call_later(seconds, self._resume, process)
+
+    def _resume(self, process: Process) -> None:
+        if not process.is_dead:
+            self._say(f"{process.name} goes on")
+            process.resume()
+
+    def _kill(self, slot: _Slot) -> None:
         if slot.process is None or slot.process.is_dead:
             return
         self._kills_left -= 1
@@ -201,6 +247,7 @@ class Simulation:
     async def _stop_all(self) -> None:
         for slot in self._slots:
             if slot.process is not None and not slot.process.is_dead and slot.stop is not None:
+                slot.process.resume()
                 slot.stop.set()
         for slot in self._slots:
             if slot.running is not None and slot.process is not None and not slot.process.is_dead:

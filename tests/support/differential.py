@@ -82,6 +82,7 @@ SPANS: tuple[tuple[timedelta | None, timedelta | None], ...] = (
 
 REFUSED = "damage that both packages refuse, in other words"
 SURVIVED = "damage that stops the official package only"
+NAMED = "damage that this package refuses by name"
 STUMBLED = "the official package stumbles over a task that completes twice"
 
 
@@ -318,9 +319,14 @@ def _verdict_on_failure(case: Example, ours: Answer, official: Answer) -> str | 
     """Name a difference that says only how well a package copes; ``None`` if the official one has a proper answer."""
     if official["raised"] is not None and "completed twice" in official["raised"]["prefix"]:
         return STUMBLED
-    if case.triggers[0].is_damaged and _refuses(official):
+    if not case.triggers[0].is_damaged:
+        return None
+    if _refuses(official):
         return REFUSED if _refuses(ours) else SURVIVED
-    return None
+    return NAMED if _refuses(ours) and ours["raised"]["type"] in _NAMED else None
+
+
+_NAMED = ("CorruptHistoryError", "MalformedContextError")
 
 
 def _refuses(answer: Answer) -> bool:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -150,6 +151,13 @@ class StartHost(Protocol):
 @pytest.fixture
 def start_host() -> Iterator[StartHost]:
     """Starts hosts, any number of them; those that still run at the end of the test are killed."""
+    with host_starter() as start:
+        yield start
+
+
+@contextmanager
+def host_starter() -> Iterator[StartHost]:
+    """Give what starts hosts, for fixtures of a wider scope; those that still run at the end are killed."""
     started: list[Host] = []
 
     def start(
@@ -161,7 +169,7 @@ def start_host() -> Iterator[StartHost]:
         environment: Mapping[str, str] | None = None,
         wait: bool = True,
     ) -> Host:
-        command = [sys.executable, "-m", "taskhub.cli.__main__", "start", str(app_dir), "--port", str(port), *arguments]
+        command = [sys.executable, "-m", "taskhub.cli", "start", str(app_dir), "--port", str(port), *arguments]
         command += [*(("--storage", storage) if storage else ()), *(("--hub", hub) if hub else ())]
         host = Host(command, {**_clean_environment(), **(environment or {})})
         started.append(host)
@@ -169,11 +177,12 @@ def start_host() -> Iterator[StartHost]:
             host.wait_until_listening()
         return host
 
-    yield start
-
-    for host in started:
-        if host.process.poll() is None:
-            host.kill()
+    try:
+        yield start
+    finally:
+        for host in started:
+            if host.process.poll() is None:
+                host.kill()
 
 
 def _clean_environment() -> dict[str, str]:

@@ -9,26 +9,36 @@ store.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import heapq
+import json
 import random
 import uuid
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from azure.durable_functions.replay import Decisions, OrchestrationSession
 
 from taskhub.errors import UnknownFunction
 from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
 from taskhub.runtime.environment import Environment
+from taskhub.storage.interception import intercepted
 from taskhub.storage.memory import MemoryAccount, open_memory
-from taskhub.storage.port import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+
+    from taskhub.storage.interception import Call
+    from taskhub.storage.port import Storage
+
+    Wrap = Callable[[Storage], Storage]
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+_process: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
+"""The process that runs now."""
 
 
 class EndlessRun(Exception):
@@ -40,6 +50,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     ``draw`` ``None`` keeps the order in which callbacks became ready, as a real loop does.
     """
+
+    # The base class's own; its type stubs leave out what is private.
+    _ready: deque[Any]
+    _scheduled: list[Any]
+    _timer_cancelled_count: int
 
     def __init__(self, draw: random.Random | None = None, *, max_seconds: float = 1e6, max_steps: int = 5_000_000):
         super().__init__()
@@ -81,8 +96,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
             index = self._draw.randrange(len(self._ready))
             self._ready[0], self._ready[index] = self._ready[index], self._ready[0]
         handle = self._ready.popleft()
-        if not handle._cancelled:
+        if handle._cancelled:
+            return
+        process = handle._context.get(_process, None)
+        if process is not None and process.is_paused:
+            process.park(handle)
+        else:
             handle._run()
+
+    def give_back(self, handles: list[asyncio.Handle]) -> None:
+        """Let callbacks be ready that were parked."""
+        self._ready.extend(handles)
 
     def _write_to_self(self) -> None:
         """Nobody is asleep in a selector."""
@@ -141,7 +165,7 @@ class PlainOrchestration:
 
     async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Decisions:
         assert not self._is_closed, "fed after its end"
-        await asyncio.sleep(0)
+        await asyncio.sleep(self._app.advance_seconds)
         self._app.fed += len(events)
         return self._session.advance(events, replayed=replayed)
 
@@ -154,7 +178,9 @@ class PlainOrchestration:
 
 @dataclass
 class PlainApplication:
-    """Orchestrators and activities by name. An activity takes the decoded input (or the call, if it asks for it)."""
+    """Orchestrators and activities by name. An activity takes the decoded input."""
+
+    orchestration_type: ClassVar[type[PlainOrchestration]] = PlainOrchestration
 
     orchestrators: Mapping[str, Callable[..., Any]]
     activities: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
@@ -163,6 +189,8 @@ class PlainApplication:
     fed: int = 0
     """History events given to code."""
     open_executions: int = 0
+    advance_seconds: float = 0
+    """How long code takes to its next wait."""
     long_timer_limit_seconds: float = 6 * 24 * 3600
     long_timer_leg_seconds: float = 3 * 24 * 3600
 
@@ -182,11 +210,9 @@ class PlainApplication:
             long_timer_limit_seconds=self.long_timer_limit_seconds,
             long_timer_leg_seconds=self.long_timer_leg_seconds,
         )
-        return PlainOrchestration(session, self)
+        return self.orchestration_type(session, self)
 
     async def run_activity(self, call: ActivityCall) -> ActivitySucceeded | ActivityFailed:
-        import json
-
         self.runs[(call.instance_id, call.name, call.task_id)] += 1
         function = self.activities.get(call.name)
         if function is None:
@@ -213,37 +239,21 @@ class PlainApplication:
 # ---- processes
 
 
-class _Gate:
-    """Lets calls through until the process is killed; then nothing it does reaches the store."""
-
-    def __init__(self, target: Any, process: Process) -> None:
-        self._target = target
-        self._process = process
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._target, name)
-        if not asyncio.iscoroutinefunction(method):
-            return method
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            if self._process.is_dead:
-                raise asyncio.CancelledError
-            result = await method(*args, **kwargs)
-            if self._process.observer is not None:
-                self._process.observer(name, args)
-            return result
-
-        return call
+def _as_it_is(storage: Storage) -> Storage:
+    return storage
 
 
 class Process:
     """One process of the world: its own environment, its own way to the store."""
 
-    def __init__(self, world: World, name: str, *, skew: timedelta = timedelta(0)) -> None:
+    def __init__(self, world: World, name: str, *, skew: timedelta, wrap: Wrap) -> None:
         self.name = name
         self.is_dead = False
-        self.observer: Callable[[str, tuple[Any, ...]], None] | None = None
+        self.is_paused = False
+        self.observer: Callable[[Call], None] | None = None
         """Told of every call to the store that succeeded."""
+        self._loop = world.loop
+        self._parked: list[asyncio.Handle] = []
         self._tasks: dict[asyncio.Task[Any], None] = {}
         seed = random.Random(f"{world.seed}/{name}/{len(world.processes)}")
         self.environment = Environment(
@@ -253,17 +263,15 @@ class Process:
             spawn=self.spawn,
         )
         store = open_memory(now=world.account.now, account=world.account)
-        self.storage = Storage(
-            queues=_Gate(store.queues, self),
-            tables=_Gate(store.tables, self),
-            blobs=_Gate(store.blobs, self),
-            description=f"memory of {name}",
-            closing=store.closing,
-        )
+        self.storage = replace(intercepted(wrap(store), self._around), description=f"memory of {name}")
         world.processes.append(self)
 
     def spawn(self, coro: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(coro, name=f"{self.name}: {name}")
+        """Start a task of this process; what it starts in turn belongs to the process too."""
+        context = contextvars.copy_context()
+        context.run(_process.set, self)
+        task: asyncio.Task[Any] = context.run(self._loop.create_task, coro)
+        task.set_name(f"{self.name}: {name}")
         self._tasks[task] = None
         task.add_done_callback(lambda ended: self._tasks.pop(ended, None))
         return task
@@ -271,8 +279,32 @@ class Process:
     def kill(self) -> None:
         """End the process where it is."""
         self.is_dead = True
+        self.resume()
         for task in list(self._tasks):
             task.cancel()
+
+    def pause(self) -> None:
+        """Stop the process, as SIGSTOP does; the world goes on."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Let a paused process go on; it finds out by its clock alone."""
+        self.is_paused = False
+        self._loop.give_back(self._parked)
+        self._parked = []
+
+    def park(self, handle: asyncio.Handle) -> None:
+        """Keep a callback for later."""
+        self._parked.append(handle)
+
+    async def _around(self, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
+        # A killed process still unwinds; nothing it does then may reach the store.
+        if self.is_dead:
+            raise asyncio.CancelledError
+        result = await act()
+        if self.observer is not None:
+            self.observer(call)
+        return result
 
 
 class World:
@@ -289,9 +321,9 @@ class World:
         self.account = MemoryAccount(self.clock.now, lambda: uuid.UUID(int=ids.getrandbits(128), version=4))
         self.processes: list[Process] = []
 
-    def process(self, name: str, *, skew: timedelta = timedelta(0)) -> Process:
-        """Start a process."""
-        return Process(self, name, skew=skew)
+    def process(self, name: str, *, skew: timedelta = timedelta(0), wrap: Wrap = _as_it_is) -> Process:
+        """Start a process; ``wrap`` may put something between it and the store."""
+        return Process(self, name, skew=skew, wrap=wrap)
 
     def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
         """Run the world until ``coro`` ends."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from azure.durable_functions import errors
 from azure.durable_functions._replay import context, executor, tasks
+from azure.durable_functions._replay.corruption import corrupt_event
+from azure.durable_functions._replay.foreign import foreign_error
 from azure.durable_functions._replay.history import HistoryEvent
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import TaskState
@@ -19,7 +24,10 @@ if TYPE_CHECKING:
 
 EARLY = "an event that comes early gives no warning"
 EVENTS = "external events are taken in order, each once, whatever their letters' case (Q17-Q19)"
-UNSENT = "a wait is not sent when what came early for it cannot be decoded"
+UNDECODABLE = "what cannot be decoded fails its task, by name"
+ANSWERED = "only an entity's answer completes its call"
+ENVELOPE = "an expected type counts for what entities answer"
+MISSED = "keys that count are missed"
 STARTED = "the code starts with ExecutionStarted only"
 OLD_RESULTS = "old results do not make new code replay"
 NO_TASK = "what is yielded must be a task (Q8)"
@@ -32,7 +40,8 @@ _hear = executor.Executor._on_event_raised
 def _listen(self: Any, task: Any) -> None:
     early = self._early_events.get(task.id)
     if early:
-        task.complete(_SUCCEEDED, executor._decode_input(early[-1], task), self._is_played(early[-1]))
+        _, event = early[-1]
+        executor._complete_wait(task, event, self._is_played(event))
     else:
         self._waits.setdefault(task.id, []).append(task)
 
@@ -63,9 +72,9 @@ def _hear_newest(self: Any, event: Any) -> None:
         wait = self._waits[name].pop()
         if wait.is_completed:
             raise Exception(completed_twice(wait))
-        wait.complete(_SUCCEEDED, executor._decode_input(event, wait), self.event_is_played)
+        executor._complete_wait(wait, event, self.event_is_played)
     else:
-        self._early_events.setdefault(name, []).append(event)
+        self._early_events.setdefault(name, deque()).append((0, event))
         return
     if self._current.state is not TaskState.RUNNING:
         self._resume()
@@ -93,7 +102,7 @@ def _resume(self: Any) -> None:
             return
         if not isinstance(yielded, tasks.TaskBase):
             if not is_back(NO_TASK):
-                yielded = executor._refusal(yielded, is_coroutine=False)
+                yielded = executor._refusal(foreign_error(yielded, code))
             elif yielded is None:
                 self._current = _Nothing()
                 return
@@ -103,7 +112,7 @@ def _resume(self: Any) -> None:
             try:
                 self._start(yielded)
             except Exception as error:
-                if is_back(UNSENT):
+                if is_back(UNDECODABLE):
                     _send_whole(self, yielded)
                 self.fail(error)
                 return
@@ -149,6 +158,7 @@ def _resume_anyway(self: Any) -> None:
 def _run(self: Any, code: Any) -> None:
     """Let the code start with whatever event resumes it."""
     self._code = code
+    self.has_started = True
     self._current.complete(_SUCCEEDED, None, is_played=self.is_replaying)
 
 
@@ -166,27 +176,47 @@ def _start_over(self: Any, event: Any) -> None:
 
 
 _complete_unknown = executor.Executor._on_unknown_completion
+_complete = executor.Executor._complete
 _answer_call = executor._complete_entity_call
-_complete_leaf = executor.Executor._complete
 
 
-def _answer_typed(task: Any, event: Any, is_played: bool) -> None:
-    """Hold the envelope of an answer against the type that the answer should have."""
-    df_loads(event["Input"], task.expected_type)
+# -- what completes a task -------------------------------------------------------------------------------------------
+
+
+def _complete_leaf(self: Any, task: Any, state: Any, event: Any) -> None:
+    """Raise what cannot be decoded here and now; take any completion of an entity's call for its answer."""
+    text = event.get("Result")
+    if state is not _SUCCEEDED or (not is_back(UNDECODABLE) and not isinstance(task, tasks.EntityCallTask)):
+        _complete(self, task, state, event)
+    elif is_back(ANSWERED) and isinstance(task, tasks.EntityCallTask):
+        response = None if text is None else df_loads(text, task.expected_type)
+        response.keys()  # type: ignore[union-attr]  # fails as the official package does
+        executor._complete_entity_call(task, {"Input": text}, self._is_played(event))
+    else:
+        value = None if text is None else df_loads(text, task.expected_type)
+        task.complete(_SUCCEEDED, value, self._is_played(event))
+
+
+def _complete_wait(task: Any, event: Any, is_played: bool) -> None:
+    text = event.get("Input")
+    task.complete(_SUCCEEDED, None if text is None else df_loads(text, task.expected_type), is_played)
+
+
+def _complete_entity_call(task: Any, event: Any, is_played: bool) -> None:
+    """Raise what cannot be decoded; hold the envelope of an answer against the type that the answer should have."""
+    if is_back(ENVELOPE):
+        df_loads(event["Input"], task.expected_type)
+    if is_back(UNDECODABLE):
+        response = json.loads(event["Input"])
+        text = response["result"]
+        if text is not None and not text.strip().startswith("Timeout value of"):
+            df_loads(text, None if "exceptionType" in response else task.expected_type)
     _answer_call(task, event, is_played)
 
 
-def _complete(self: Any, task: Any, state: Any, event: Any) -> None:
-    if isinstance(task, tasks.EntityCallTask) and state is _SUCCEEDED:
-        response = None if event.get("Result") is None else df_loads(event["Result"], task.expected_type)
-        response.keys()  # type: ignore[union-attr]  # fails as the official package does
-        executor._complete_entity_call(task, {"Input": event["Result"]}, self._is_played(event))
-    else:
-        _complete_leaf(self, task, state, event)
-
+# -- what is read of a history ---------------------------------------------------------------------------------------
 
 _make_context = context.DurableOrchestrationContext.__init__
-_feed = executor.Executor.feed
 _OPTIONAL = dict.fromkeys(("Name", "InstanceId", "TaskScheduledId", "Reason", "Details", "Input"))
 
 
@@ -196,8 +226,31 @@ def _parse_all(self: Any, history: Any, *arguments: Any, **keys: Any) -> None:
     _make_context(self, history, *arguments, **keys)
 
 
-def _feed_filled(self: Any, events: Any, *, replayed: int) -> Any:
-    return _feed(self, [{**_OPTIONAL, **event} for event in events], replayed=replayed)
+def _feed(self: Any, events: Any, *, replayed: int) -> int:
+    """Process events; keys that are missed elsewhere are null, and errors stay what they are."""
+    handlers = executor._HANDLERS if self.unrecorded is None else executor._CHECKING_HANDLERS
+    for count, event in enumerate(events):
+        self._history_is_old = count < replayed
+        filled = {**_OPTIONAL, **event} if is_back(MISSED) else event
+        handler = handlers.get(event["EventType"])
+        try:
+            if handler is not None:
+                handler(self, filled)
+        except Exception as error:
+            if is_back(UNDECODABLE):
+                raise
+            raise corrupt_event(count, event, error) from error
+        if self.has_ended:
+            return count + 1
+    return len(events)
+
+
+def _read_any(cls: Any, text: str) -> Any:
+    return cls(**json.loads(text))
+
+
+def _overlook(self: Any, event: Any) -> None:
+    pass
 
 
 def _handled(kind: int, handler: Any) -> tuple[Patch, ...]:
@@ -210,16 +263,34 @@ _ANY_EVENT = (*_HEARING, (executor.Executor, "_on_unknown_completion", _on_unkno
 MENDS: tuple[Mend, ...] = (
     Mend(EARLY, _HEARING),
     Mend(EVENTS, ((executor.Executor, "listen", _listen), *_HEARING)),
-    Mend(UNSENT, ((executor.Executor, "_resume", _resume),)),
     Mend(OLD_RESULTS, ((executor.Executor, "_resume", _resume),)),
     Mend(NO_TASK, ((executor.Executor, "_resume", _resume), *_ANY_EVENT)),
     Mend(STARTED, (*_ANY_EVENT, (executor.Executor, "run", _run), *_handled(0, _on_execution_started))),
     Mend("ContinueAsNew within a history is ignored", _handled(16, _start_over)),
-    Mend("only an entity's answer completes its call", ((executor.Executor, "_complete", _complete),)),
-    Mend("an expected type counts for what entities answer", ((executor, "_complete_entity_call", _answer_typed),)),
+    Mend(ANSWERED, ((executor.Executor, "_complete", _complete_leaf),)),
+    Mend(ENVELOPE, ((executor, "_complete_entity_call", _complete_entity_call),)),
+    Mend(
+        UNDECODABLE,
+        (
+            (executor.Executor, "_complete", _complete_leaf),
+            (executor, "_complete_wait", _complete_wait),
+            (executor, "_complete_entity_call", _complete_entity_call),
+            (executor.Executor, "_resume", _resume),
+            (executor.Executor, "feed", _feed),
+        ),
+    ),
+    Mend("a failed task raises a TaskFailedError", ((errors.TaskFailedError, "__name__", "Exception"),)),
     Mend(
         "keys of events are missed where they count only",
         ((context.DurableOrchestrationContext, "__init__", _parse_all),),
     ),
-    Mend("keys that count are missed", ((executor.Executor, "feed", _feed_filled),)),
+    Mend(MISSED, ((executor.Executor, "feed", _feed),)),
+    Mend(
+        "keys of the trigger are of their kinds",
+        ((context.DurableOrchestrationContext, "from_json", classmethod(_read_any)),),
+    ),
+    Mend(
+        "what was scheduled is held against the code",
+        tuple((executor._HANDLERS, kind, _overlook) for kind in (4, 7, 10)),
+    ),
 )

@@ -7,8 +7,10 @@ import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from azure.durable_functions import _serialization
 from azure.durable_functions._replay import actions, context, shell, state, tasks
 from azure.durable_functions._replay.functions import resolve_orchestrator
+from azure.durable_functions._replay.retry import RetryOptions
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import TaskState
 from azure.durable_functions._serialization import df_dumps, df_loads
@@ -90,6 +92,16 @@ def _dump_status(status: Any) -> str:
 _resolve = resolve_orchestrator
 
 
+_limit_retries = RetryOptions.__init__
+
+
+def _allow_none(
+    self: Any, first_retry_interval_in_milliseconds: int, max_number_of_attempts: int, **others: Any
+) -> None:
+    _limit_retries(self, first_retry_interval_in_milliseconds, max(1, max_number_of_attempts), **others)
+    self._max_number_of_attempts = max_number_of_attempts
+
+
 def _version(self: Any) -> Any:
     started = next((e for e in self._events if e["EventType"] == 0), None)
     if started is None:
@@ -116,6 +128,12 @@ MENDS: tuple[Mend, ...] = (
             (tasks.LongTimerTask, "is_cancelled", property(_no_is_cancelled)),
         ),
     ),
+    Mend("a retry makes at least one attempt", ((RetryOptions, "__init__", _allow_none),)),
+    Mend(
+        "a race with a retry in it is told to the host by its winner",
+        ((actions.WhenAnyAction, "to_json", actions.CompoundAction.to_json),),
+    ),
+    Mend("values are made of the expected type", ((_serialization, "_converter", lambda expected_type: None),)),
     Mend(
         "an expected type counts for retried calls (Q4)",
         (_untyped("call_activity_with_retry"), _untyped("call_sub_orchestrator_with_retry")),

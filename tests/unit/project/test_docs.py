@@ -2,9 +2,15 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
+
+from taskhub.cli.__main__ import app
+from taskhub.errors import ConfigurationError
+from taskhub.host.durable_options import read_durable_options
 
 ROOT = Path(__file__).parents[3]
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -62,3 +68,64 @@ def test_a_decision_that_the_code_refers_to_is_written_down():
 
     assert named
     assert sorted((source, doc) for source, doc in named if not (ROOT / doc).is_file()) == []
+
+
+def test_every_page_is_linked_from_the_index():
+    index = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+
+    assert [page for page in ROOT.glob("docs/**/*.md") if page.name not in index and page.name != "index.md"] == []
+
+
+# ---- the command line
+
+
+def commands(group, *path: str):
+    """Every command below ``group`` with its words, groups included."""
+    yield path, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, *path, name)
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def options(command) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+
+
+@pytest.mark.parametrize(
+    ("doc", "line"), sorted(set(in_docs(r"(?m)^(?:\.venv/bin/)?taskhub ([^\n#]+)"))), ids=of_reader
+)
+def test_a_command_line_in_the_docs_is_understood(doc, line):
+    words = shlex.split(line)
+    path = tuple(word for number, word in enumerate(words) if tuple(words[: number + 1]) in COMMANDS)
+
+    assert path, f"there is no command 'taskhub {line}'"
+    assert {word for word in words if word.startswith("-")} <= options(COMMANDS[path]) | {"--help"}
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_option_stands_in_the_reference(path):
+    reference = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+
+    assert " ".join(("taskhub", *path)) in reference
+    assert [option for option in sorted(options(COMMANDS[path])) if option not in reference] == []
+
+
+# ---- settings
+
+
+def documented_settings() -> list[tuple[str, ...]]:
+    text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8").partition("## host.json")[2]
+    top, _, rest = text.partition("### `storageProvider`")
+    keys = [tuple(key.split(".")) for key in re.findall(r"(?m)^\| `([a-zA-Z.]+)` \|", top)]
+    provider = rest.partition("\n## ")[0]
+    return keys + [("storageProvider", key) for key in re.findall(r"(?m)^\| `([a-zA-Z.]+)` \|", provider)]
+
+
+@pytest.mark.parametrize("path", documented_settings(), ids=".".join)
+def test_a_setting_in_the_reference_is_one_that_host_json_may_have(path):
+    section = {path[0]: {path[1]: ["no value of any setting"]}} if len(path) == 2 else {path[0]: ["no value"]}
+
+    with pytest.raises(ConfigurationError, match=".".join(path)):
+        read_durable_options(section, {})

@@ -337,6 +337,69 @@ class SignalEntityAction(CallEntityAction):
         return ActionType.SIGNAL_ENTITY
 
 
+class LockEntitiesAction(Action):
+    """Lock entities, one after the other in the order of their ids; duplicates count once."""
+
+    __slots__ = ("entities", "instance_id", "instance_ids", "request")
+    recorded_as = HistoryEventType.EVENT_SENT
+
+    def __init__(self, entities: Sequence[EntityAddress]) -> None:
+        if not entities:
+            raise ValueError("At least one entity is needed to lock.")
+        self.entities = {scheduler_id(entity): entity for entity in entities}
+        self.instance_ids = tuple(sorted(self.entities))
+        self.instance_id = self.instance_ids[0]
+        self.request: Request | None = None
+        """As of :class:`CallEntityAction`."""
+
+    @property
+    def action_type(self) -> int:
+        return 13
+
+    @property
+    def recorded_name(self) -> str:
+        return self.instance_id
+
+    def to_json(self) -> dict[str, Any]:
+        lock_set = [{"name": e.name.lower(), "key": e.key} for e in map(self.entities.__getitem__, self.instance_ids)]
+        return {"actionType": 13, "lockSet": lock_set}
+
+
+class ReleaseEntitiesAction(Action):
+    """Release all entities that are locked."""
+
+    __slots__ = ()
+
+    @property
+    def action_type(self) -> int:
+        return 14
+
+    def to_json(self) -> dict[str, Any]:
+        return {"actionType": 14}
+
+
+class ReleaseEntityAction(Action):
+    """What releasing is in the history, once for each entity; never sent as an action of its own."""
+
+    __slots__ = ("instance_id", "request_id")
+    recorded_as = HistoryEventType.EVENT_SENT
+
+    def __init__(self, instance_id: str, request_id: str | None) -> None:
+        self.instance_id = instance_id
+        self.request_id = request_id
+
+    @property
+    def action_type(self) -> int:
+        return 14
+
+    @property
+    def recorded_name(self) -> str:
+        return self.instance_id
+
+    def to_json(self) -> dict[str, Any]:
+        raise NotImplementedError("all entities are released by one action")
+
+
 class ContinueAsNewAction(Action):
     """Start over with a new input and an empty history."""
 
@@ -395,10 +458,45 @@ class WhenAllAction(CompoundAction):
 
 
 class WhenAnyAction(CompoundAction):
-    """Wait for one."""
+    """Wait for one.
 
-    __slots__ = ()
+    For the host a cancelled timer is complete at once, so a race whose loser was cancelled is over when it begins, and
+    what comes after it starts too early: before retries during the race have taken their ids, or, for a retry with a
+    timeout, before its time begins. Where that matters (``must_wait``) the host is told to wait for the winner, and
+    only to start the others.
+    """
+
+    __slots__ = ("must_wait", "winner")
+
+    def __init__(self, compound_tasks: Sequence[Action]) -> None:
+        super().__init__(compound_tasks)
+        self.winner: Action | None = None
+        self.must_wait = False
 
     @property
     def action_type(self) -> int:
         return ActionType.WHEN_ANY
+
+    def to_json(self) -> dict[str, Any]:
+        if (
+            self.winner is None
+            or not self.must_wait
+            or not any(_is_over_at_once(action) for action in self.compound_tasks)
+        ):
+            return super().to_json()
+        parts = [action.to_json() if action is self.winner else _started_only(action) for action in self.compound_tasks]
+        return {"actionType": 12, "compoundActions": parts}
+
+
+def _is_over_at_once(action: Action) -> bool:
+    if isinstance(action, CreateTimerAction):
+        return action.is_cancelled
+    if isinstance(action, WhenAllAction):
+        return all(_is_over_at_once(each) for each in action.compound_tasks)
+    return isinstance(action, WhenAnyAction) and any(_is_over_at_once(each) for each in action.compound_tasks)
+
+
+def _started_only(action: Action) -> dict[str, Any]:
+    """Return an action that is over as soon as ``action`` has been started: it races nothing at all."""
+    nothing = WhenAllAction([])
+    return {"actionType": 11, "compoundActions": [action.to_json(), nothing.to_json()]}

@@ -6,6 +6,7 @@ Every answer is the same on each replay.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,35 +22,48 @@ from azure.durable_functions._replay.actions import (
     CallSubOrchestratorWithRetryAction,
     ContinueAsNewAction,
     CreateTimerAction,
+    LockEntitiesAction,
     SignalEntityAction,
     WaitForExternalEventAction,
     as_utc,
 )
+from azure.durable_functions._replay.corruption import check_history, read_object
 from azure.durable_functions._replay.executor import Executor
 from azure.durable_functions._replay.functions import resolve_activity, resolve_orchestrator
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEvent, HistoryEventType
 from azure.durable_functions._replay.http import DurableHttpRequest
+from azure.durable_functions._replay.logs import ReplaySafeLogger
+from azure.durable_functions._replay.payloads import undecodable
+from azure.durable_functions._replay.retry import RetryOptions
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import (
     AtomicTask,
     EntityCallTask,
     ExternalEventTask,
+    LockTask,
     LongTimerTask,
     RetryAbleTask,
+    SubOrchestrationTask,
     TaskBase,
     TimerTask,
     WhenAllTask,
     WhenAnyTask,
 )
-from azure.durable_functions._serialization import df_loads
+from azure.durable_functions._serialization import converted, df_loads
 from azure.durable_functions.constants import DATETIME_STRING_FORMAT
+from azure.durable_functions.errors import (
+    CorruptHistoryError,
+    MalformedContextError,
+    PayloadDecodeError,
+    UnsupportedByHostError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from azure.durable_functions._replay.actions import EntityAddress
+    from azure.durable_functions._replay.functions import AppFunctions
     from azure.durable_functions._replay.http import TokenSourceLike
-    from azure.durable_functions._replay.retry import RetryOptions
 
 _UUID_NAMESPACE = uuid5(NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
 
@@ -79,10 +93,21 @@ class DurableOrchestrationContext:
 
     An orchestrator is given one; the keyword names are the keys of the JSON that the host hands over.
 
+    Args:
+        history: events of the execution so far, one dictionary each, with the property names of DurableTask.
+        instanceId: id of the instance.
+        isReplaying: whether the first code that runs has run before.
+        parentInstanceId: id of the orchestration that called this one.
+        input: the input, usually JSON text.
+        upperSchemaVersion: the newest form of actions that the host can read, as old hosts tell it.
+        maximumShortTimerDuration: longest timer of the host, a .NET time span, ``6.00:00:00``.
+        longRunningTimerIntervalDuration: length of the parts that longer ones are made of, likewise.
+        upperSchemaVersionNew: the newest form of actions that the host can read.
+        **kwargs: whatever else the host tells; see ``function_context``.
+
     Raises:
-        IndexError: the history holds no OrchestratorStarted event.
-        ValueError: a schema version that nobody knows.
-        Exception: a time span that is none.
+        CorruptHistoryError: the history holds no OrchestratorStarted event, or something that is no event.
+        MalformedContextError: a schema version that nobody knows, or a time span that is none; the key is told.
     """
 
     def __init__(
@@ -101,13 +126,11 @@ class DurableOrchestrationContext:
         schema = _agreed_schema(upperSchemaVersion, upperSchemaVersionNew)
         self._events: Sequence[Mapping[str, Any]] | EventLog = history
         self._histories: list[HistoryEvent] = []
-        started = next((e for e in history if e["EventType"] == HistoryEventType.ORCHESTRATOR_STARTED), None)
-        if started is None:
-            raise IndexError("The history holds no OrchestratorStarted event.")
-        executor = Executor(clock=Clock(started["Timestamp"]), schema=schema, actions=[])
+        executor = Executor(clock=_first_clock(history), schema=schema, actions=[])
         executor.is_replaying = isReplaying
         limits = _limits(maximumShortTimerDuration, longRunningTimerIntervalDuration)
         self._prepare(executor, instanceId, parentInstanceId, input, limits, kwargs)
+        self._offers_locks = max(upperSchemaVersion, upperSchemaVersionNew or 0) >= _FIRST_SCHEMA_WITH_LOCKS
 
     def _prepare(
         self,
@@ -126,6 +149,9 @@ class DurableOrchestrationContext:
         self._limits = limits
         self._custom_status: Any = None
         self._id_counter = 0
+        self._functions: AppFunctions | None = None
+        self._offers_locks = True
+        self._logger: ReplaySafeLogger | None = None
         self._function_context = FunctionContext(**function_context)
 
     @classmethod
@@ -134,9 +160,16 @@ class DurableOrchestrationContext:
 
         Raises:
             json.JSONDecodeError: not JSON.
-            TypeError: a required key is missing.
+            MalformedContextError: a key is missing or its value is of another kind; the error tells which.
+            CorruptHistoryError: see the class.
         """
-        return cls(**json.loads(json_string))
+        found = read_object(json_string, "orchestration trigger", _REQUIRED)
+        for key, kinds in _KINDS.items():
+            if key in found and not isinstance(found[key], kinds):
+                raise MalformedContextError(
+                    f"{key!r} of the orchestration trigger is {type(found[key]).__name__}: {found[key]!r:.60}", key=key
+                )
+        return cls(**found)
 
     @classmethod
     def for_session(
@@ -149,7 +182,16 @@ class DurableOrchestrationContext:
         limits: Limits | None,
         events: EventLog,
     ) -> DurableOrchestrationContext:
-        """Make the context of a live execution, whose history is still growing."""
+        """Make the context of a live execution, whose history is still growing; for the live shell.
+
+        Args:
+            executor: what runs the code.
+            instance_id: id of the instance.
+            parent_instance_id: id of the orchestration that called it.
+            input_: the input, usually JSON text.
+            limits: the host's limits for one timer.
+            events: the history, which grows.
+        """
         self = cls.__new__(cls)
         self._events = events
         self._histories = []
@@ -174,11 +216,14 @@ class DurableOrchestrationContext:
 
         Raises:
             ValueError: no name, or a function that is no activity.
+            FunctionNotFoundError: the app has no such activity.
             TypeError: the input cannot be encoded.
         """
         if type(name) is not str:
             name, promised = resolve_activity(name)
             expected_type = expected_type or promised
+        elif self._functions is not None:
+            self._functions.require("activity", name)
         task = AtomicTask(None, CallActivityAction(name, input_))
         task.expected_type = expected_type
         return task
@@ -190,7 +235,13 @@ class DurableOrchestrationContext:
         input_: Any | None = None,
         expected_type: type | None = None,
     ) -> TaskBase:
-        """Run an activity, again when it fails; see :meth:`call_activity`."""
+        """Run an activity, again when it fails; see :meth:`call_activity`.
+
+        Raises:
+            ValueError: also when the waits of ``retry_options`` are longer than the host's timers can be.
+        """
+        self._check_waits(retry_options)
+        self._require("activity", name)
         name, promised = resolve_activity(name)
         first = AtomicTask(None, CallActivityWithRetryAction(name, retry_options, input_))
         first.expected_type = expected_type or promised
@@ -213,12 +264,17 @@ class DurableOrchestrationContext:
             version: version of the child; by default the app's.
             expected_type: class of the result; by default what the function's annotation says.
 
+        Returns:
+            A task whose result is what the child returned; when the child fails, so does the task.
+
         Raises:
             ValueError: no name, or a function that is no orchestrator.
+            FunctionNotFoundError: the app has no such orchestrator.
             TypeError: the input cannot be encoded.
         """
+        self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
-        task = AtomicTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
+        task = SubOrchestrationTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
         task.expected_type = expected_type or promised
         return task
 
@@ -231,12 +287,37 @@ class DurableOrchestrationContext:
         version: str | None = None,
         expected_type: type | None = None,
     ) -> TaskBase:
-        """Run another orchestration as a child, again when it fails; see :meth:`call_sub_orchestrator`."""
+        """Run another orchestration as a child, again when it fails; see :meth:`call_sub_orchestrator`.
+
+        Raises:
+            ValueError: also when the waits of ``retry_options`` are longer than the host's timers can be.
+        """
+        self._check_waits(retry_options)
+        self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
-        first = AtomicTask(None, action)
+        first = SubOrchestrationTask(None, action)
         first.expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
+
+    def _require(self, kind: str, name: Any) -> None:
+        """Refuse a name that no function of the app has, if its functions are known; decorated functions exist."""
+        if self._functions is not None:
+            self._functions.require(kind, name)
+
+    def _check_waits(self, options: RetryOptions) -> None:
+        """Refuse what the host refuses without telling anybody: the instance would wait for ever."""
+        if not isinstance(options, RetryOptions):
+            raise TypeError(f"retry_options must be RetryOptions, not {type(options).__name__}: {options!r:.60}")
+        if self._limits is None:
+            return
+        longest = self._limits.longest
+        for name, wait in (
+            ("first_retry_interval_in_milliseconds", options.first_retry_interval_in_milliseconds),
+            ("max_retry_interval_in_milliseconds", options.max_retry_interval_in_milliseconds),
+        ):
+            if wait is not None and timedelta(milliseconds=wait) > longest:
+                raise ValueError(f"{name} is {timedelta(milliseconds=wait)}; this host waits at most {longest}.")
 
     def call_http(
         self,
@@ -281,11 +362,22 @@ class DurableOrchestrationContext:
     ) -> TaskBase:
         """Run an operation of an entity and wait for its result.
 
+        Args:
+            entityId: the entity; it need not exist.
+            operationName: the operation.
+            operationInput: a JSON value, or an object with ``to_json``.
+            expected_type: class of the result.
+
+        Returns:
+            A task whose result is what the operation returned; when the operation raises, so does the task.
+
         Raises:
             ValueError: no entity.
+            FunctionNotFoundError: the app has no such entity.
             TypeError: the input cannot be encoded.
         """
         task = EntityCallTask(None, CallEntityAction(entityId, operationName, operationInput))
+        self._require("entity", entityId.name)
         task.expected_type = expected_type
         return task
 
@@ -297,22 +389,65 @@ class DurableOrchestrationContext:
     ) -> TaskBase:
         """Run an operation of an entity without waiting; sent at once, without a ``yield``.
 
+        Args:
+            entityId: the entity; it need not exist.
+            operationName: the operation.
+            operationInput: a JSON value, or an object with ``to_json``.
+
         Returns:
             A task that never completes: do not yield it.
 
         Raises:
             ValueError: no entity.
+            FunctionNotFoundError: the app has no such entity.
             TypeError: the input cannot be encoded.
         """
         task = AtomicTask(None, SignalEntityAction(entityId, operationName, operationInput))
+        self._require("entity", entityId.name)
         self._executor.signal(task)
         return task
+
+    def lock_entities(self, entities: Sequence[EntityAddress]) -> TaskBase:
+        """Lock entities, so that until they are released nobody else is served by them.
+
+        Yield the task to wait for the lock; its result is used in a ``with`` block::
+
+            with (yield context.lock_entities([first, second])):
+                yield context.call_entity(first, "add", -10)
+                yield context.call_entity(second, "add", 10)
+
+        Within it only the locked entities can be called, each by one call at a time; they cannot be signalled, and no
+        sub-orchestration can be called. What is still locked when the orchestration returns or continues as new is
+        released; when it fails, the entities stay locked until the hub is cleaned of such locks.
+
+        Args:
+            entities: ids; their order does not matter.
+
+        Raises:
+            ValueError: no entity.
+            FunctionNotFoundError: the app has no such entity.
+            UnsupportedByHostError: the host's extension is too old for it.
+        """
+        if not self._offers_locks:
+            raise UnsupportedByHostError(
+                "lock_entities is not possible here: this host's Durable Task extension does not offer schema version "
+                "3 of its protocol, the first one with locks.",
+                feature="lock_entities",
+            )
+        action = LockEntitiesAction(entities)
+        for entity in entities:
+            self._require("entity", entity.name)
+        return LockTask(None, action)
 
     def create_timer(self, fire_at: datetime) -> TaskBase:
         """Wake up at a time.
 
         Args:
             fire_at: when; without zone it is UTC. Beyond the host's limit it becomes a chain of timers.
+
+        Returns:
+            A task whose result is ``None``. Its ``cancel()`` takes the timer back; an instance does not have to wait
+            for a timer that lost a race.
 
         Raises:
             ValueError: not a time.
@@ -334,6 +469,9 @@ class DurableOrchestrationContext:
             name: name of the event.
             expected_type: class of its data.
 
+        Returns:
+            A task whose result is the event's data.
+
         Raises:
             ValueError: no name.
         """
@@ -342,16 +480,54 @@ class DurableOrchestrationContext:
         return task
 
     def task_all(self, activities: Sequence[TaskBase]) -> TaskBase:
-        """Wait for all tasks; the result is the list of theirs, the first failure fails it at once."""
+        """Wait for all tasks.
+
+        Args:
+            activities: tasks that this context made.
+
+        Returns:
+            A task whose result is the list of theirs, in the order of ``activities``. The first failure fails it at
+            once.
+
+        Raises:
+            ForeignAwaitableError: something that is no task.
+        """
         return WhenAllTask(activities, self.replay_schema)
 
     def task_any(self, activities: Sequence[TaskBase]) -> TaskBase:
-        """Wait for the first task that is complete; the result is that task, however it ended."""
+        """Wait for the first task that is complete.
+
+        Args:
+            activities: tasks that this context made.
+
+        Returns:
+            A task whose result is that task itself, however it ended: compare it with ``is`` or ``==``, and read its
+            ``result``. The others go on; cancel timers that are not needed any more.
+
+        Raises:
+            ForeignAwaitableError: something that is no task.
+        """
         return WhenAnyTask(activities, self.replay_schema)
 
-    def continue_as_new(self, input_: Any) -> None:
-        """Start over with a new input and an empty history, at the next ``yield`` or the end of the code."""
-        self._executor.continue_as_new(ContinueAsNewAction(input_))
+    def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:
+        """Start over with a new input and an empty history, at the next ``yield`` or the end of the code.
+
+        Args:
+            input_: a JSON value, or an object with ``to_json``.
+            preserve_unprocessed_events: keep the external events that came so far and were not waited for. Those that
+                come after this call are kept in any case.
+
+        Raises:
+            UnsupportedByHostError: events are to be kept, which the protocol of the official extension has no word for.
+        """
+        if preserve_unprocessed_events and not self._executor.keeps_events:
+            raise UnsupportedByHostError(
+                "continue_as_new(..., preserve_unprocessed_events=True) is not possible here: the Durable Task "
+                "extension drops external events that have come and that nobody waited for. Wait for them before, or "
+                "run the app with taskhub.",
+                feature="preserve_unprocessed_events",
+            )
+        self._executor.continue_as_new(ContinueAsNewAction(input_), keep_events=preserve_unprocessed_events)
 
     # -- what the orchestration is ----------------------------------------------------------------------------------
 
@@ -362,20 +538,34 @@ class DurableOrchestrationContext:
 
         Args:
             expected_type: class of the input; by default what the trigger's ``input_type`` says.
+
+        Returns:
+            The input; ``None`` when there is none.
+
+        Raises:
+            PayloadDecodeError: the input is not of that class, and it is one that is made from plain JSON; in strict
+                mode of whatever class.
         """
         value = self._input
         if value is None:
             return None
         expected = expected_type or self._input_expected_type
-        if not isinstance(value, str):
-            return df_loads(json.dumps(value), expected)
         try:
-            return df_loads(value, expected)
-        except json.JSONDecodeError:
-            return value
+            if not isinstance(value, str):
+                return df_loads(json.dumps(value), expected)
+            try:
+                return df_loads(value, expected)
+            except json.JSONDecodeError:
+                return converted(value, expected)
+        except (PayloadDecodeError, TypeError) as error:
+            raise undecodable("input of the orchestration", value, expected, error) from error
 
     def set_custom_status(self, status: Any) -> None:
-        """Show a JSON value in the instance's status; falsy values are shown as none."""
+        """Show a value in the instance's status, from the end of this episode on.
+
+        Args:
+            status: a JSON value whose text is at most 16 KB in UTF-16; falsy values are shown as none.
+        """
         self._custom_status = status
 
     @property
@@ -404,12 +594,39 @@ class DurableOrchestrationContext:
 
     @current_utc_datetime.setter
     def current_utc_datetime(self, value: datetime) -> None:
+        if not isinstance(value, datetime):
+            raise TypeError(f"current_utc_datetime must be a datetime, not {type(value).__name__}: {value!r:.60}")
         self._executor.clock.now = value
 
     @property
     def is_replaying(self) -> bool:
         """Whether the code that runs now has run before, in an earlier episode."""
         return self._executor.is_replaying
+
+    @property
+    def logger(self) -> ReplaySafeLogger:
+        """A logger that is silent while the code replays.
+
+        Its records have the attributes ``instance_id`` and ``function_name``. It is called
+        ``durable_functions.{function name}``.
+        """
+        if self._logger is None:
+            self._logger = self.create_replay_safe_logger(logging.getLogger(f"durable_functions.{self._name}"))
+        return self._logger
+
+    def create_replay_safe_logger(self, logger: logging.Logger) -> ReplaySafeLogger:
+        """Return a logger that passes on to ``logger`` what is not replayed; see ``context.logger``."""
+        return ReplaySafeLogger(logger, self._executor, instance_id=self._instance_id, function_name=self._name)
+
+    @property
+    def _name(self) -> str:
+        """Name under which the orchestration was started."""
+        started = self._execution_started
+        return str((started.get("Name") if started is not None else None) or "orchestrator")
+
+    @property
+    def _execution_started(self) -> Mapping[str, Any] | None:
+        return next((e for e in self._events if e["EventType"] == HistoryEventType.EXECUTION_STARTED), None)
 
     @property
     def instance_id(self) -> str:
@@ -429,7 +646,7 @@ class DurableOrchestrationContext:
     @property
     def version(self) -> str | None:
         """Version of the orchestration, given when it was started."""
-        started = next((e for e in self._events if e["EventType"] == HistoryEventType.EXECUTION_STARTED), None)
+        started = self._execution_started
         return None if started is None else started.get("Version")
 
     @property
@@ -471,14 +688,42 @@ class DurableOrchestrationContext:
         return self._limits
 
     def another_attempt(self, child: TaskBase) -> TaskBase:
-        """Return a fresh task like an attempt that failed."""
-        task = AtomicTask(None, child.action_repr)
+        """Return a fresh task like ``child``, an attempt that failed."""
+        task = type(child)(None, child.action_repr)
         task.expected_type = child.expected_type  # type: ignore[attr-defined]  # attempts are atomic
         return task
 
 
+_FIRST_SCHEMA_WITH_LOCKS = 3
+"""The host takes lock actions under every schema; what it offers tells whether it knows them."""
+
+_REQUIRED = ("history", "instanceId", "isReplaying", "parentInstanceId")
+_KINDS: dict[str, tuple[type, ...]] = {
+    "history": (list,),
+    "instanceId": (str,),
+    "parentInstanceId": (str, type(None)),
+    "upperSchemaVersion": (int,),
+    "upperSchemaVersionNew": (int, type(None)),
+    "maximumShortTimerDuration": (str, type(None)),
+    "longRunningTimerIntervalDuration": (str, type(None)),
+}
+"""Of what kind the keys are that would else be trouble later, far from here."""
+
+
+def _first_clock(history: Any) -> Clock:
+    try:
+        started = next(event for event in history if event["EventType"] == HistoryEventType.ORCHESTRATOR_STARTED)
+        return Clock(started["Timestamp"])
+    except (StopIteration, LookupError, TypeError, ValueError) as error:
+        check_history(history)
+        raise CorruptHistoryError(f"The first OrchestratorStarted event has no time: {error}") from error
+
+
 def _agreed_schema(upper: int, upper_new: int | None) -> ReplaySchema:
-    schema = ReplaySchema(upper)
+    try:
+        schema = ReplaySchema(upper)
+    except ValueError as error:
+        raise MalformedContextError(str(error), key="upperSchemaVersion") from None
     if upper_new is not None and upper_new > upper:
         return ReplaySchema(min(upper_new, ReplaySchema.V3.value))
     return schema
@@ -491,11 +736,11 @@ def parse_span(text: str) -> timedelta:
     """Read a .NET time span, ``[-][d.]hh:mm:ss[.fffffff]``.
 
     Raises:
-        Exception: not a span.
+        ValueError: not a span.
     """
     match = _SPAN.match(text)
     if match is None:
-        raise Exception(f"Format of TimeSpan failed attempted conversion to timedelta: {text}")
+        raise ValueError(f"Format of TimeSpan failed attempted conversion to timedelta: {text}")
     sign, days, hours, minutes, seconds, fraction = match.groups()
     span = timedelta(
         days=int(days or 0),
@@ -509,7 +754,14 @@ def parse_span(text: str) -> timedelta:
 
 def _limits(longest: str | None, leg: str | None) -> Limits | None:
     """Return the limits if the host has both and neither is zero."""
-    spans = [parse_span(text) for text in (longest, leg) if text is not None]
+    spans = []
+    for key, text in (("maximumShortTimerDuration", longest), ("longRunningTimerIntervalDuration", leg)):
+        if text is None:
+            continue
+        try:
+            spans.append(parse_span(text))
+        except ValueError as error:
+            raise MalformedContextError(str(error), key=key) from None
     if len(spans) < 2 or not all(spans):
         return None
     return Limits(*spans)

@@ -1,0 +1,268 @@
+"""Runs a recorded scenario of the extension through our whole stack, and notes every answer of the management API.
+
+A scenario is Python functions and a ``drive(lab)`` that makes requests (``golden/extension/*/scenario.py``). Here the
+functions become an app, which a worker runs on a memory store; both HTTP doors are real servers on free ports, and
+``lab`` offers what the recording's did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import io
+import json
+import re
+import socket
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import azure.durable_functions as df
+
+from taskhub.host import routes
+from taskhub.host.application import FunctionsApplication
+from taskhub.host.bindings import read_bindings
+from taskhub.host.call_plan import plan_call
+from taskhub.host.configuration import _with_overrides
+from taskhub.host.console import Console
+from taskhub.host.durable_options import read_durable_options
+from taskhub.host.functions import Function
+from taskhub.host.http_functions import HttpFunctions
+from taskhub.host.invoker import Invoker
+from taskhub.host.management import Hubs, Management
+from taskhub.host.server import Listener, MainDoor, RpcDoor, bind_main_port
+from taskhub.model.ids import InstanceId, WorkerId
+from taskhub.runtime.worker import Worker
+from taskhub.storage.memory import open_memory
+from tests.support.recorded_http import EXTENSION, RPC, WEBHOOK
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import ModuleType
+
+WAIT_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One request to either door, with what came back; origins are those of the recording."""
+
+    method: str
+    url: str
+    status: int
+    headers: dict[str, str]
+    body: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url}"
+
+
+class NotAvailable(Exception):
+    """The scenario asks for something that the host does not do yet."""
+
+
+class Lab:
+    """What ``drive`` gets."""
+
+    def __init__(self, main_port: int, rpc_port: int, worker: Worker, http: aiohttp.ClientSession) -> None:
+        self._origins = {
+            f"http://localhost:{main_port}": "http://localhost:17072",
+            f"http://127.0.0.1:{rpc_port}": "http://127.0.0.1:17071",
+        }
+        self._bases = {
+            None: f"http://localhost:{main_port}/runtime/webhooks/durabletask/",
+            "rpc": f"http://127.0.0.1:{rpc_port}/durabletask/",
+        }
+        self._hub = worker.client
+        self._http = http
+        self.answers: list[Answer] = []
+        self.client: Any = None
+
+    def watch(self, management: Management) -> Any:
+        """Return a handler for the doors that notes what passes."""
+
+        async def handle(request: routes.Request) -> routes.Response:
+            response = await management.handle(request)
+            headers = {name: self._recorded(value) for name, value in response.headers.items()}
+            self.answers.append(
+                Answer(
+                    request.method,
+                    self._recorded(request.url),
+                    response.status,
+                    headers,
+                    self._recorded(response.body or ""),
+                )
+            )
+            return response
+
+        return handle
+
+    def _recorded(self, text: str) -> str:
+        for ours, theirs in self._origins.items():
+            text = text.replace(ours, theirs)
+        return text
+
+    def note(self, text: str) -> None:
+        """Take a remark; the recording keeps them apart from the answers."""
+
+    async def http(
+        self,
+        method: str,
+        path: str,
+        body: str | None = None,
+        kind: str | None = None,
+        *,
+        base: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, dict[str, str], str]:
+        """Make a request to the webhook, or to the loopback door."""
+        from yarl import URL
+
+        sent = {**({"Content-Type": kind} if kind else {}), **(headers or {})}
+        async with self._http.request(
+            method,
+            URL(self._bases[base] + path, encoded=True),
+            data=body.encode() if body else None,
+            headers=sent,
+            skip_auto_headers=["Content-Type"],
+        ) as answer:
+            if answer.status == 501:
+                raise NotAvailable(path)
+            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, await answer.text()
+
+    async def start(self, name: str, instance_id: str, body: str | None = None) -> None:
+        """Start an instance over the webhook."""
+        kind = None if body is None else "application/json"
+        await self.http("POST", f"orchestrators/{name}/{instance_id}", body, kind)
+
+    async def status(self, instance_id: str, query: str = "") -> dict[str, Any]:
+        """Return the status of an instance without it being noted."""
+        state = await self._hub.get(InstanceId(instance_id))
+        assert state is not None, instance_id
+        return routes.status_json(state, show_input=True)
+
+    async def wait(self, instance_id: str, statuses: set[str] | None = None, custom: Any = None) -> None:
+        """Wait until an instance has one of the statuses (by default: has ended), and the custom status."""
+        wanted = statuses or {"Completed", "Failed", "Terminated", "Canceled"}
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + WAIT_SECONDS
+        while True:
+            state = await self._hub.get(InstanceId(instance_id))
+            name = state.status.name if state and state.status else None
+            seen = json.loads(state.custom_status) if state and state.custom_status else None
+            if name in wanted and (custom is None or seen == custom):
+                return
+            assert loop.time() < ends, f"{instance_id} is {name}, custom status {seen}, not {wanted} {custom}"
+            await asyncio.sleep(0.02)
+
+    async def settle(self, seconds: float = 0) -> None:
+        """Let the time pass that the scenario wants to pass; what is over without it is not waited for."""
+        await asyncio.sleep(seconds)
+
+
+@asynccontextmanager
+async def running_lab(scenario: str) -> AsyncIterator[tuple[ModuleType, Lab]]:
+    """Start everything for a scenario; yields its module and the lab for its ``drive``."""
+    module = _load(scenario)
+    recorded = json.loads((EXTENSION / scenario / "scenario.json").read_text(encoding="utf-8"))
+    overrides = {f"AzureFunctionsJobHost:durableTask:{key}": value for key, value in recorded["settings"].items()}
+    section = _with_overrides({}, overrides).get("durableTask", {})
+    options = read_durable_options(section, {}, hub=recorded["hub"])
+    storage = open_memory(now=lambda: datetime.now(timezone.utc))
+    invoker = Invoker(Console(io.StringIO()))
+    application = FunctionsApplication(_plans(module), invoker, options.hub, client_payload=lambda _: "{}")
+    worker = Worker(storage, options.hub, application, worker_id=WorkerId("worker"))
+    hubs = Hubs(options, worker.client, storage, _no_other_account)
+    management = Management(hubs, application, use_forwarded_host=options.use_forwarded_host)
+    main_sockets, rpc_sockets = bind_main_port(0), [socket.create_server(("127.0.0.1", 0))]
+    stop = asyncio.Event()
+    async with aiohttp.ClientSession() as http:
+        main_port, rpc_port = (sockets[0].getsockname()[1] for sockets in (main_sockets, rpc_sockets))
+        lab = Lab(main_port, rpc_port, worker, http)
+        handle = lab.watch(management)
+        functions = HttpFunctions((), invoker, prefix="api", client_payload=lambda _: "{}")
+        main = Listener(main_sockets, MainDoor(functions, handle, dict), max_body_bytes=0)
+        rpc = Listener(rpc_sockets, RpcDoor(handle), max_body_bytes=0)
+        urls = hubs.urls(routes.Target(), f"http://localhost:{main_port}")
+        lab.client = df.DurableOrchestrationClient(
+            urls.client_payload(f"http://127.0.0.1:{rpc_port}/durabletask/", None, None)
+        )
+        await main.start()
+        await rpc.start()
+        working = asyncio.create_task(worker.run(stop))
+        try:
+            yield module, lab
+        finally:
+            stop.set()
+            await working
+            await main.stop(grace_seconds=1)
+            await rpc.stop(grace_seconds=1)
+            await invoker.aclose(grace_seconds=1)
+            await storage.aclose()
+
+
+def _load(scenario: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"recorded_{scenario}", EXTENSION / scenario / "scenario.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _plans(module: ModuleType) -> list[Any]:
+    plans = []
+    for name, function in getattr(module, "ORCHESTRATORS", {}).items():
+        bindings = read_bindings([{"name": "context", "type": "orchestrationTrigger"}])
+        plans.append(plan_call(Function(name, df.Orchestrator.create(function), bindings, Path())))
+    for name, function in getattr(module, "ACTIVITIES", {}).items():
+        parameter = function.__code__.co_varnames[0]
+        bindings = read_bindings([{"name": parameter, "type": "activityTrigger"}])
+        plans.append(plan_call(Function(name, function, bindings, Path())))
+    return plans
+
+
+async def _no_other_account(setting: str) -> Any:
+    from taskhub.errors import ConfigurationError
+
+    raise ConfigurationError(f"Unable to resolve the Azure Storage connection named '{setting}'.")
+
+
+# ---- comparing
+
+
+def recorded_answers(scenario: str) -> list[Answer]:
+    """Return what the extension answered, in order."""
+    lines = (EXTENSION / scenario / "http.jsonl").read_text(encoding="utf-8").splitlines()
+    items = [item for item in map(json.loads, lines) if "method" in item]
+    return [Answer(each["method"], each["url"], each["status"], each["headers"], each["response"]) for each in items]
+
+
+_MASKS = (
+    (re.compile(r"[?&]code=system-key"), ""),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "TIME"),
+    (re.compile(r"\b[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\b"), "GUID"),
+    # Of a failed activity: the recording's .NET frames, its host's name, and where its functions lay.
+    (re.compile(r'\\"StackTrace\\":(null|\\"(?:[^"\\]|\\[^"]|\\\\\\")*?\\")'), "STACK"),
+    (re.compile(r'\\"Source\\":(null|\\"\w+\\")'), "SOURCE"),
+    # Of a failed child: the recording's .NET frames, here those of the orchestrator. It ends the text.
+    (re.compile(r', StackTrace:  (?:\\.|[^"\\])*'), "STACK"),
+    (re.compile(r'File [\\]+"[^"]*?scenario[^"]*?[\\]+", line \d+'), "FILE"),
+)
+
+
+def masked(text: str) -> str:
+    """Return a text without what differs between any two runs."""
+    for pattern, by in _MASKS:
+        text = pattern.sub(by, text)
+    return text
+
+
+def door_path(url: str) -> str:
+    """Return the route and query of a request to either door; clients write a blank in either way."""
+    return masked(url.removeprefix(WEBHOOK).removeprefix(RPC)).replace("%20", "+")

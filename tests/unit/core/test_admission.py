@@ -1,0 +1,178 @@
+import pytest
+
+from taskhub.core.admission import (
+    Finished,
+    NothingNew,
+    Run,
+    StartVerdict,
+    TerminatedUnstarted,
+    Unknown,
+    admit,
+    judge_start,
+)
+from taskhub.core.runtime_state import RuntimeState
+from taskhub.model.history import (
+    EventSent,
+    ExecutionCompleted,
+    ExecutionTerminated,
+    OrchestrationInstance,
+)
+from taskhub.model.ids import ExecutionId, InstanceId
+from taskhub.model.instance import InstanceState, RuntimeStatus
+from tests.support.builders import INSTANCE, NOON, arrival, at, completed, first_episode, raised, scheduled, started
+
+EMPTY = RuntimeState()
+WAITING = RuntimeState.of(first_episode(scheduled(0), scheduled(1)))
+ENDED = RuntimeState.of([*first_episode(), ExecutionCompleted(timestamp=NOON, status=RuntimeStatus.Completed)])
+ENTITY = OrchestrationInstance(InstanceId("@counter@a"), ExecutionId("x"))
+
+
+def test_a_start_and_what_came_with_it_begin_an_execution():
+    event = raised()
+
+    admission = admit(EMPTY, [arrival(event, execution_id=None), arrival(started())], execution_id=ExecutionId("e1"))
+
+    assert admission == Run((started(), event), early=())
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "accepted"),
+    [
+        ([arrival(completed(0)), arrival(completed(1))], (completed(0), completed(1))),
+        (
+            [arrival(completed(1)), arrival(completed(0)), arrival(completed(1, '"again"'))],
+            (completed(1), completed(0)),
+        ),
+        ([arrival(raised(), execution_id=None)] * 2, (raised(),)),
+        ([arrival(completed(0)), arrival(completed(1), execution_id="other")], (completed(0),)),
+        ([arrival(completed(0)), arrival(started())], (completed(0),)),
+    ],
+    ids=["all", "second copy in the batch", "event twice", "other execution", "start again"],
+)
+def test_what_is_new_reaches_the_code_in_order(arrivals, accepted):
+    assert admit(WAITING, arrivals, execution_id=ExecutionId("e1")) == Run(accepted, early=())
+
+
+def test_an_answer_that_beats_its_question_is_put_back():
+    admission = admit(WAITING, [arrival(completed(0)), arrival(completed(5))], execution_id=ExecutionId("e1"))
+
+    assert admission == Run((completed(0),), early=(1,))
+
+
+def test_an_answer_that_comes_with_the_start_waits_for_its_question_however_often_it_was_read():
+    """The worker that asked died before it stored anything; the start runs again and asks again."""
+    arrivals = [arrival(started()), arrival(completed(0), dequeue_count=9)]
+
+    admission = admit(RuntimeState(), arrivals, execution_id=ExecutionId("e1"))
+
+    assert admission == Run((started(),), early=(1,))
+
+
+@pytest.mark.parametrize(("dequeue_count", "is_early"), [(1, True), (5, True), (6, False)])
+def test_an_answer_without_any_history_is_dropped_in_the_end(dequeue_count, is_early):
+    admission = admit(EMPTY, [arrival(completed(0), dequeue_count=dequeue_count)], execution_id=ExecutionId("e1"))
+
+    assert admission == (NothingNew((0,), refresh_row=False) if is_early else Unknown((0,), (), ()))
+
+
+def test_an_answer_to_a_task_that_never_was_is_dropped_once_the_instance_has_ended():
+    assert admit(ENDED, [arrival(completed(5))], execution_id=ExecutionId("e1")) == Finished((0,), (), ())
+
+
+def test_answers_of_entities_are_matched_by_request_id():
+    sent = EventSent(
+        event_id=2, timestamp=NOON, instance_id=ENTITY.instance_id, name="op", input='{"op":"get","id":"r1"}'
+    )
+    state = RuntimeState.of(first_episode(sent))
+    known, unknown = raised("r1"), raised("r2")
+
+    admission = admit(
+        state,
+        [arrival(known, execution_id=None, sender=ENTITY), arrival(unknown, execution_id=None, sender=ENTITY)],
+        execution_id=None,
+    )
+
+    assert admission == Run((known,), early=(1,))
+
+
+def test_second_copies_alone_need_no_episode():
+    state = RuntimeState.of([*first_episode(scheduled(0)), completed(0), *first_episode()[-1:]])
+
+    assert admit(state, [arrival(completed(0))], execution_id=ExecutionId("e1")) == NothingNew((), refresh_row=True)
+    assert admit(WAITING, [arrival(started())], execution_id=ExecutionId("e1")) == NothingNew((), refresh_row=True)
+
+
+def test_an_episode_that_was_stored_in_part_is_run_again_by_a_second_copy():
+    part = RuntimeState.of(first_episode(scheduled(0))[:-1])
+
+    assert admit(part, [arrival(started())], execution_id=ExecutionId("e1")) == Run((), early=())
+
+
+@pytest.mark.parametrize("state", [EMPTY, ENDED], ids=["unknown", "ended"])
+def test_what_names_a_dead_execution_goes_and_the_rest_is_looked_at_again(state):
+    answer = arrival(completed(0), dequeue_count=9)
+
+    admission = admit(state, [answer, arrival(raised(), execution_id=None)], execution_id=ExecutionId("e1"))
+
+    kind = Unknown if state is EMPTY else Finished
+    assert admission == kind(used_up=(0,), later=(1,), early=())
+
+
+@pytest.mark.parametrize("execution_id", [None, ExecutionId("e1")])
+def test_events_for_an_instance_that_never_was_are_used_up(execution_id):
+    assert admit(EMPTY, [arrival(raised(), execution_id=None)], execution_id=execution_id) == Unknown((0,), (), ())
+
+
+def test_a_termination_before_the_start_is_noted():
+    stop = ExecutionTerminated(timestamp=NOON, input="stop")
+
+    admission = admit(
+        EMPTY, [arrival(raised(), execution_id=None), arrival(stop, execution_id=None)], execution_id=None
+    )
+
+    assert admission == TerminatedUnstarted(stop, early=())
+
+
+# ---- starts
+
+
+def row(**changes):
+    values = {
+        "instance_id": INSTANCE.instance_id,
+        "execution_id": ExecutionId("e1"),
+        "name": "Order",
+        "version": None,
+        "status": RuntimeStatus.Pending,
+        "created": NOON,
+        "last_updated": NOON,
+        "generation": 0,
+    }
+    return InstanceState(**{**values, **changes})
+
+
+START = started(timestamp=at(1), generation=0)
+
+
+@pytest.mark.parametrize(
+    ("stored", "dequeue_count", "taken_at", "verdict"),
+    [
+        (None, 1, at(2), StartVerdict.WAIT),
+        (None, 9, at(2), StartVerdict.WAIT),
+        (None, 10, at(2), StartVerdict.DUPLICATE),
+        (row(), 1, at(2), StartVerdict.PROCESS),
+        (row(execution_id=None), 1, at(2), StartVerdict.PROCESS),
+        (row(status=RuntimeStatus.Terminated), 1, at(2), StartVerdict.TERMINATED),
+        (row(status=RuntimeStatus.Terminated), 9, at(2), StartVerdict.TERMINATED),
+        (row(status=RuntimeStatus.Terminated, execution_id="e0"), 2, at(2), StartVerdict.DUPLICATE),
+        (row(execution_id="e0"), 1, at(2), StartVerdict.DUPLICATE),
+        (row(execution_id="e0", created=at(5)), 1, at(2), StartVerdict.WAIT),
+        (row(execution_id="e0", status=RuntimeStatus.Running), 1, at(2), StartVerdict.WAIT),
+        (row(execution_id="e0", status=RuntimeStatus.Running), 2, at(2), StartVerdict.DUPLICATE),
+        (row(execution_id="e0", created=at(5)), 2, at(2), StartVerdict.WAIT),
+        (row(execution_id="e0", generation=1), 1, at(2), StartVerdict.DUPLICATE),
+        (row(execution_id="e0", generation=None), 2, at(2), StartVerdict.WAIT),
+        (row(execution_id="e0", generation=None), 10, at(2), StartVerdict.DUPLICATE),
+    ],
+)
+def test_a_start_is_compared_with_its_row(stored, dequeue_count, taken_at, verdict):
+    assert judge_start(START, stored, dequeue_count=dequeue_count, taken_at=taken_at) is verdict

@@ -1,0 +1,182 @@
+"""The order of writes, the fence, and answers that get lost."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from taskhub.errors import TransientStorageError
+from taskhub.model.instance import RuntimeStatus
+from taskhub.storage.interception import intercepted
+from tests.support.virtual_hub import VirtualHub
+
+ECHO = {"echo": lambda value: value}
+
+
+def echoing(context):
+    return (yield context.call_activity("echo", context.get_input()))
+
+
+class Script:
+    """Stands between a worker and its store: notes calls, and does to them what a test says."""
+
+    def __init__(self):
+        self.calls = []
+        self.rules = []
+
+    def on(self, method, target, action, times=1):
+        """Let ``action(call, act)`` happen instead of a call, so many times."""
+        self.rules.append([method, target, action, times])
+
+    def wrap(self, storage):
+        return intercepted(storage, self._around)
+
+    async def _around(self, call, act):
+        name = f"{call.method} {call.target.split('-', 1)[-1].removeprefix('TestHub')}"
+        self.calls.append(name)
+        for rule in self.rules:
+            method, target, action, times = rule
+            if times and method == call.method and target in call.target:
+                rule[3] -= 1
+                return await action(call, act)
+        return await act()
+
+
+async def lose_reply(call, act):
+    await act()
+    raise TransientStorageError("the reply was lost")
+
+
+async def fail(call, act):
+    raise TransientStorageError("unreachable")
+
+
+def test_messages_go_before_history_before_the_row_before_the_deletes():
+    hub, script = VirtualHub({"echoing": echoing}, ECHO, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.worker(wrap=script.wrap)
+        script.calls.clear()
+        await hub.end(await hub.start("echoing", 1))
+
+    hub.run(main)
+
+    work = [call for call in script.calls if call.split()[0] in ("put", "batch", "write", "delete")]
+    first_episode = work[: work.index("write Instances") + 2]
+    assert first_episode[0] == "put workitems"
+    # The activity runs beside the commit; what matters is the order of the episode's own writes.
+    own = [call for call in first_episode if "workitems" not in call or call.startswith("put")]
+    assert own.index("put workitems") < own.index("batch History") < own.index("write Instances")
+    deletes = [index for index, call in enumerate(work) if call == "delete control-00"]
+    assert deletes[0] > work.index("write Instances")
+
+
+@pytest.mark.parametrize("method", ["batch", "write", "put", "delete", "get"])
+@pytest.mark.parametrize("action", [lose_reply, fail], ids=["reply lost", "not done"])
+def test_a_call_that_fails_once_changes_nothing_for_the_instance(method, action):
+    target = {"batch": "History", "write": "Instances", "put": "workitems", "delete": "control", "get": "control"}[
+        method
+    ]
+    hub, script = VirtualHub({"echoing": echoing}, ECHO, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.worker(wrap=script.wrap)
+        script.on(method, target, action)
+        state = await hub.end(await hub.start("echoing", 1))
+        seconds = hub.seconds
+        await hub.sleep(120)
+        return state, seconds, await hub.state(), script
+
+    state, seconds, left, _ = hub.run(main)
+
+    assert (state.status, state.output) == (RuntimeStatus.Completed, "1")
+    assert not any(left.messages.values())
+    assert len(left.events(state.instance_id)) == 8
+    if method != "get":
+        assert seconds < 5  # a message that was read when the reply got lost is hidden for a while
+
+
+def test_a_commit_whose_reply_is_lost_is_recognised_and_not_made_twice():
+    hub, script = VirtualHub({"echoing": echoing}, ECHO, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.worker(wrap=script.wrap)
+        script.on("batch", "History", lose_reply)
+        state = await hub.end(await hub.start("echoing", 1))
+        return state, script.calls.count("batch History"), sum(hub.app.runs.values())
+
+    state, commits, runs = hub.run(main)
+
+    # Two episodes, and the second attempt that was refused.
+    assert (state.output, commits, runs) == ("1", 3, 1)
+
+
+def test_a_worker_that_was_paused_beyond_its_lease_sends_nothing():
+    def waiting(context):
+        yield context.wait_for_external_event("go")
+        return (yield context.call_activity("echo", "after"))
+
+    hub, script = VirtualHub({"waiting": waiting}, ECHO, partition_count=1, lease_round_seconds=5), Script()
+
+    async def main(hub):
+        old = await hub.worker("old", wrap=script.wrap)
+        instance_id = await hub.start("waiting")
+        await hub.until(instance_id, lambda state: state.status is RuntimeStatus.Running)
+
+        async def pause(call, act):
+            messages = await act()
+            if messages:
+                old.process.pause()
+            return messages
+
+        script.on("get", "control-00", pause, times=1_000)
+        await hub.client.raise_event(instance_id, "go", "1")
+        await hub.sleep(31)
+        assert old.process.is_paused
+        await hub.worker("new")
+        script.rules.clear()
+        script.calls.clear()
+        old.process.resume()
+        state = await hub.end(instance_id)
+        await hub.sleep(100)
+        return state, script.calls, sum(hub.app.runs.values())
+
+    state, calls, runs = hub.run(main)
+
+    assert (state.output, runs) == ('"after"', 1)
+    assert "put workitems" not in calls
+    assert "batch History" not in calls
+
+
+def test_a_row_that_a_new_start_owns_is_left_to_it():
+    """The old execution commits after a client has replaced the instance's row."""
+
+    def slow(context):
+        yield context.create_timer(context.current_utc_datetime + timedelta(seconds=10))
+        return "old"
+
+    hub, script = (
+        VirtualHub({"slow": slow, "echoing": echoing}, ECHO, partition_count=1, overridable_running_instances=True),
+        Script(),
+    )
+
+    async def main(hub):
+        await hub.worker(wrap=script.wrap)
+        await hub.start("slow", instance_id="x")
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+
+        async def replace_first(call, act):
+            # Between the history of the old execution and its row the client starts the instance anew.
+            await hub.start("echoing", "new", instance_id="x")
+            return await act()
+
+        script.on("write", "Instances", replace_first)
+        await hub.sleep(12)
+        state = await hub.end("x")
+        await hub.sleep(60)
+        return state, await hub.client.get(state.instance_id)
+
+    state, later = hub.run(main)
+
+    assert json.loads(state.output) == "new"
+    assert (later.name, later.status, later.generation) == ("echoing", RuntimeStatus.Completed, 1)
