@@ -63,7 +63,7 @@ def summarise(comparison: Comparison, found: int, seconds: float) -> None:
     """Print the figures."""
     cases = comparison.cases
     print(f"\n{cases} cases in {seconds:.0f} s ({cases / seconds:.0f} a second)")
-    print(f"{comparison.agreed:8} agree")
+    print(f"{comparison.agreed:8} agree, warnings of events that come early apart")
     print(f"{comparison.explained.total():8} differ as they should:")
     by_mend: Counter[str] = Counter()
     for names, count in comparison.explained.items():

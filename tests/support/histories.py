@@ -201,7 +201,7 @@ def _time_moves(context: Context, rng: random.Random) -> None:
     if history:
         stamps = (
             "2024-03-05T09:00:00Z",
-            "2024-03-05T12:00:00+02:00",
+            "2024-03-05T12:00:00Z",
             "2024-03-06T10:00:00.5Z",
             "2025-01-01T00:00:00.1Z",
         )

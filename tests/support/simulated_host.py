@@ -162,15 +162,17 @@ class SimulatedHost:
         answerable = [operation for operation in self.open.values() if not _is_signal(operation)]
         timers = [operation for operation in answerable if isinstance(operation, CreateTimer)]
         others = [operation for operation in answerable if not isinstance(operation, CreateTimer)]
-        choices: list[Any] = list(others)
+        operations: list[Any] = list(others)
         if timers:
-            choices.append(min(timers, key=lambda timer: timer.fire_at))
-        choices += self.event_names
-        if not choices:
+            operations.append(min(timers, key=lambda timer: timer.fire_at))
+        if operations and (not self.event_names or self.rng.random() < 0.75):
+            chosen = self.rng.choice(operations)
+        elif self.event_names:
+            chosen = self.rng.choice(self.event_names)
+        else:
             return None
-        chosen = self.rng.choice(choices)
         if isinstance(chosen, str):
-            name = self.rng.choice((chosen, chosen.upper()))
+            name = self.rng.choice((chosen, chosen, chosen, chosen.upper()))
             return self.event(15, Name=name, Input=self.rng.choice((*EVENT_DATA, str(self.rng.randrange(1000)))))
         del self.open[chosen.task_id]
         return self.answer(chosen)

@@ -89,13 +89,13 @@ def completed_twice(task: Any) -> str:
 
 
 def _start_noted(self: Any, starter: Any) -> Any:
-    """Start each child as often as it is there; what was started now goes out as often."""
+    """Start each child that was not started when this was made, as often as it is there; send it as often, too."""
     self._started = True
     for child in self.children:
-        if child._started:
-            _listen_again(child, starter)
-        else:
+        if not child._started:
             child.start(starter)
+        elif child in getattr(self, "_unstarted", ()):
+            _listen_again(child, starter)
     found = [action for child in getattr(self, "_unstarted", []) for action in sent(child)]
     if not found or self._make_action is None:
         return None
@@ -120,7 +120,7 @@ def _is_scheduled(task: Any) -> bool:
 def _listen_again(task: Any, starter: Any) -> None:
     if isinstance(task, tasks.ExternalEventTask) and not task.is_completed:
         starter.listen(task)
-    for child in getattr(task, "children", ()):
+    for child in getattr(task, "_unstarted", ()):
         _listen_again(child, starter)
 
 
@@ -150,7 +150,10 @@ MENDS: tuple[Mend, ...] = (
         ),
     ),
     Mend(
-        "tasks of entities and external events have classes of their own",
-        ((tasks.EntityCallTask, "__name__", "AtomicTask"), (tasks.ExternalEventTask, "__name__", "AtomicTask")),
+        "tasks have classes of their own",
+        tuple(
+            (kind, "__name__", "AtomicTask")
+            for kind in (tasks.EntityCallTask, tasks.ExternalEventTask, tasks.SubOrchestrationTask)
+        ),
     ),
 )

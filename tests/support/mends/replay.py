@@ -105,7 +105,7 @@ def _resume(self: Any) -> None:
                 yielded = executor._refusal(foreign_error(yielded, code))
             elif yielded is None:
                 self._current = _Nothing()
-                return
+                break
         if is_back(NO_TASK) and not isinstance(yielded, tasks.TaskBase):
             yielded._is_scheduled  # noqa: B018  (raises)
         if not yielded._started:
@@ -203,13 +203,16 @@ def _complete_wait(task: Any, event: Any, is_played: bool) -> None:
 
 
 def _complete_entity_call(task: Any, event: Any, is_played: bool) -> None:
-    """Raise what cannot be decoded; hold the envelope of an answer against the type that the answer should have."""
+    """Raise what cannot be decoded; hold envelope and error against the type that the answer should have."""
+    response = json.loads(event["Input"])
+    text = response["result"]
+    is_timeout = text is not None and text.strip().startswith("Timeout value of")
     if is_back(ENVELOPE):
         df_loads(event["Input"], task.expected_type)
-    if is_back(UNDECODABLE):
-        response = json.loads(event["Input"])
-        text = response["result"]
-        if text is not None and not text.strip().startswith("Timeout value of"):
+    if text is not None and not is_timeout:
+        if is_back(ENVELOPE):
+            df_loads(text, task.expected_type)
+        elif is_back(UNDECODABLE):
             df_loads(text, None if "exceptionType" in response else task.expected_type)
     _answer_call(task, event, is_played)
 

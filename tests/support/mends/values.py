@@ -128,7 +128,13 @@ MENDS: tuple[Mend, ...] = (
             (tasks.LongTimerTask, "is_cancelled", property(_no_is_cancelled)),
         ),
     ),
-    Mend("a retry makes at least one attempt", ((RetryOptions, "__init__", _allow_none),)),
+    Mend(
+        "a retry is one that the host can make",
+        (
+            (RetryOptions, "__init__", _allow_none),
+            (context.DurableOrchestrationContext, "_check_waits", lambda self, options: None),
+        ),
+    ),
     Mend(
         "a race with a retry in it is told to the host by its winner",
         ((actions.WhenAnyAction, "to_json", actions.CompoundAction.to_json),),
