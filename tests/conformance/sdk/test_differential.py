@@ -102,7 +102,7 @@ def test_a_deliberate_difference_is_known_by_name(reference: Reference) -> None:
     findings = comparison.check(Example(program, (Trigger(context(), is_damaged=False),)))
 
     assert findings == []
-    assert comparison.explained == {("task_all([]) gives [] (Q10)",): 1}
+    assert comparison.explained == {("`task_all([])`",): 1}
 
 
 def test_any_other_difference_is_found_and_reduced_to_a_case(
@@ -135,7 +135,6 @@ def test_any_other_difference_is_found_and_reduced_to_a_case(
 
 def test_every_mend_is_told_of() -> None:
     document = (ROOT / "docs" / "reference" / "differences.md").read_text(encoding="utf-8")
+    topics = {line.split(" | ")[0].removeprefix("| ") for line in document.splitlines() if line.startswith("| ")}
 
-    missing = [mend.name for mend in MENDS if mend.name not in document]
-
-    assert not missing
+    assert {mend.name for mend in MENDS} <= topics

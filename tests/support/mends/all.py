@@ -2,7 +2,7 @@
 
 A difference between the two is known when, and only when, taking back one or more of these makes it go away: all of
 the rest of the answer is then the official one. So a mend says as exactly as can be what it changes. The names are
-those by which ``docs/reference/differences.md`` tells of them; Q numbers are those of the SDK's specification.
+what ``docs/reference/differences.md`` has in the first column of its tables.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from azure.durable_functions._replay.tasks import TaskState
 
 from tests.support.mends.mending import Mend, is_back
 
-SHARED = "a task may be in several compounds (Q11)"
-ONLY_TASKS = "a compound says what is no task in it"
+PARENT = "a task in two compounds"
+TWICE = "a task twice in one compound, or started between making and yielding the compound"
+ONLY_TASKS = "something that is no task in `task_all`, `task_any`"
 
 _SUCCEEDED = TaskState.SUCCEEDED
 
@@ -31,10 +32,10 @@ def _take_children(self: Any, children: Any, constructor: Any = None) -> None:
     for child in children:
         if is_back(ONLY_TASKS) and not isinstance(child, tasks.TaskBase):
             raise AttributeError(f"'{type(child).__name__}' object has no attribute 'parent'")
-        if is_back(SHARED):
+        if is_back(PARENT):
             child._parents = ()
     _make_compound(self, children, constructor)
-    if is_back(SHARED):
+    if is_back(TWICE):
         self._unstarted = [child for child in self.children if not child._started]
 
 
@@ -134,15 +135,16 @@ def sent(task: Any) -> list[Any]:
 
 
 MENDS: tuple[Mend, ...] = (
-    Mend("task_all([]) gives [] (Q10)", ((tasks.WhenAllTask, "__init__", _empty_is_none),)),
+    Mend("`task_all([])`", ((tasks.WhenAllTask, "__init__", _empty_is_none),)),
     Mend(
-        "a compound completes once, whatever its children do then (Q12)",
+        "a compound whose children go on after it has failed",
         ((tasks.TaskBase, "_tell_parents", _tell_parents), (tasks.CompoundTask, "handle_completion", _hear_of)),
     ),
-    Mend("a retry waits for its timer though that has fired", ((tasks.RetryAbleTask, "_follow_with", _follow_with),)),
+    Mend("a retry's timer that fired before it was set", ((tasks.RetryAbleTask, "_follow_with", _follow_with),)),
     Mend(ONLY_TASKS, ((tasks.CompoundTask, "__init__", _take_children),)),
+    Mend(PARENT, ((tasks.CompoundTask, "__init__", _take_children),)),
     Mend(
-        SHARED,
+        TWICE,
         (
             (tasks.CompoundTask, "__init__", _take_children),
             (tasks.CompoundTask, "start", _start_noted),
@@ -150,7 +152,7 @@ MENDS: tuple[Mend, ...] = (
         ),
     ),
     Mend(
-        "tasks have classes of their own",
+        "classes of tasks",
         tuple(
             (kind, "__name__", "AtomicTask")
             for kind in (tasks.EntityCallTask, tasks.ExternalEventTask, tasks.SubOrchestrationTask)

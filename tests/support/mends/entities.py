@@ -13,8 +13,8 @@ from azure.durable_functions.models.entities.OperationResult import OperationRes
 
 from tests.support.mends.mending import Mend, is_back
 
-INPUT_KEY = "an operation may have no key for its input"
-RETURNED = "what an entity function returns is its result"
+INPUT_KEY = "an operation without `input`"
+RETURNED = "what the function returns"
 
 _context_module = sys.modules[DurableEntityContext.__module__]
 
@@ -75,19 +75,19 @@ def _only_known(cls: Any, text: str) -> Any:
 
 MENDS: tuple[Mend, ...] = (
     Mend(
-        "an entity's input may be encoded once, or missing (Q24)",
+        "`get_input()` without input, or with input that was encoded once (raw HTTP)",
         ((DurableEntityContext, "get_input", _get_entity_input),),
     ),
     Mend(INPUT_KEY, ((Entity, "_perform", _perform_as_asked),)),
-    Mend("an operation has a result of its own (Q26)", ((DurableEntityContext, "_begin", _keep_result),)),
+    Mend("`set_result` in one operation of a batch", ((DurableEntityContext, "_begin", _keep_result),)),
     Mend(RETURNED, ((Entity, "_perform", _perform_as_asked),)),
     Mend(
-        "a result is encoded when it is set",
+        "a result that cannot be encoded",
         ((OperationResult, "__init__", _take_result), (OperationResult, "to_json", _encode_late)),
     ),
-    Mend("a state may be no JSON", ((_context_module, "_decoded_state", _get_raw_state),)),
+    Mend("a state that is no JSON", ((_context_module, "_decoded_state", _get_raw_state),)),
     Mend(
-        "further keys of an entity's trigger are ignored (Q23)",
+        "further keys in the trigger",
         ((DurableEntityContext, "from_json", classmethod(_only_known)),),
     ),
 )

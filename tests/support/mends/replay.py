@@ -22,33 +22,42 @@ from tests.support.mends.mending import Mend, is_back
 if TYPE_CHECKING:
     from tests.support.mends.mending import Patch
 
-EARLY = "an event that comes early gives no warning"
-EVENTS = "external events are taken in order, each once, whatever their letters' case (Q17-Q19)"
-UNDECODABLE = "what cannot be decoded fails its task, by name"
-ANSWERED = "only an entity's answer completes its call"
-ENVELOPE = "an expected type counts for what entities answer"
-MISSED = "keys that count are missed"
-STARTED = "the code starts with ExecutionStarted only"
-OLD_RESULTS = "old results do not make new code replay"
-NO_TASK = "what is yielded must be a task (Q8)"
+EARLY = "an external event that nobody waits for yet"
+KEPT = "an external event that came before its wait"
+NEWEST = "several open waits for one name"
+CASE = "the case of an event's name"
+UNDECODABLE = "a result that is no JSON, or not of the expected type in strict mode"
+ANSWERED = "a call of an entity that something else than its answer completes"
+ENVELOPE = "`expected_type` of entity calls in strict mode"
+MISSED = "an event without another key that counts"
+STARTED = "events before ExecutionStarted, or without it"
+OLD_RESULTS = "`is_replaying` after a wait that an early event satisfies"
+NO_TASK = "yielding something that is no task"
 
 _SUCCEEDED = TaskState.SUCCEEDED
 
-_hear = executor.Executor._on_event_raised
+# -- external events -------------------------------------------------------------------------------------------------
+
+_take_oldest = executor.Executor._take_wait
+
+
+def _key(name: str) -> str:
+    return name if is_back(CASE) else name.lower()
 
 
 def _listen(self: Any, task: Any) -> None:
-    early = self._early_events.get(task.id)
-    if early:
-        _, event = early[-1]
-        executor._complete_wait(task, event, self._is_played(event))
-    else:
-        self._waits.setdefault(task.id, []).append(task)
+    name = _key(task.id)
+    early = self._early_events.get(name)
+    if not early:
+        self._waits.setdefault(name, []).append(task)
+        return
+    _, event = early[-1] if is_back(KEPT) else early.popleft()
+    executor._complete_wait(task, event, self._is_played(event))
 
 
 def _on_event_raised(self: Any, event: Any) -> None:
     before = _count_early(self)
-    (_hear_newest if is_back(EVENTS) else _hear)(self, event)
+    _hear(self, event)
     if _count_early(self) == before:
         return
     if is_back(EARLY):
@@ -57,27 +66,36 @@ def _on_event_raised(self: Any, event: Any) -> None:
 
 
 def _count_early(self: Any) -> int:
-    # Of one name the official package keeps only the last.
     return sum(map(len, self._early_events.values()))
 
 
-def _hear_newest(self: Any, event: Any) -> None:
-    """Give an event to the newest wait for its very name; keep the last one that came early."""
+def _hear(self: Any, event: Any) -> None:
     self.event_is_played = self._is_played(event)
     name = event["Name"]
     task = self._open.pop(name, None)
+    wait = None if task is not None else self._take_wait(_key(name))
     if task is not None:
         executor._complete_entity_call(task, event, self.event_is_played)
-    elif self._waits.get(name):
-        wait = self._waits[name].pop()
-        if wait.is_completed:
-            raise Exception(completed_twice(wait))
+    elif wait is not None:
         executor._complete_wait(wait, event, self.event_is_played)
     else:
-        self._early_events.setdefault(name, deque()).append((0, event))
+        self._early_events.setdefault(_key(name), deque()).append((0, event))
         return
     if self._current.state is not TaskState.RUNNING:
         self._resume()
+
+
+def _take_wait(self: Any, name: str) -> Any:
+    waits = self._waits.get(name)
+    if not waits or not is_back(NEWEST):
+        return _take_oldest(self, name) if waits else None
+    wait = waits.pop()
+    if wait.is_completed:
+        raise Exception(completed_twice(wait))
+    return wait
+
+
+# -- what resumes the code -------------------------------------------------------------------------------------------
 
 
 def _resume(self: Any) -> None:
@@ -209,11 +227,10 @@ def _complete_entity_call(task: Any, event: Any, is_played: bool) -> None:
     is_timeout = text is not None and text.strip().startswith("Timeout value of")
     if is_back(ENVELOPE):
         df_loads(event["Input"], task.expected_type)
-    if text is not None and not is_timeout:
-        if is_back(ENVELOPE):
-            df_loads(text, task.expected_type)
-        elif is_back(UNDECODABLE):
-            df_loads(text, None if "exceptionType" in response else task.expected_type)
+        if text is not None:
+            df_loads(json.dumps(text) if is_timeout else text, task.expected_type)
+    elif is_back(UNDECODABLE) and text is not None and not is_timeout:
+        df_loads(text, None if "exceptionType" in response else task.expected_type)
     _answer_call(task, event, is_played)
 
 
@@ -261,15 +278,22 @@ def _handled(kind: int, handler: Any) -> tuple[Patch, ...]:
 
 
 _HEARING = _handled(15, _on_event_raised)
+_LISTENING = (
+    *_HEARING,
+    (executor.Executor, "listen", _listen),
+    (executor.Executor, "_take_wait", _take_wait),
+)
 _ANY_EVENT = (*_HEARING, (executor.Executor, "_on_unknown_completion", _on_unknown_completion))
 
 MENDS: tuple[Mend, ...] = (
     Mend(EARLY, _HEARING),
-    Mend(EVENTS, ((executor.Executor, "listen", _listen), *_HEARING)),
+    Mend(KEPT, _LISTENING),
+    Mend(NEWEST, _LISTENING),
+    Mend(CASE, _LISTENING),
     Mend(OLD_RESULTS, ((executor.Executor, "_resume", _resume),)),
     Mend(NO_TASK, ((executor.Executor, "_resume", _resume), *_ANY_EVENT)),
     Mend(STARTED, (*_ANY_EVENT, (executor.Executor, "run", _run), *_handled(0, _on_execution_started))),
-    Mend("ContinueAsNew within a history is ignored", _handled(16, _start_over)),
+    Mend("ContinueAsNew within a history", _handled(16, _start_over)),
     Mend(ANSWERED, ((executor.Executor, "_complete", _complete_leaf),)),
     Mend(ENVELOPE, ((executor, "_complete_entity_call", _complete_entity_call),)),
     Mend(
@@ -282,18 +306,18 @@ MENDS: tuple[Mend, ...] = (
             (executor.Executor, "feed", _feed),
         ),
     ),
-    Mend("a failed task raises a TaskFailedError", ((errors.TaskFailedError, "__name__", "Exception"),)),
+    Mend("the class of what a failed call raises", ((errors.TaskFailedError, "__name__", "Exception"),)),
     Mend(
-        "keys of events are missed where they count only",
+        "an event without `EventId`, `IsPlayed` or `Timestamp`",
         ((context.DurableOrchestrationContext, "__init__", _parse_all),),
     ),
     Mend(MISSED, ((executor.Executor, "feed", _feed),)),
     Mend(
-        "keys of the trigger are of their kinds",
+        "a trigger without a key, or with one of another kind",
         ((context.DurableOrchestrationContext, "from_json", classmethod(_read_any)),),
     ),
     Mend(
-        "what was scheduled is held against the code",
+        "code that does not fit its history",
         tuple((executor._HANDLERS, kind, _overlook) for kind in (4, 7, 10)),
     ),
 )

@@ -21,8 +21,8 @@ from tests.support.mends.mending import Mend, is_back
 if TYPE_CHECKING:
     from tests.support.mends.mending import Patch
 
-LONG_VALUE = "a long timer gives None (Q15)"
-UNHEARD = "cancelling a long timer reaches the host (Q16)"
+LONG_VALUE = "the value of a timer beyond the host's limit"
+UNHEARD = "cancelling such a timer"
 
 _create_timer = context.DurableOrchestrationContext.create_timer
 
@@ -113,7 +113,7 @@ def _version(self: Any) -> Any:
 
 MENDS: tuple[Mend, ...] = (
     Mend(
-        "timers are converted to UTC (Q13, Q14)",
+        "`create_timer` with another zone, or without one",
         (
             (actions.CreateTimerAction, "fire_at_utc", property(_fire_at)),
             (context.DurableOrchestrationContext, "create_timer", _create_comparable),
@@ -129,27 +129,33 @@ MENDS: tuple[Mend, ...] = (
         ),
     ),
     Mend(
-        "a retry is one that the host can make",
+        "`RetryOptions` with less than one attempt, or waits beyond the host's limit of six days",
         (
             (RetryOptions, "__init__", _allow_none),
             (context.DurableOrchestrationContext, "_check_waits", lambda self, options: None),
         ),
     ),
     Mend(
-        "a race with a retry in it is told to the host by its winner",
+        "`task_any([retried, timer])` with a failed attempt and `timer.cancel()`",
         ((actions.WhenAnyAction, "to_json", actions.CompoundAction.to_json),),
     ),
-    Mend("values are made of the expected type", ((_serialization, "_converter", lambda expected_type: None),)),
     Mend(
-        "an expected type counts for retried calls (Q4)",
+        "`expected_type`, `input_type`, the return annotation of a decorated function",
+        ((_serialization, "_converter", lambda expected_type: None),),
+    ),
+    Mend(
+        "`expected_type` of retried calls",
         (_untyped("call_activity_with_retry"), _untyped("call_sub_orchestrator_with_retry")),
     ),
     Mend(
-        "a decorated orchestrator promises what its function does (Q32)",
+        "the type that a decorated sub-orchestrator promises",
         ((context, "resolve_orchestrator", _promise_text),),
     ),
-    Mend("an input may be no JSON text (Q6)", ((context.DurableOrchestrationContext, "get_input", _get_input),)),
-    Mend("a start may have no version", ((context.DurableOrchestrationContext, "version", property(_version)),)),
-    Mend("an output may be of a custom class (Q22)", ((shell, "encode_output", json.dumps),)),
-    Mend("in strict mode a status may be of a custom class", ((state, "df_dumps", _dump_status),)),
+    Mend(
+        "an input that is no JSON text (raw HTTP start)",
+        ((context.DurableOrchestrationContext, "get_input", _get_input),),
+    ),
+    Mend("ExecutionStarted without `Version`", ((context.DurableOrchestrationContext, "version", property(_version)),)),
+    Mend("a custom class as the output", ((shell, "encode_output", json.dumps),)),
+    Mend("a custom class as the custom status in strict mode", ((state, "df_dumps", _dump_status),)),
 )
