@@ -139,7 +139,7 @@ class _Writer:
     def module(self, program: list[Any]) -> str:
         plain = bool(program) and program[0][0] == "plain"
         flow = self.function("flow", program[1:] if plain else program, waits=not plain)
-        body = "\n".join(["", "", *(line for part in [*self.parts, flow] for line in [*part, "", ""])])
+        body = "\n".join(["", "", *(line for part in [*self.parts, flow] for line in [*part, "", ""]), ""])
         body += "main = df.Orchestrator.create(flow)\n"
         return "".join([*self.imports(body), *helpers(body), body])
 

@@ -9,6 +9,7 @@ from typing import Any
 from azure.durable_functions._serialization import df_dumps, df_loads
 from azure.durable_functions.entity import Entity
 from azure.durable_functions.models.DurableEntityContext import DurableEntityContext
+from azure.durable_functions.models.entities.EntityState import EntityState
 from azure.durable_functions.models.entities.OperationResult import OperationResult
 
 from tests.support.mends.mending import Mend, is_back
@@ -19,6 +20,7 @@ RETURNED = "what the function returns"
 _context_module = sys.modules[DurableEntityContext.__module__]
 
 _perform = Entity._perform
+_encode_state = EntityState.to_json
 _enter = DurableEntityContext._begin
 
 
@@ -65,6 +67,12 @@ def _encode_late(self: Any) -> Any:
     return {"isError": self._is_error, "duration": 0, "startTime": 0, "result": text}
 
 
+def _encode_results_first(self: Any) -> Any:
+    for result in self.results:
+        result.to_json()
+    return _encode_state(self)
+
+
 def _only_known(cls: Any, text: str) -> Any:
     found = json.loads(text)
     further = found.keys() - {"self", "exists", "state", "batch"}
@@ -83,7 +91,11 @@ MENDS: tuple[Mend, ...] = (
     Mend(RETURNED, ((Entity, "_perform", _perform_as_asked),)),
     Mend(
         "a result that cannot be encoded",
-        ((OperationResult, "__init__", _take_result), (OperationResult, "to_json", _encode_late)),
+        (
+            (OperationResult, "__init__", _take_result),
+            (OperationResult, "to_json", _encode_late),
+            (EntityState, "to_json", _encode_results_first),
+        ),
     ),
     Mend("a state that is no JSON", ((_context_module, "_decoded_state", _get_raw_state),)),
     Mend(
