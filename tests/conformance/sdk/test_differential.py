@@ -12,11 +12,12 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.answers import STRICT
+from tests.support.contexts import context_text
 from tests.support.differential import Comparison, Example, Finding, Trigger, explore, golden_case
 from tests.support.mends.all import MENDS
 from tests.support.reference import PYTHON, Reference
@@ -72,65 +73,14 @@ def test_no_difference_is_new(reference: Reference) -> None:
     assert comparison.agreed > comparison.cases // 4  # else the mends would hide what is to be compared
 
 
-def context(*events: dict[str, Any]) -> dict[str, Any]:
-    start = [event(12), event(0, Name="Flow", Version=None, Input=None)]
-    return {
-        "history": [*start, *events],
-        "input": None,
-        "instanceId": "i-1",
-        "isReplaying": False,
-        "parentInstanceId": None,
-        "upperSchemaVersion": 1,
-        "upperSchemaVersionNew": 2,
-    }
-
-
-def event(kind: int, event_id: int = -1, **properties: Any) -> dict[str, Any]:
-    return {
-        "EventType": kind,
-        **properties,
-        "EventId": event_id,
-        "IsPlayed": False,
-        "Timestamp": "2024-03-05T10:00:00Z",
-    }
-
-
 def test_a_deliberate_difference_is_known_by_name(reference: Reference) -> None:
     comparison = Comparison(reference)
-    program = [("yield", ("all", []))]
+    trigger = Trigger(json.loads(context_text()), is_damaged=False)
 
-    findings = comparison.check(Example(program, (Trigger(context(), is_damaged=False),)))
+    findings = comparison.check(Example([("yield", ("all", []))], (trigger,)))
 
     assert findings == []
     assert comparison.explained == {("`task_all([])`",): 1}
-
-
-def test_any_other_difference_is_found_and_reduced_to_a_case(
-    reference: Reference, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "azure.durable_functions._replay.actions.CallActivityAction.action_type", property(lambda self: 77)
-    )
-    monkeypatch.setattr(
-        "azure.durable_functions._replay.actions.CallActivityAction.to_json",
-        lambda self: {"actionType": 77, "functionName": self.function_name, "input": self.input_},
-    )
-    comparison = Comparison(reference)
-    program = [
-        ("ids",),
-        ("try", ("event", "go")),
-        ("repeat", 2, [("status", 1), ("yield", ("all", [("timer", 5), ("activity", "A", {"k": [1]})]))]),
-    ]
-    history = [event(15, Name="go", Input="1"), event(15, Name="other", Input="1"), event(13)]
-
-    [found] = comparison.check(Example(program, (Trigger(context(*history), is_damaged=False),)))
-    smallest = comparison.reduce(found)
-    files = golden_case(smallest, "broken")
-
-    assert smallest.example.program == [["yield", ("activity", "A", None)]] or len(str(smallest.example.program)) < 50
-    assert files["orchestrator.py"].count("context.") == 1
-    assert '"functionName": "A"' in files["state.json"]
-    assert len(smallest.example.triggers[0].content["history"]) == 2
 
 
 def test_every_mend_is_told_of() -> None:
