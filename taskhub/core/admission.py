@@ -149,7 +149,9 @@ def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: Exe
         arrivals: the batch, in order.
         execution_id: the execution that the batch names, ``None`` when no message names one.
     """
-    early = tuple(index for index, arrival in enumerate(arrivals) if _is_early(state, arrival))
+    # With a start in the batch an answer is none for an execution that never was: its question is asked again now.
+    is_known = state.started is not None or _start_among(arrivals, range(len(arrivals))) is not None
+    early = tuple(index for index, arrival in enumerate(arrivals) if _is_early(state, arrival, is_known))
     on_time = [index for index in range(len(arrivals)) if index not in set(early)]
     if not on_time:
         return NothingNew(early, refresh_row=False)
@@ -168,7 +170,7 @@ def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: Exe
     return Run(accepted, early)
 
 
-def _is_early(state: RuntimeState, arrival: Arrival) -> bool:
+def _is_early(state: RuntimeState, arrival: Arrival, is_known_execution: bool) -> bool:
     """Return whether an answer came before its question was stored: the sender puts first and stores second."""
     event = arrival.event
     task_id = answered_task(event)
@@ -180,7 +182,7 @@ def _is_early(state: RuntimeState, arrival: Arrival) -> bool:
         return False
     if is_known or state.is_terminal:
         return False
-    return state.started is not None or arrival.dequeue_count <= MAX_EARLY_READS
+    return is_known_execution or arrival.dequeue_count <= MAX_EARLY_READS
 
 
 def _start_among(arrivals: Sequence[Arrival], indices: Sequence[int]) -> ExecutionStarted | None:

@@ -26,6 +26,7 @@ from taskhub.model.history import (
     ExecutionStarted,
     ExecutionSuspended,
     ExecutionTerminated,
+    FailureDetails,
     HistoryEvent,
     OrchestrationInstance,
     OrchestratorCompleted,
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
     from taskhub.core.runtime_state import RuntimeState
     from taskhub.model.ids import ExecutionId, Utc
+
+VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning"
+"""The reference's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +228,19 @@ def terminate(episode: Episode, *, now: Utc) -> Checkpoint:
     )
     answer = SubOrchestrationFailed(timestamp=now, task_scheduled_id=_parents_task(episode), reason=reason)
     return _checkpoint(episode, (end,), _to_parent(episode, answer), KEEP_STATUS, now)
+
+
+def refuse_version(episode: Episode, *, now: Utc) -> Checkpoint:
+    """Return what must be stored when an app fails orchestrations of the episode's version: the end, without code."""
+    failure = FailureDetails("VersionMismatch", VERSION_MISMATCH, is_non_retriable=True)
+    # Nothing was played: no code has seen the start.
+    unplayed = replace(episode, new_events=tuple(replace(event, is_played=False) for event in episode.new_events))
+    end = ExecutionCompleted(event_id=episode.next_task_id, timestamp=now, status=RuntimeStatus.Failed, failure=failure)
+    # The reference tells the parent no reason, only details that Python code does not get to see.
+    answer = SubOrchestrationFailed(
+        timestamp=now, task_scheduled_id=_parents_task(episode), reason=VERSION_MISMATCH, failure=failure
+    )
+    return _checkpoint(unplayed, (end,), _to_parent(episode, answer), KEEP_STATUS, now)
 
 
 def _end(

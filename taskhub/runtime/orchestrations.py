@@ -28,11 +28,14 @@ from taskhub.core.admission import (
 )
 from taskhub.core.operations import EpisodeRules
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
+from taskhub.core.versioning import VersionRule
 from taskhub.errors import LeaseLost, PayloadError
 from taskhub.model.actions import Actions
 from taskhub.model.history import ExecutionStarted, GenericEvent
 from taskhub.model.ids import ExecutionId, Utc
 from taskhub.model.instance import RuntimeStatus
+from taskhub.model.leases import PartitionManager
+from taskhub.model.versions import VersionFailure
 from taskhub.runtime.sessions import Session
 
 if TYPE_CHECKING:
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
 
     from taskhub.core.admission import Admission
     from taskhub.core.episode import Checkpoint, Episode
-    from taskhub.model.history import HistoryEvent
     from taskhub.runtime.application import Application
     from taskhub.runtime.checkpoints import Checkpoints
     from taskhub.runtime.history_store import StoredHistory
@@ -98,6 +100,8 @@ class Orchestrations:
             store_inputs=settings.store_inputs,
             max_custom_status_kilobytes=settings.max_custom_status_kilobytes,
         )
+        self._versions = VersionRule(settings.default_version, settings.version_match, settings.version_failure)
+        self._rejected: set[tuple[str, str | None]] = set()
 
     # ---- the four verbs
 
@@ -209,7 +213,10 @@ class Orchestrations:
         early = _pick(messages, admission.early)
         match admission:
             case Run(accepted=accepted):
-                episode, checkpoint = await self._run(session, accepted)
+                episode = episodes.begin_episode(session.state, accepted, now=self._now())
+                if self._rejects(episode):
+                    return self._put_back_version(item, episode)
+                episode, checkpoint = await self._run(session, episode)
                 used_up = _all_but(messages, admission.early)
                 return Outcome(session, episode, checkpoint, used_up=used_up, early=early)
             case NothingNew(refresh_row=refresh_row):
@@ -227,11 +234,12 @@ class Orchestrations:
             case Unknown(used_up=used_up, later=later):
                 return await self._unknown(item, _pick(messages, used_up), _pick(messages, later), early)
 
-    async def _run(self, session: Session, accepted: Sequence[HistoryEvent]) -> tuple[Episode, Checkpoint]:
+    async def _run(self, session: Session, episode: Episode) -> tuple[Episode, Checkpoint]:
         """Run the code through an episode, and through the generations that begin in it."""
-        episode = episodes.begin_episode(session.state, accepted, now=self._now())
         if episode.terminated is not None:
             return episode, episodes.terminate(episode, now=self._now())
+        if not self._versions.accepts(episode.started):
+            return episode, episodes.refuse_version(episode, now=self._now())
         while True:
             actions = await session.advance(self._application, episode)
             actions = episodes.checked(episode, actions, self._rules)
@@ -266,6 +274,28 @@ class Orchestrations:
             hidden=tuple((held, seconds) for held in unnamed),
         )
 
+    def _rejects(self, episode: Episode) -> bool:
+        """Return whether an episode is left to a worker of another version; a termination needs no code."""
+        is_refused = episode.terminated is None and not self._versions.accepts(episode.started)
+        return is_refused and self._versions.failure is VersionFailure.REJECT
+
+    def _put_back_version(self, item: WorkItem, episode: Episode) -> Outcome:
+        version, app_version = episode.started.version, self._versions.app_version
+        kind = (episode.started.name, version)
+        if kind not in self._rejected:
+            self._rejected.add(kind)
+            _logger.warning(
+                "orchestration '%s' of version '%s' is left alone (instance '%s' and others): this app is %s and takes "
+                "%s versions; see defaultVersion, versionMatchStrategy and versionFailureStrategy in host.json",
+                episode.started.name,
+                version or "",
+                item.instance.id,
+                f"version '{app_version}'" if app_version else "without a version",
+                self._versions.match.value,
+                extra={"event": "version_rejected", "instance_id": item.instance.id, "version": version},
+            )
+        return Outcome(early=tuple(item.batch.messages))
+
     def _put_back_entity(self, item: WorkItem) -> Outcome:
         # Nothing here runs entities yet. A .NET worker on the same hub may; dropping would lose its signals.
         if not self._has_met_entity:
@@ -295,6 +325,8 @@ class Orchestrations:
         rewound = any(isinstance(event, GenericEvent) for event in checkpoint.new_events)
         return (
             self._services.settings.warm_sessions
+            # There another worker takes a partition without a word: nobody could tell that a session is out of date.
+            and self._services.hub.manager is not PartitionManager.LEGACY
             and not checkpoint.withholds
             and not rewound
             and not session.state.is_terminal
