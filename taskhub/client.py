@@ -37,13 +37,16 @@ from taskhub.runtime.hub_status import delete_hub, hub_status
 from taskhub.runtime.purging import Purging
 from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
+from taskhub.runtime.transfer import Dump, Load
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from taskhub.codec.dump_lines import DumpEnd
     from taskhub.model.history import HistoryEvent
     from taskhub.model.hub import HubStatus
     from taskhub.model.instance import InstanceFilter, InstanceState
+    from taskhub.runtime.transfer import DumpSummary
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
@@ -114,6 +117,30 @@ class TaskHubClient:
             HubInUse: workers hold partitions.
         """
         return await delete_hub(self._services, force=force)
+
+    async def dump_hub(self, write: Callable[[str], object], *, force: bool = False) -> DumpSummary:
+        """Write the whole hub as lines of JSON, which :meth:`load_hub` reads; nobody may work on it meanwhile.
+
+        Args:
+            write: takes each line, without its end.
+            force: also while workers hold partitions; what they do meanwhile may be there in part.
+
+        Raises:
+            ConfigurationError: there is no such hub.
+            HubInUse: workers hold partitions.
+        """
+        return await Dump(self._services, write).run(force=force)
+
+    async def load_hub(self, lines: Iterable[str]) -> DumpEnd:
+        """Fill this hub, which must be empty or not exist, with what :meth:`dump_hub` wrote; return how much it was.
+
+        The dump may come from another store, from a hub of another name and with another number of partitions.
+
+        Raises:
+            ConfigurationError: the hub is not empty.
+            PayloadError: a line is none of a dump's, or lines are missing; nothing runs then.
+        """
+        return await Load(self._services).run(lines)
 
     async def start(
         self,

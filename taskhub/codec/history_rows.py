@@ -35,7 +35,7 @@ from taskhub.codec.records import (
     without_types,
 )
 from taskhub.errors import MalformedMessage
-from taskhub.model.history import GenericEvent
+from taskhub.model.history import EventSent, GenericEvent, TimerCreated
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 
@@ -54,6 +54,7 @@ __all__ = [
     "decode_sentinel",
     "encode_event",
     "execution_of",
+    "may_be_pending",
     "offloaded_columns",
     "rewound_columns",
     "sentinel_columns",
@@ -166,6 +167,14 @@ def rewound_columns(type_name: str, *, entombs: bool) -> Columns:
     if entombs:
         columns[EVENT_TYPE_COLUMN] = GenericEvent.type_name
     return columns
+
+
+def may_be_pending(columns: Mapping[str, object], *, after: Utc) -> bool:
+    """Return whether a row is of an event that puts a message for later than ``after``: a timer, or an event sent."""
+    name = columns.get(EVENT_TYPE_COLUMN)
+    fire_at = columns.get("FireAt")
+    is_later = isinstance(fire_at, Utc) and fire_at.padded() > after.padded()
+    return name == EventSent.type_name or (name == TimerCreated.type_name and is_later)
 
 
 def execution_of(columns: Mapping[str, object]) -> ExecutionId | None:

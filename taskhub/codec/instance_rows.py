@@ -304,6 +304,25 @@ def large_value(text: str, *, container: str) -> str | None:
     return unquote(path) if is_ours else None
 
 
+def relocated_columns(columns: Columns, *, container: str, hub: str, url_of: Callable[[str], str]) -> Columns:
+    """Return the columns of a row that comes from another hub or store.
+
+    Args:
+        columns: of the row.
+        container: name of the large-messages container that its URLs name.
+        hub: name of the hub that it goes to.
+        url_of: the URL of a blob there.
+    """
+    moved = dict(columns)
+    for column in ("Input", "Output"):
+        blob_name = large_value(str(moved.get(column, "")), container=container)
+        if blob_name is not None:
+            moved[column] = url_of(blob_name)
+    if "TaskHubName" in moved:
+        moved["TaskHubName"] = hub
+    return moved
+
+
 def offloaded_columns(columns: Mapping[str, object], *, container: str) -> Mapping[str, str]:
     """Return the blob names of the values that are not in the row, by column.
 

@@ -140,11 +140,11 @@ def _event(operation: SendEvent, now: Utc) -> tuple[HistoryEvent, Outgoing]:
     )
     raised = EventRaised(timestamp=now, name=operation.name, input=operation.input)
     target = OrchestrationInstance(operation.instance_id, None)
-    return sent, Outgoing(TaskMessage(raised, target=target), due=_due_of_event(operation))
+    return sent, Outgoing(TaskMessage(raised, target=target), due=due_of_event(operation.instance_id, operation.name))
 
 
-def _due_of_event(operation: SendEvent) -> Utc | None:
-    name = operation.name
-    if operation.instance_id.startswith("@") and name[_SCHEDULED_EVENT_MARK : _SCHEDULED_EVENT_MARK + 1] == "@":
+def due_of_event(instance_id: InstanceId, name: str) -> Utc | None:
+    """Return when an entity shall see an event, ``None``: at once; the event's name tells."""
+    if instance_id.startswith("@") and name[_SCHEDULED_EVENT_MARK : _SCHEDULED_EVENT_MARK + 1] == "@":
         return Utc.parse(name[_SCHEDULED_EVENT_MARK + 1 :])
     return None
