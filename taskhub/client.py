@@ -1,4 +1,7 @@
-"""What people and hosts do with instances: start, look, raise events, terminate, suspend, resume, purge.
+"""What people and hosts do with instances and entities.
+
+Instances are started, looked at, sent events, terminated, suspended, resumed and purged; entities are signalled, read,
+listed and cleaned up.
 
 A client needs no worker: it puts messages on the queues of the hub and reads its tables. Several clients may use one
 hub at the same time, beside any number of workers.
@@ -8,8 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskhub.codec.entity_texts import encode_request, event_name
 from taskhub.codec.keys import escape_instance_id
+from taskhub.core.entity_batch import hidden_until
 from taskhub.errors import InstanceExists, PayloadError
+from taskhub.model.entities import Request, is_entity
 from taskhub.model.history import (
     EventRaised,
     ExecutionResumed,
@@ -20,12 +26,14 @@ from taskhub.model.history import (
 )
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.messages import TaskMessage
+from taskhub.runtime.entity_directory import EntityDirectory
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskhub.model.entities import CleanedEntities, EntityId, EntityPage, EntityState
     from taskhub.model.history import HistoryEvent
     from taskhub.model.instance import InstanceFilter, InstancePage, InstanceState
     from taskhub.settings import TaskHubSettings
@@ -111,6 +119,8 @@ class TaskHubClient:
         await services.hub.create()
         instance_id = instance_id or InstanceId(services.environment.new_guid().hex)
         _check_instance_id(instance_id)
+        if is_entity(instance_id):
+            raise PayloadError(f"'{instance_id}' begins with @, as only ids of entities do; start it under another id")
         existing = await services.instances.read(instance_id)
         status = existing.status if existing else None
         if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
@@ -209,6 +219,78 @@ class TaskHubClient:
         await services.history.delete(instance_id)
         await services.instances.delete(instance_id)
         return 1
+
+    # ---- entities
+
+    async def signal_entity(
+        self, entity: EntityId, operation: str, input: str | None = None, *, due: Utc | None = None
+    ) -> None:
+        """Ask an entity for an operation, without an answer: one message. The entity need not exist.
+
+        Args:
+            entity: which one.
+            operation: name of the operation.
+            input: JSON text.
+            due: when the operation should run; now by default.
+        """
+        _check_instance_id(entity.instance_id)
+        await self._services.hub.create()
+        now = self._now()
+        hidden = None if due is None else hidden_until(due, now)
+        request = Request(
+            id=str(self._services.environment.new_guid()), operation=operation, is_signal=True, input=input, due=due
+        )
+        event = EventRaised(timestamp=now, name=event_name(hidden), input=encode_request(request, typed=False))
+        target = OrchestrationInstance(entity.instance_id, None)
+        await self._services.messenger.send(TaskMessage(event, target=target), due=hidden)
+
+    async def read_entity(self, entity: EntityId) -> EntityState | None:
+        """Return an entity with its state, ``None`` when it does not exist: one read, and one for a large state."""
+        await self._services.hub.create()
+        return await EntityDirectory(self._services).read(entity)
+
+    async def list_entities(
+        self,
+        name: str | None = None,
+        *,
+        operated_from: Utc | None = None,
+        operated_to: Utc | None = None,
+        top: int = 100,
+        token: str | None = None,
+        with_state: bool = False,
+    ) -> EntityPage:
+        """Return one page of the entities that exist, in order of their ids.
+
+        Args:
+            name: of the entities, ignoring case; those of all names by default.
+            operated_from: of these whose last batch began then or later.
+            operated_to: of these whose last batch began then or earlier.
+            top: most entities of the page; deleted ones that are still stored count.
+            token: of the page before; a page may be empty and still have one.
+            with_state: whether states are wanted.
+        """
+        await self._services.hub.create()
+        return await EntityDirectory(self._services).list(
+            name, operated_from=operated_from, operated_to=operated_to, top=top, token=token, with_state=with_state
+        )
+
+    async def clean_entities(
+        self, *, remove_empty: bool = True, release_orphaned_locks: bool = True, token: str | None = None
+    ) -> CleanedEntities:
+        """Remove what entities leave behind; goes on for a few seconds, then returns where to go on.
+
+        Args:
+            remove_empty: purge entities that were deleted, have no messages waiting, are not locked, and have not been
+                touched for longer than messages are put in order.
+            release_orphaned_locks: open entities that were locked by an orchestration which has ended.
+            token: of the clean-up before.
+        """
+        await self._services.hub.create()
+        return await EntityDirectory(self._services).clean(
+            remove_empty=remove_empty, release_orphaned_locks=release_orphaned_locks, token=token
+        )
+
+    # ---- waiting
 
     async def wait(
         self, instance_id: InstanceId, *, timeout_seconds: float, poll_seconds: float = 1.0

@@ -29,7 +29,7 @@ from taskhub.host.call_plan import CallPlan, plan_call
 from taskhub.host.configuration import HostConfiguration, load_configuration, resolve_settings
 from taskhub.host.console import Console, captured_output, wants_colour
 from taskhub.host.durable_options import DEFAULT_CONNECTION, DEFAULT_CONNECTION_ALIAS
-from taskhub.host.functions import DURABLE_TRIGGERS, ENTITY_TRIGGER, Function, FunctionError
+from taskhub.host.functions import DURABLE_TRIGGERS, Function, FunctionError
 from taskhub.host.http_functions import HttpFunctions, check_route
 from taskhub.host.identity import WorkerIdentity
 from taskhub.host.invoker import Invoker, thread_count_of
@@ -148,9 +148,6 @@ def _load(configuration: HostConfiguration, console: Console) -> _Loaded:
             "No job functions found. Define functions in function_app.py with the decorators of a func.FunctionApp, or "
             "in folders with a function.json."
         )
-    for plan in plans:
-        if plan.function.trigger.kind == ENTITY_TRIGGER:
-            console.warning(f"The '{plan.function.name}' function is an entity, which this version does not run.")
     return _Loaded([plan.function for plan in plans], plans, errors)
 
 

@@ -61,6 +61,8 @@ class StoredHistory:
     blobs: tuple[str, ...] = ()
     urls: BlobUrls = _NO_URLS
     """Where a large input and output lie, for the instance's row."""
+    taken_requests: str | None = None
+    """Of an entity: ids that it knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class HistoryStore:
         rows = await self._query(instance_id, execution_id)
         sentinel = rows.pop() if rows and rows[-1].row_key == SENTINEL else None
         etag = sentinel.etag if sentinel else None
+        guard = decode_sentinel(sentinel.columns) if sentinel else None
         current = execution_of(sentinel.columns) if sentinel else (execution_of(rows[0].columns) if rows else None)
         if execution_id is not None and current != execution_id:
             return StoredHistory(current, (), etag)
@@ -108,10 +111,16 @@ class HistoryStore:
             execution_id=current,
             events=events,
             etag=etag,
-            is_complete=sentinel is None or decode_sentinel(sentinel.columns).is_complete,
+            is_complete=guard is None or guard.is_complete,
             blobs=tuple(blobs),
             urls=urls,
+            taken_requests=guard.taken_requests if guard else None,
         )
+
+    async def execution_of(self, instance_id: InstanceId) -> ExecutionId | None:
+        """Return the execution that an instance's history belongs to."""
+        sentinel = await self._read(escape_instance_id(instance_id), SENTINEL)
+        return None if sentinel is None else execution_of(sentinel.columns)
 
     async def commit(
         self,
@@ -121,6 +130,8 @@ class HistoryStore:
         first_index: int,
         etag: ETag | None,
         give_up: Callable[[], bool],
+        is_complete: bool = True,
+        taken_requests: str | None = None,
     ) -> Committed:
         """Store an episode's events.
 
@@ -130,6 +141,8 @@ class HistoryStore:
             first_index: row of the first of them.
             etag: the sentinel's as last seen; ``None`` when there was none.
             give_up: asked when the storage does not answer: whether to stop trying.
+            is_complete: whether the episode ends with them.
+            taken_requests: of an entity; ``None`` leaves what is stored.
 
         Raises:
             StaleCheckpoint: somebody else wrote in between; nothing of ours may be assumed stored.
@@ -154,27 +167,48 @@ class HistoryStore:
         for number, batch in enumerate(batches, start=1):
             values = [value for row in batch for value in row.offloaded]
             await self._health.retry(lambda values=values: self._large.put_all(values), give_up=give_up)  # type: ignore[misc]  # binds
-            flush = _Flush(partition_key, execution_id, batch, is_last=number == len(batches))
+            flush = _Flush(
+                partition_key,
+                execution_id,
+                batch,
+                completes=is_complete and number == len(batches),
+                taken_requests=taken_requests,
+            )
             etag = await self._flush(flush, etag, give_up)
         return Committed(etag, tuple(rows))
 
     async def delete(self, instance_id: InstanceId) -> int:
         """Delete all rows of an instance, of older generations too; return how many there were."""
-        partition_key = escape_instance_id(instance_id)
-        mine = Where("PartitionKey", Comparison.EQ, partition_key)
-        rows = await self._pages(mine, select=("RowKey",))
-        for start in range(0, len(rows), MAX_BATCH_OPERATIONS):
-            deletes = [
-                TableWrite(Write.DELETE, Row(partition_key, row.row_key, {}))
-                for row in rows[start : start + MAX_BATCH_OPERATIONS]
-            ]
+        keys = await self._keys(instance_id)
+        for start in range(0, len(keys), MAX_BATCH_OPERATIONS):
+            deletes = _deletes(instance_id, keys[start : start + MAX_BATCH_OPERATIONS])
             try:
                 await self._tables.batch(self._table, deletes)
             except RowNotFound:
                 for delete in deletes:
                     with contextlib.suppress(RowNotFound):
                         await self._tables.write(self._table, delete)
-        return len(rows)
+        return len(keys)
+
+    async def delete_unchanged(self, instance_id: InstanceId, etag: ETag) -> bool:
+        """Delete all rows of an instance whose sentinel still has an ETag; return whether it had.
+
+        The sentinel goes first, with as many others as go with it: from then on the instance has no history.
+        """
+        keys = [key for key in await self._keys(instance_id) if key != SENTINEL]
+        guard = TableWrite(Write.DELETE, Row(escape_instance_id(instance_id), SENTINEL, {}), if_match=etag)
+        first = _deletes(instance_id, keys[: MAX_BATCH_OPERATIONS - 1])
+        try:
+            await self._tables.batch(self._table, [guard, *first])
+        except (RowNotFound, RowChanged):
+            return False
+        for start in range(len(first), len(keys), MAX_BATCH_OPERATIONS):
+            await self._tables.batch(self._table, _deletes(instance_id, keys[start : start + MAX_BATCH_OPERATIONS]))
+        return True
+
+    async def _keys(self, instance_id: InstanceId) -> list[str]:
+        mine = Where("PartitionKey", Comparison.EQ, escape_instance_id(instance_id))
+        return [row.row_key for row in await self._pages(mine, select=("RowKey",))]
 
     async def _flush(self, flush: _Flush, etag: ETag | None, give_up: Callable[[], bool]) -> ETag | None:
         """Write one transaction; return the sentinel's new ETag."""
@@ -250,14 +284,21 @@ class _Flush:
     partition_key: str
     execution_id: ExecutionId
     rows: tuple[EncodedRow, ...]
-    is_last: bool
+    completes: bool
+    """Whether the episode ends with it."""
+    taken_requests: str | None
 
     def operations(self, etag: ETag | None, *, now: Utc) -> list[TableWrite]:
         """Return its operations: the events, then the sentinel."""
         operations = [
             TableWrite(Write.INSERT_OR_REPLACE, Row(self.partition_key, row.row_key, row.columns)) for row in self.rows
         ]
-        columns = sentinel_columns(self.execution_id, complete=self.is_last, completed_at=now if self.is_last else None)
+        columns = sentinel_columns(
+            self.execution_id,
+            complete=self.completes,
+            completed_at=now if self.completes else None,
+            taken_requests=self.taken_requests,
+        )
         sentinel = Row(self.partition_key, SENTINEL, columns)
         kind = Write.INSERT if etag is None else Write.MERGE
         operations.append(TableWrite(kind, sentinel, if_match=etag))
@@ -276,6 +317,11 @@ def _batches(rows: Sequence[EncodedRow]) -> list[tuple[EncodedRow, ...]]:
         size += row.size
     batches.append(tuple(batch))
     return batches
+
+
+def _deletes(instance_id: InstanceId, keys: Sequence[str]) -> list[TableWrite]:
+    partition_key = escape_instance_id(instance_id)
+    return [TableWrite(Write.DELETE, Row(partition_key, key, {})) for key in keys]
 
 
 def _leading(rows: Sequence[Row], execution_id: ExecutionId | None) -> Sequence[Row]:

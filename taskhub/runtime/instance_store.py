@@ -102,14 +102,23 @@ class InstanceStore:
         with contextlib.suppress(RowExists, RowChanged, RowNotFound):
             await self._write(kind, started.instance.instance_id, row.columns, replaces)
 
-    async def merge(self, instance_id: InstanceId, columns: Columns, *, etag: ETag | None) -> ETag | None:
+    async def merge(
+        self, instance_id: InstanceId, columns: Columns, *, etag: ETag | None, is_new: bool = False
+    ) -> ETag | None:
         """Merge columns into the row of an instance, making it if needed; return its new ETag.
+
+        Args:
+            instance_id: which one.
+            columns: what to write.
+            etag: what the row must have; ``None``: whatever is there.
+            is_new: whether nothing may be there.
 
         Raises:
             RowChanged: somebody wrote the row since ``etag``.
             RowNotFound: the row that had ``etag`` was deleted.
+            RowExists: there is a row that should be new.
         """
-        kind = Write.INSERT_OR_MERGE if etag is None else Write.MERGE
+        kind = Write.MERGE if etag is not None else Write.INSERT if is_new else Write.INSERT_OR_MERGE
         return await self._write(kind, instance_id, columns, etag)
 
     async def terminate_unstarted(self, instance_id: InstanceId, event: ExecutionTerminated) -> None:
@@ -125,6 +134,11 @@ class InstanceStore:
         """Delete the row of an instance; one that is gone is no error."""
         with contextlib.suppress(RowNotFound):
             await self._write(Write.DELETE, instance_id, {}, None)
+
+    async def delete_unchanged(self, instance_id: InstanceId, etag: ETag | None) -> None:
+        """Delete the row of an instance unless somebody wrote it since ``etag``."""
+        with contextlib.suppress(RowNotFound, RowChanged):
+            await self._write(Write.DELETE, instance_id, {}, etag)
 
     async def _write(self, kind: Write, instance_id: InstanceId, columns: Columns, etag: ETag | None) -> ETag | None:
         row = Row(escape_instance_id(instance_id), ROW_KEY, columns)

@@ -4,7 +4,7 @@
 
     app lease ──allows──► partitions ──own──► control queues ──messages──► inbox
                                                                              │ instances with messages
-                                              checkpoints ◄── orchestrations ┘
+                                              checkpoints ◄── orchestrations, entities
     work-item queue ──────────────────────► activities ──answers──► control queues
 
 Every loop is a child of :meth:`Worker.run`; one that fails ends the worker with its error.
@@ -22,6 +22,7 @@ from taskhub.runtime.app_lease import AppLease
 from taskhub.runtime.checkpoints import Checkpoints
 from taskhub.runtime.control_queue import ControlQueue
 from taskhub.runtime.dispatcher import Dispatcher
+from taskhub.runtime.entities import Entities
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.inbox import Inbox
 from taskhub.runtime.mailbox import Mailbox
@@ -52,7 +53,7 @@ _logger = logging.getLogger("taskhub.worker")
 
 
 class Worker:
-    """Runs the orchestrations and activities of an application on a task hub.
+    """Runs the orchestrations, entities and activities of an application on a task hub.
 
     Args:
         storage: where the hub lies; the caller closes it after :meth:`run`.
@@ -93,10 +94,17 @@ class Worker:
         )
         inbox = Inbox(max_warm_events=settings.max_warm_history_events if settings.warm_sessions else 0)
         self._inbox = inbox
+        checkpoints = Checkpoints(services)
         self._orchestrations = Dispatcher(
             "orchestration",
-            Orchestrations(services, application, inbox, self._messages, self._message_renewals, Checkpoints(services)),
+            Orchestrations(services, application, inbox, self._messages, self._message_renewals, checkpoints),
             limit=settings.max_concurrent_orchestrations,
+            environment=environment,
+        )
+        self._entities = Dispatcher(
+            "entity",
+            Entities(services, application, inbox, self._messages, self._message_renewals, checkpoints),
+            limit=settings.max_concurrent_entities,
             environment=environment,
         )
         self._activities = Dispatcher(
@@ -122,7 +130,8 @@ class Worker:
         )
 
     def __repr__(self) -> str:
-        return f"<Worker {self._worker_id}: {self._partitions!r}, {self._orchestrations!r}, {self._activities!r}>"
+        work = f"{self._orchestrations!r}, {self._entities!r}, {self._activities!r}"
+        return f"<Worker {self._worker_id}: {self._partitions!r}, {work}>"
 
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event | None = None) -> None:
         """Work until ``stop`` is set; then finish what is in progress and give the partitions back.
@@ -160,6 +169,7 @@ class Worker:
             nursery.start(self._work_item_renewals.run(), name="renew work items")
             nursery.start(self._app_lease.run(), name="app lease")
             nursery.start(self._orchestrations.run(), name="orchestrations")
+            nursery.start(self._entities.run(), name="entities")
             nursery.start(self._activities.run(), name="activities")
             nursery.start(self._partitions.run(), name="partitions")
 
@@ -186,13 +196,15 @@ class Worker:
         )
         if not is_drained:
             _logger.warning(
-                "worker %s stops with work in progress, which is put back: %r, %r",
+                "worker %s stops with work in progress, which is put back: %r, %r, %r",
                 self._worker_id,
                 self._orchestrations,
+                self._entities,
                 self._activities,
                 extra={"event": "worker_stopped_hard", "worker": self._worker_id},
             )
         self._orchestrations.stop()
+        self._entities.stop()
         await self._messages.give_back_all()
         await self._work_items.give_back_all()
         self._partitions.look()
