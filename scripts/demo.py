@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 APP = Path(__file__).parents[1] / "function_app"
 START_SECONDS = 30
 PATTERN_SECONDS = 30
+WIDE = 120
+"""Columns that a terminal needs to show whole ids and outputs."""
 ENDED = ("Completed", "Failed", "Terminated", "Canceled")
 
 
@@ -192,9 +194,9 @@ async def play_all(http: aiohttp.ClientSession, host: Host, console: Console) ->
             results[scene.name] = await play(http, host, scene)
         except aiohttp.ClientError as error:
             results[scene.name] = Result("", "no answer", str(error), _ms_since(began))
-        live.update(_table(results))
+        live.update(_table(results, console.width))
 
-    with Live(_table(results), console=console, refresh_per_second=10) as live:
+    with Live(_table(results, console.width), console=console, refresh_per_second=10) as live:
         await asyncio.gather(*(play_one(scene) for scene in SCENES))
     if not console.is_terminal:
         console.print()  # there, Live leaves its last line open
@@ -246,15 +248,24 @@ async def main(arguments: argparse.Namespace, console: Console) -> int:
         return 1 if wrong else 0
 
 
-def _table(results: dict[str, Result]) -> Table:
-    table = Table(title="orchestrations as they finish", box=box.SIMPLE_HEAD)
+def _table(results: dict[str, Result], width: int) -> Table:
+    """Lay out the results; a narrow terminal gets the beginnings of ids and outputs, one line each."""
+    is_narrow = width < WIDE
+    table = Table(title="orchestrations as they finish", box=box.SIMPLE_HEAD, expand=is_narrow)
     for heading in ("pattern", "instance", "status", "ms"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "ms" else "left")
-    table.add_column("output", overflow="fold")
+    # Where it is narrow, the output gets what the other columns leave.
+    table.add_column(
+        "output",
+        no_wrap=is_narrow,
+        overflow="ellipsis" if is_narrow else "fold",
+        ratio=1 if is_narrow else None,
+    )
     for name, each in results.items():
         colour = "green" if each.status == "Completed" else "red"
+        instance = each.instance_id[:8] + "…" if is_narrow and each.instance_id else each.instance_id
         output = escape(json.dumps(each.output))
-        table.add_row(name, each.instance_id, f"[{colour}]{each.status}[/]", str(each.ms), output)
+        table.add_row(name, instance, f"[{colour}]{each.status}[/]", str(each.ms), output)
     return table
 
 

@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING
 from taskhub.codec.entity_texts import encode_request, event_name
 from taskhub.codec.keys import escape_instance_id
 from taskhub.core.entity_batch import hidden_until
-from taskhub.errors import InstanceExists, PayloadError
-from taskhub.model.entities import Request, is_entity
+from taskhub.errors import (
+    InstanceExists,
+    InstanceNotFound,
+    InvalidInstanceState,
+    PayloadError,
+    StaleCheckpoint,
+    TableNotFound,
+)
+from taskhub.model.entities import CleanedEntities, EntityPage, Request, is_entity
 from taskhub.model.history import (
     EventRaised,
     ExecutionResumed,
@@ -25,17 +32,19 @@ from taskhub.model.history import (
     OrchestrationInstance,
 )
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
+from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.entity_directory import EntityDirectory
 from taskhub.runtime.environment import Environment
+from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from taskhub.model.entities import CleanedEntities, EntityId, EntityPage, EntityState
+    from taskhub.model.entities import EntityId, EntityState
     from taskhub.model.history import HistoryEvent
-    from taskhub.model.instance import InstanceFilter, InstancePage, InstanceState
+    from taskhub.model.instance import InstanceFilter, InstanceState
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
@@ -48,7 +57,8 @@ class TaskHubClient:
 
     Every method but :meth:`wait` makes the few storage calls that its description names and returns; what a worker
     makes of a message is seen later, with :meth:`get`. All of them may raise
-    :class:`~taskhub.errors.TransientStorageError`; then the operation may or may not have taken place.
+    :class:`~taskhub.errors.TransientStorageError`; then the operation may or may not have taken place. Starting and
+    sending create the hub where there is none yet. Reading does not: a hub that nobody created reads as an empty one.
 
     Args:
         storage: where the hub lies.
@@ -137,14 +147,14 @@ class TaskHubClient:
             generation=0 if existing is None else (existing.generation or 0) + 1,
         )
         message = TaskMessage(started, target=instance)
+        # Message and row are made before either is stored: a message without a row would be read for nothing.
+        packed = services.messenger.pack(message)
+        input_url = None if packed.blob_name is None else services.large.url_of(packed.blob_name)
+        row = services.instances.encode(started, input_url=input_url)
         # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
         # woken before the row is there.
-        blob_name = await services.messenger.send(message, due=scheduled_start, wake=False)
-        await services.instances.create(
-            started,
-            input_url=None if blob_name is None else services.large.url_of(blob_name),
-            replaces=None if existing is None else existing.etag,
-        )
+        await services.messenger.put(packed, due=scheduled_start, wake=False)
+        await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
         services.messenger.wake(message, scheduled_start)
         return instance_id
 
@@ -158,8 +168,10 @@ class TaskHubClient:
             with_input: whether to fetch an input that lies in a blob.
             with_output: whether to fetch an output that lies in a blob.
         """
-        await self._services.hub.create()
-        return await self._services.instances.read(instance_id, with_input=with_input, with_output=with_output)
+        try:
+            return await self._services.instances.read(instance_id, with_input=with_input, with_output=with_output)
+        except TableNotFound:
+            return None
 
     async def query(
         self,
@@ -177,13 +189,17 @@ class TaskHubClient:
             token: of the page before; a page may be empty and still have one.
             with_input: whether inputs are wanted.
         """
-        await self._services.hub.create()
-        return await self._services.instances.query(wanted, top=top, token=token, with_input=with_input)
+        try:
+            return await self._services.instances.query(wanted, top=top, token=token, with_input=with_input)
+        except TableNotFound:
+            return InstancePage((), None)
 
     async def history(self, instance_id: InstanceId) -> Sequence[HistoryEvent]:
         """Return the events of the instance's current execution, large values included; none before its start."""
-        await self._services.hub.create()
-        return (await self._services.history.load(instance_id)).events
+        try:
+            return (await self._services.history.load(instance_id)).events
+        except TableNotFound:
+            return ()
 
     async def raise_event(self, instance_id: InstanceId, name: str, data: str | None) -> None:
         """Send an event to an instance: one message. Unknown and ended instances drop it.
@@ -207,11 +223,31 @@ class TaskHubClient:
         """Let a paused instance go on: one message."""
         await self._send(instance_id, ExecutionResumed(timestamp=self._now(), reason=reason))
 
+    async def rewind(self, instance_id: InstanceId, reason: str | None) -> None:
+        """Let a failed instance do again what failed in it, in its sub-orchestrations too.
+
+        What completed keeps its result. Instances that failed only because a child did are not run before the child
+        answers. After one that broke off, those that were not woken up still show as failed and can be rewound.
+
+        Args:
+            instance_id: which one.
+            reason: kept in the history of the instances where work is done again.
+
+        Raises:
+            InstanceNotFound: there is no such instance.
+            InvalidInstanceState: it has not failed, or somebody else is changing it at this moment.
+        """
+        try:
+            await Rewinding(self._services, reason).run(instance_id)
+        except TableNotFound as error:
+            raise InstanceNotFound(f"there is no instance '{instance_id}'") from error
+        except StaleCheckpoint as error:
+            raise InvalidInstanceState(str(error)) from error
+
     async def purge(self, instance_id: InstanceId) -> int:
         """Delete all that is stored of an instance, whatever its state; return 1, or 0 when there was none."""
         services = self._services
-        await services.hub.create()
-        if await services.instances.read(instance_id) is None:
+        if await self.get(instance_id, with_input=False, with_output=False) is None:
             return 0
         # With a slash at the end: `order-4/` must not take the blobs of `order-42`.
         for prefix in dict.fromkeys((f"{instance_id}/", f"{escape_instance_id(instance_id)}/")):
@@ -246,8 +282,10 @@ class TaskHubClient:
 
     async def read_entity(self, entity: EntityId) -> EntityState | None:
         """Return an entity with its state, ``None`` when it does not exist: one read, and one for a large state."""
-        await self._services.hub.create()
-        return await EntityDirectory(self._services).read(entity)
+        try:
+            return await EntityDirectory(self._services).read(entity)
+        except TableNotFound:
+            return None
 
     async def list_entities(
         self,
@@ -269,10 +307,12 @@ class TaskHubClient:
             token: of the page before; a page may be empty and still have one.
             with_state: whether states are wanted.
         """
-        await self._services.hub.create()
-        return await EntityDirectory(self._services).list(
-            name, operated_from=operated_from, operated_to=operated_to, top=top, token=token, with_state=with_state
-        )
+        try:
+            return await EntityDirectory(self._services).list(
+                name, operated_from=operated_from, operated_to=operated_to, top=top, token=token, with_state=with_state
+            )
+        except TableNotFound:
+            return EntityPage((), None)
 
     async def clean_entities(
         self, *, remove_empty: bool = True, release_orphaned_locks: bool = True, token: str | None = None
@@ -285,10 +325,12 @@ class TaskHubClient:
             release_orphaned_locks: open entities that were locked by an orchestration which has ended.
             token: of the clean-up before.
         """
-        await self._services.hub.create()
-        return await EntityDirectory(self._services).clean(
-            remove_empty=remove_empty, release_orphaned_locks=release_orphaned_locks, token=token
-        )
+        try:
+            return await EntityDirectory(self._services).clean(
+                remove_empty=remove_empty, release_orphaned_locks=release_orphaned_locks, token=token
+            )
+        except TableNotFound:
+            return CleanedEntities(0, 0, None)
 
     # ---- waiting
 

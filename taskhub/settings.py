@@ -50,7 +50,8 @@ class TaskHubSettings:
     """An episode's messages are put only while the partition's lease lasts at least this much longer."""
     use_app_lease: bool = True
     stop_grace_seconds: float = 10.0
-    """How long a worker that is stopped waits for activities and episodes in progress; what is left is put back."""
+    """How long stopping a worker may take: for activities and episodes in progress, and for giving its partitions
+    back; what is left is put back on the queues. A host sets its own (``Worker.grace_seconds``)."""
 
     warm_sessions: bool = True
     """Keep instances in memory between episodes (F1). Off: every episode replays its history."""

@@ -19,6 +19,12 @@ def start(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the host's own messages too.")] = False,
 ) -> None:
     """Run a function app until Ctrl+C: its HTTP triggers, its orchestrations, the management API."""
-    from taskhub.host.process import HostOptions, run_host
+    from taskhub.host.official_sdk import find_clash
+
+    clash = find_clash()
+    if clash is not None and not clash.is_ours:
+        typer.secho(str(clash), fg=typer.colors.RED, err=True)
+        raise typer.Exit(1)
+    from taskhub.host.process import HostOptions, run_host  # needs our SDK
 
     raise typer.Exit(run_host(HostOptions(app_dir, port=port, hub=hub, storage=storage, verbose=verbose)))

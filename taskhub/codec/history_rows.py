@@ -35,6 +35,7 @@ from taskhub.codec.records import (
     without_types,
 )
 from taskhub.errors import MalformedMessage
+from taskhub.model.history import GenericEvent
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EVENT_TYPE_COLUMN",
     "EXECUTION_ID_COLUMN",
+    "TIMESTAMP_COLUMN",
     "EncodedRow",
     "Sentinel",
     "decode_event",
@@ -53,6 +55,7 @@ __all__ = [
     "encode_event",
     "execution_of",
     "offloaded_columns",
+    "rewound_columns",
     "sentinel_columns",
 ]
 
@@ -60,6 +63,8 @@ EXECUTION_ID_COLUMN = "ExecutionId"
 """In every row, the sentinel included: the execution that it belongs to."""
 EVENT_TYPE_COLUMN = "EventType"
 """The event's name."""
+TIMESTAMP_COLUMN = "_Timestamp"
+"""The event's time; "Timestamp" is the table service's own."""
 
 TAKEN_REQUESTS_COLUMN = "TakenRequests"
 """In the sentinel of an entity, and ours alone: .NET passes over it, and its merges leave it be."""
@@ -154,6 +159,19 @@ def decode_event(columns: Mapping[str, object], large: Mapping[str, str] | None 
     return event
 
 
+def rewound_columns(type_name: str, *, entombs: bool) -> Columns:
+    """Return what is merged into the row of an event that a rewind takes back.
+
+    Args:
+        type_name: of the event.
+        entombs: whether the row becomes a GenericEvent, which replay ignores; else it is only marked.
+    """
+    columns: Columns = {"Reason": f"Rewound: {type_name}"}
+    if entombs:
+        columns[EVENT_TYPE_COLUMN] = GenericEvent.type_name
+    return columns
+
+
 def execution_of(columns: Mapping[str, object]) -> ExecutionId | None:
     """Return the execution that a row (an event's or the sentinel) belongs to."""
     execution_id = columns.get(EXECUTION_ID_COLUMN)
@@ -214,8 +232,7 @@ class _Form:
 
 
 def _column(item: Property) -> str:
-    # "Timestamp" is the table service's own.
-    return "_Timestamp" if item.wire_name == "Timestamp" else item.wire_name
+    return TIMESTAMP_COLUMN if item.wire_name == "Timestamp" else item.wire_name
 
 
 def _is_json(item: Property) -> bool:

@@ -98,6 +98,7 @@ def checkpoint_columns(
     execution_id: ExecutionId,
     custom_status: str | None,
     now: Utc,
+    status: RuntimeStatus | None = None,
     input_url: str | None = None,
     output_url: str | None = None,
 ) -> Columns:
@@ -109,6 +110,7 @@ def checkpoint_columns(
         execution_id: the execution that was committed.
         custom_status: JSON text, ``None`` for none.
         now: becomes the time of completion.
+        status: what the row shows where the events do not tell; ``None``: what it shows already.
         input_url: where the input lies if its history row moved it to a blob; see :func:`blob_urls`.
         output_url: the same of the output.
 
@@ -121,6 +123,8 @@ def checkpoint_columns(
         "LastUpdatedTime": new_events[-1].timestamp,
         "TaskHubName": hub,
     }
+    if status is not None:
+        columns["RuntimeStatus"] = status.name
     for event in new_events:
         if isinstance(event, ExecutionStarted):
             columns.update(_identity(event))
@@ -130,9 +134,9 @@ def checkpoint_columns(
                 del columns["Tags"]  # the creation moved them to a blob, and a merge leaves that be
         elif type(event) in _OUTCOMES:
             outcome = _OUTCOMES[type(event)]
-            status = outcome.status(event)
-            columns["RuntimeStatus"] = status.name
-            if status.is_terminal:
+            reached = outcome.status(event)
+            columns["RuntimeStatus"] = reached.name
+            if reached.is_terminal:
                 columns["CompletedTime"] = now
             _set(columns, "Output", outcome.text(event) if output_url is None else output_url)
     for column in ("Input", "Output"):

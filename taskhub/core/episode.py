@@ -94,6 +94,8 @@ class Episode:
     """What the generation before left, in the same work item."""
     replaces: bool = False
     """Whether the stored history is an earlier generation's."""
+    rewound: Mapping[int, int] = field(default_factory=dict)
+    """How often rewinds took back each task of the execution."""
 
 
 class KeepStatus:
@@ -137,6 +139,8 @@ class Checkpoint:
     ahead: Ahead | None = None
     taken_requests: str | None = None
     """Of an entity: the ids that it knows, as its sentinel holds them."""
+    status: Union[RuntimeStatus, None] = None  # noqa: UP007 (evaluated on 3.10)
+    """What the row shows where the new events do not tell; ``None``: what it shows already."""
 
     @property
     def is_final(self) -> bool:
@@ -165,6 +169,7 @@ def begin_episode(state: RuntimeState, accepted: Sequence[HistoryEvent], *, now:
         is_suspended=is_suspended,
         terminated=terminated,
         locks={lock_id: tuple(held) for lock_id, held in state.locks.items()},
+        rewound=state.rewound,
     )
 
 
@@ -182,6 +187,7 @@ def resume_episode(state: RuntimeState) -> Episode:
         is_suspended=state.status is RuntimeStatus.Suspended,
         terminated=state.terminated,
         locks={lock_id: tuple(held) for lock_id, held in state.locks.items()},
+        rewound=state.rewound,
     )
 
 
@@ -372,7 +378,10 @@ def _end(
 def _carry_out(
     episode: Episode, actions: Actions, now: Utc, rules: EpisodeRules
 ) -> list[tuple[HistoryEvent, Outgoing]]:
-    return [carry_out(operation, episode.started, now=now, rules=rules) for operation in actions.operations]
+    return [
+        carry_out(operation, episode.started, now=now, rules=rules, rewound=episode.rewound)
+        for operation in actions.operations
+    ]
 
 
 def _releases(
@@ -399,6 +408,7 @@ def _releases(
             episode.started,
             now=now,
             rules=rules,
+            rewound=episode.rewound,
         )
         for index, (lock_id, entity) in enumerate(held)
     ]
@@ -451,6 +461,8 @@ def _checkpoint(
         custom_status=custom_status,
         replaces=episode.replaces,
         withholds=withholds,
+        # Since it was rewound its row says that it is pending, or still that it failed.
+        status=RuntimeStatus.Running if episode.rewound and not episode.is_suspended else None,
     )
 
 

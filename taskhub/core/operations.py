@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from taskhub.core.timers import due_of_event
 from taskhub.model.actions import CreateTimer, Operation, ScheduleActivity, SendEvent, StartSubOrchestration
@@ -21,6 +22,9 @@ from taskhub.model.history import (
 )
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.messages import TaskMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FIRE_AND_FORGET_TAG = "FireAndForget"
 """Tag of a child that does not answer its parent; not inherited."""
@@ -47,28 +51,37 @@ class Outgoing:
 
 
 def carry_out(
-    operation: Operation, parent: ExecutionStarted, *, now: Utc, rules: EpisodeRules
+    operation: Operation, parent: ExecutionStarted, *, now: Utc, rules: EpisodeRules, rewound: Mapping[int, int]
 ) -> tuple[HistoryEvent, Outgoing]:
-    """Return the history event and the message of one operation of the execution that ``parent`` started."""
+    """Return the history event and the message of one operation of the execution that ``parent`` started.
+
+    Args:
+        operation: what the code asked for.
+        parent: the start of its execution.
+        now: the time.
+        rules: settings.
+        rewound: how often rewinds took back each task of the execution.
+    """
     match operation:
         case ScheduleActivity():
             return _activity(operation, parent, now, rules)
         case CreateTimer():
             return _timer(operation, parent, now)
         case StartSubOrchestration():
-            return _sub_orchestration(operation, parent, now, rules)
+            return _sub_orchestration(operation, parent, now, rules, rewound.get(operation.task_id, 0))
         case SendEvent():
             return _event(operation, now)
 
 
-def child_execution_id(parent: ExecutionId | None, task_id: int) -> ExecutionId:
+def child_execution_id(parent: ExecutionId | None, task_id: int, times_rewound: int = 0) -> ExecutionId:
     """Return the execution id of a sub-orchestration.
 
     The same for the same question: when a parent dies between putting the start and storing its history, it puts the
     start again, and the child must know that it is the same one. (The reference draws a new id, and the child begins
-    anew while its first run may still be going on.)
+    anew while its first run may still be going on.) After a rewind it is another question.
     """
-    return ExecutionId(uuid.uuid5(_CHILD_EXECUTIONS, f"{parent}:{task_id}").hex)
+    question = f"{parent}:{task_id}:{times_rewound}" if times_rewound else f"{parent}:{task_id}"
+    return ExecutionId(uuid.uuid5(_CHILD_EXECUTIONS, question).hex)
 
 
 def _activity(
@@ -88,13 +101,13 @@ def _timer(operation: CreateTimer, parent: ExecutionStarted, now: Utc) -> tuple[
 
 
 def _sub_orchestration(
-    operation: StartSubOrchestration, parent: ExecutionStarted, now: Utc, rules: EpisodeRules
+    operation: StartSubOrchestration, parent: ExecutionStarted, now: Utc, rules: EpisodeRules, times_rewound: int
 ) -> tuple[HistoryEvent, Outgoing]:
     execution_id = parent.instance.execution_id
     instance_id = operation.instance_id or InstanceId(f"{execution_id}:{operation.task_id}")
     version = operation.version if operation.version is not None else rules.default_version
     inherited = {name: value for name, value in (parent.tags or {}).items() if name != FIRE_AND_FORGET_TAG}
-    child = OrchestrationInstance(instance_id, child_execution_id(execution_id, operation.task_id))
+    child = OrchestrationInstance(instance_id, child_execution_id(execution_id, operation.task_id, times_rewound))
     created = SubOrchestrationCreated(
         event_id=operation.task_id,
         timestamp=now,

@@ -5,6 +5,7 @@ looks at once, and one that nobody wakes looks ever more rarely.
 
 Differs from the reference, which reads a queue at least twice more after every message it got: that finds what
 arrived meanwhile, at two empty reads each. Our own sends wake the reader, and a full read says that there is more.
+Only where nobody wakes readers do they look again at once.
 
 Source: DurableTask.AzureStorage, BackoffPollingHelper.
 """
@@ -23,6 +24,8 @@ class Backoff:
     floor_seconds: float
     ceiling_seconds: float
     exponent: int = 0
+    is_eager: bool = False
+    """Look again at once after messages: nobody will say when there are more."""
 
     def after_messages(self, *, more_likely: bool) -> tuple[Backoff, float]:
         """Return the state and the delay in seconds after a read that found messages.
@@ -30,7 +33,7 @@ class Backoff:
         Args:
             more_likely: the read was full, so that there may be more.
         """
-        return replace(self, exponent=0), 0.0 if more_likely else self.floor_seconds
+        return replace(self, exponent=0), 0.0 if more_likely or self.is_eager else self.floor_seconds
 
     def after_nothing(self, jitter: float) -> tuple[Backoff, float]:
         """Return the state and the delay in seconds after an empty read.

@@ -74,6 +74,8 @@ class RuntimeState:
     locks: dict[str, list[InstanceId]] = field(default_factory=dict)
     """By the id of the request: entities that are locked, or will be, and were not told to open."""
     received: set[Fingerprint] = field(default_factory=set)
+    rewound: dict[int, int] = field(default_factory=dict)
+    """How often a rewind took back each task; empty for executions that were never rewound."""
 
     @classmethod
     def of(cls, history: Iterable[HistoryEvent]) -> RuntimeState:
@@ -182,6 +184,13 @@ def _event_raised(state: RuntimeState, event: EventRaised) -> None:
     _received(state, event)
 
 
+def _generic_event(state: RuntimeState, event: GenericEvent) -> None:
+    _received(state, event)
+    if event.event_id >= 0:
+        # A tombstone keeps the id of what it was; a wake-up has none.
+        state.rewound[event.event_id] = state.rewound.get(event.event_id, 0) + 1
+
+
 def _scheduled(state: RuntimeState, event: TaskScheduled | TimerCreated | SubOrchestrationCreated) -> None:
     state.scheduled.add(event.event_id)
     state.open.add(event.event_id)
@@ -236,7 +245,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {  # each takes the state and an ev
     ExecutionResumed: _execution_resumed,
     ExecutionTerminated: _execution_terminated,
     EventRaised: _event_raised,
-    GenericEvent: _received,
+    GenericEvent: _generic_event,
     TaskScheduled: _scheduled,
     TimerCreated: _scheduled,
     SubOrchestrationCreated: _scheduled,

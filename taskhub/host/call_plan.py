@@ -9,27 +9,26 @@ Source: Azure Functions Python worker, functions.py and bindings/meta.py.
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
+from azure.functions.meta import Datum
 
 from taskhub.host.bindings import BindingError
 from taskhub.host.functions import DURABLE_CLIENTS, Binding, Direction
+from taskhub.host.outputs import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from azure.functions.meta import Datum
-
     from taskhub.host.functions import Function
 
 RETURN = "$return"
-SUPPORTED = frozenset(
-    {"httptrigger", "http", "orchestrationtrigger", "activitytrigger", "entitytrigger", *DURABLE_CLIENTS}
-)
-"""Types of bindings that this host serves, in lower case."""
+INPUTS = frozenset({"httptrigger", "orchestrationtrigger", "activitytrigger", "entitytrigger", *DURABLE_CLIENTS})
+"""Types of triggers and input bindings that this host serves, in lower case."""
 
 _RESULT_TRIGGERS = frozenset({"activitytrigger", "orchestrationtrigger", "entitytrigger"})
 """What these functions return is their result; no binding says so."""
@@ -101,10 +100,13 @@ def plan_call(function: Function) -> CallPlan:
 
 def _check_types(function: Function) -> None:
     for binding in function.bindings:
-        if binding.kind not in SUPPORTED:
+        if binding.kind not in INPUTS | OUTPUTS:
             raise BindingError(f"binding type '{binding.type}' is not supported by this host.")
         if binding.direction is Direction.INOUT:
             raise BindingError(f"binding '{binding.name}' has the direction inout, which Python functions cannot use.")
+        if (binding.direction is Direction.OUT) != (binding.kind in OUTPUTS):
+            needed = "out" if binding.kind in OUTPUTS else "in"
+            raise BindingError(f"binding '{binding.name}' of type '{binding.type}' must have the direction {needed}.")
         if binding.name == RETURN and binding.direction is not Direction.OUT:
             raise BindingError("binding '$return' must have the direction out.")
 
@@ -170,12 +172,26 @@ def _decode_plain(datum: Datum, binding: Binding) -> Any:
     return datum.value
 
 
+def _encode_plain(value: Any, binding: Binding) -> Datum:
+    """Encode for a binding that the library knows nothing of, as the original worker does."""
+    if isinstance(value, str):
+        return Datum(value, "string")
+    if isinstance(value, (bytes, bytearray)):
+        return Datum(bytes(value), "bytes")
+    if isinstance(value, (dict, list, bool, int, float)):
+        return Datum(json.dumps(value), "json")
+    raise EncodingFailed(
+        f'unable to encode outgoing TypedData: unsupported type "{binding.type}" for Python type '
+        f'"{type(value).__name__}"'
+    )
+
+
 def _encoder(binding: Binding) -> Callable[[Any], Datum]:
     converter = _converter(binding)
 
     def encode(value: Any) -> Datum:
         if converter is None:
-            raise EncodingFailed(f"binding type '{binding.type}' is not supported as an output by this host")
+            return _encode_plain(value, binding)
         try:
             datum: Datum = converter.encode(value, expected_type=None)
         except NotImplementedError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from taskhub.errors import ConfigurationError
-from taskhub.host.durable_options import DurableOptions, read_durable_options
+from taskhub.host.durable_options import DurableOptions, read_durable_options, time_span
 from taskhub.host.json_files import read_json_object
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class HostConfiguration:
     """Category prefix, lower-case, to level name; ``default`` for all others."""
     response_headers: Mapping[str, str] = field(default_factory=dict)
     """Headers that every HTTP answer of a function gets."""
+    function_timeout_seconds: float | None = None
+    """How long a function may run; ``None``: as long as it likes. Orchestrators are not meant."""
     http_port: int | None = None
     warnings: tuple[str, ...] = ()
 
@@ -88,6 +90,7 @@ def load_configuration(app_root: Path, environment: Mapping[str, str], *, hub: s
         functions=_allowed_functions(document),
         log_levels=_log_levels(document),
         response_headers={name: str(value) for name, value in _section(http, "customHeaders").items()},
+        function_timeout_seconds=_function_timeout(document),
         http_port=local.http_port,
         warnings=(*local.warnings, *warnings, *durable.warnings),
     )
@@ -231,6 +234,21 @@ def _allowed_functions(document: Mapping[str, Any]) -> frozenset[str] | None:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigurationError(f"host.json: functions is {names!r}; it must be an array of function names.")
     return frozenset(name.lower() for name in names)
+
+
+def _function_timeout(document: Mapping[str, Any]) -> float | None:
+    value = next((value for key, value in document.items() if key.lower() == "functiontimeout"), None)
+    if value is None or str(value).strip() == "-1":
+        return None
+    try:
+        seconds = time_span(value)
+    except ValueError:
+        seconds = 0
+    if seconds <= 0:
+        raise ConfigurationError(
+            f'host.json: functionTimeout is {value!r}; it must be a time span "hh:mm:ss" above zero, or "-1" for none.'
+        )
+    return seconds
 
 
 def _log_levels(document: Mapping[str, Any]) -> Mapping[str, str]:

@@ -29,8 +29,19 @@ PRINTED = "Host.Function.Console"
 USER = "Function"
 
 _LEVELS = {"trace": 0, "debug": 1, "information": 2, "warning": 3, "error": 4, "critical": 5, "none": 6}
-_SYSTEM_CATEGORIES = ("host.", "microsoft.", "system.", "azure.", "durabletask", "worker", "taskhub")
-_SYSTEM_LOGGERS = ("taskhub", "azure.functions", "azure_functions_worker", "asyncio", "aiohttp")
+_SYSTEM_CATEGORIES = (
+    "host.",
+    "microsoft.",
+    "system.",
+    "azure.",
+    "azure_functions_worker",
+    "durabletask",
+    "worker",
+    "taskhub",
+)
+_SYSTEM_LOGGERS = ("taskhub", "asyncio", "aiohttp")
+_WORKER_LOGGERS = ("azure.functions", "azure_functions_worker")
+"""Loggers that speak to authors of workers; ``default`` of ``host.json``, meant for apps, does not bring them out."""
 _RED, _GREEN, _YELLOW, _CYAN, _GREY = "31", "32", "33", "36", "90"
 _COLOURS = {
     "trace": _GREEN,
@@ -130,7 +141,7 @@ class Console:
         prefixes = [prefix for prefix in self._levels if category == prefix or category.startswith(prefix + ".")]
         if prefixes:
             return self._levels[max(prefixes, key=len)]
-        if "default" in self._levels:
+        if "default" in self._levels and not category.startswith(_WORKER_LOGGERS):
             return self._levels["default"]
         is_system = category.startswith(_SYSTEM_CATEGORIES) and category != PRINTED.lower()
         return _LEVELS["warning" if is_system and not self._verbose else "information"]
@@ -186,8 +197,10 @@ def _level_name(number: int) -> str:
 
 
 def _category(record: logging.LogRecord) -> str:
+    if record.name.startswith(_WORKER_LOGGERS):
+        return record.name
     if record.name.startswith(_SYSTEM_LOGGERS):
-        return record.name if record.name.startswith("azure.") else f"taskhub.{record.name}"
+        return f"taskhub.{record.name}"
     invocation = current_invocation()
     return f"{USER}.{invocation.function}.{USER_LOG}" if invocation else USER
 

@@ -225,15 +225,20 @@ def _choice(*names: str) -> Callable[[Any], str]:
 _SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,7}))?)?")
 
 
+def time_span(value: Any) -> float:
+    """Return the seconds of a time span as .NET writes it, ``d.hh:mm:ss``; raise ValueError for anything else."""
+    found = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(value)
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups()[:4])
+    if hours > 23 or minutes > 59 or seconds > 59:
+        raise ValueError(value)
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds + float(f"0.{found[5] or 0}")
+
+
 def _seconds(low: float, high: float | None = None) -> Callable[[Any], float]:
     def read(value: Any) -> float:
-        found = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
-        if not found:
-            raise ValueError(value)
-        days, hours, minutes, seconds = (int(part or 0) for part in found.groups()[:4])
-        if hours > 23 or minutes > 59 or seconds > 59:
-            raise ValueError(value)
-        total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds + float(f"0.{found[5] or 0}")
+        total = time_span(value)
         if total < low or (high is not None and total > high):
             raise ValueError(value)
         return total

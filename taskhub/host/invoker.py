@@ -17,12 +17,14 @@ import logging
 import os
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.host.failures import describe_failure
 from taskhub.host.invocation import CURRENT, RUNNING, Context, Invocation, Out, TraceContext
+from taskhub.host.outputs import deliver
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -39,6 +41,8 @@ DURABLE_REASON = "(null)"
 
 _ORCHESTRATOR_THREADS = 8
 """More than can run at once: an orchestrator that (wrongly) blocks must not hold up the others."""
+
+_LOOP_END_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +97,8 @@ class _Arguments:
         outputs = {
             name: self.plan.outputs[name].encode(out.get()) for name, out in self.outs.items() if out.get() is not None
         }
+        for name, value in outputs.items():
+            deliver(self.plan.outputs[name].binding, value)
         if self.plan.result is None:
             if returned is not None:
                 logger.warning(
@@ -111,14 +117,27 @@ class Invoker:
     Args:
         console: where invocations are announced.
         thread_count: threads for plain functions; ``None``: the standard library's choice.
+        timeout_seconds: how long a function may run; orchestrators are not held to it. ``None``: for ever.
+        loop_end_seconds: how long cancelled coroutine functions may take to clean up after themselves.
     """
 
-    def __init__(self, console: Console, *, thread_count: int | None = None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        thread_count: int | None = None,
+        timeout_seconds: float | None = None,
+        loop_end_seconds: float = _LOOP_END_SECONDS,
+    ) -> None:
         self._console = console
+        self._timeout_seconds = timeout_seconds
+        self._loop_end_seconds = loop_end_seconds
         self._threads = ThreadPoolExecutor(thread_count, thread_name_prefix="function")
         self._orchestrators = ThreadPoolExecutor(_ORCHESTRATOR_THREADS, thread_name_prefix="orchestrator")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_lock = threading.Lock()
+        self._loop_ended: concurrent.futures.Future[None] | None = None
+        self._has_left_some = False
         self._running: set[concurrent.futures.Future[Any]] = set()
         """What user code is doing, also where nobody waits for it any more."""
 
@@ -131,9 +150,10 @@ class Invoker:
         """Run a function with the data of its bindings.
 
         Raises:
-            InvocationFailed: user code raised, or gave what cannot be encoded.
+            InvocationFailed: user code raised, gave what cannot be encoded, or took too long.
 
-        Cancellation: plain functions run on, as nothing can stop them; coroutines are cancelled.
+        Cancellation, also of what took too long: plain functions run on, as nothing can stop them; coroutines are
+        cancelled.
         """
         invocation = Invocation(str(uuid.uuid4()), plan.function.name)
         arguments = _Arguments(plan, invocation, data, trace or TraceContext())
@@ -141,7 +161,7 @@ class Invoker:
             running = asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
         else:
             running = self._threads.submit(_call, arguments)
-        return await self._announced(invocation, reason, running)
+        return await self._announced(invocation, reason, running, timeout_seconds=self._timeout_seconds)
 
     async def replay(self, function: str, step: Callable[[], _T], failure_of: Callable[[_T], str | None]) -> _T:
         """Run a step of an orchestrator in the pool for those.
@@ -165,20 +185,22 @@ class Invoker:
 
     @property
     def is_busy(self) -> bool:
-        """Whether user code is running."""
-        return bool(self._running)
+        """Whether user code is running, or was when the grace period ended: what it called may run on in threads."""
+        return self._has_left_some or bool(self._running)
 
     async def aclose(self, *, grace_seconds: float) -> None:
         """Let running functions finish for up to ``grace_seconds``, then leave them behind."""
         if self._running and grace_seconds > 0:
             await asyncio.wait([asyncio.wrap_future(running) for running in list(self._running)], timeout=grace_seconds)
+        self._has_left_some = self.is_busy
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._orchestrators.shutdown(wait=False, cancel_futures=True)
-        if self._loop is not None:
-            # What user code leaves open (the sessions of HTTP clients) complains when it is collected; nobody can act
-            # on that any more.
+        if self._loop is not None and self._loop_ended is not None:
+            # What user code leaves open complains when it is collected; nobody can act on that any more.
             self._loop.set_exception_handler(lambda loop, context: None)
             self._loop.call_soon_threadsafe(self._loop.stop)
+            # Not for ever: a coroutine function that blocks never lets its loop end.
+            await asyncio.wait([asyncio.wrap_future(self._loop_ended)], timeout=self._loop_end_seconds)
 
     async def _announced(
         self,
@@ -186,6 +208,7 @@ class Invoker:
         reason: str,
         running: concurrent.futures.Future[_T],
         failure_of: Callable[[_T], str | None] = lambda _: None,
+        timeout_seconds: float | None = None,
     ) -> _T:
         self._console.executing(invocation, reason)
         clock = asyncio.get_running_loop().time
@@ -194,7 +217,7 @@ class Invoker:
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         try:
-            outcome = await asyncio.wrap_future(running)
+            outcome = await _in_time(running, timeout_seconds, invocation)
         except asyncio.CancelledError:
             self._console.executed(invocation, clock() - began, "Result: Cancelled")
             raise
@@ -209,9 +232,24 @@ class Invoker:
     def _user_loop(self) -> asyncio.AbstractEventLoop:
         with self._loop_lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_run_loop, args=(self._loop,), name="coroutine functions", daemon=True).start()
+                self._loop, self._loop_ended = asyncio.new_event_loop(), Future()
+                threading.Thread(
+                    target=_run_loop, args=(self._loop, self._loop_ended), name="coroutine functions", daemon=True
+                ).start()
             return self._loop
+
+
+async def _in_time(running: concurrent.futures.Future[_T], timeout_seconds: float | None, invocation: Invocation) -> _T:
+    if timeout_seconds is None:
+        return await asyncio.wrap_future(running)
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(running), timeout_seconds)
+    except asyncio.TimeoutError:  # not user code's own: that one is an InvocationFailed
+        raise InvocationFailed(
+            f"Timeout value of {timedelta(seconds=timeout_seconds)} was exceeded by function: "
+            f"Functions.{invocation.function}. Raise functionTimeout in host.json, or let the function do less.",
+            "",
+        ) from None
 
 
 def thread_count_of(setting: str | None) -> int | None:
@@ -224,9 +262,27 @@ def thread_count_of(setting: str | None) -> int | None:
     return min(32, (os.cpu_count() or 1) + 4)
 
 
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+def _run_loop(loop: asyncio.AbstractEventLoop, ended: concurrent.futures.Future[None]) -> None:
+    """Run a loop until it is stopped, then end it as ``asyncio.run`` does.
+
+    Asynchronous generators that are still open are closed in their loop: the SDK's shared HTTP session ends so.
+    """
     asyncio.set_event_loop(loop)
-    loop.run_forever()
+    try:
+        loop.run_forever()
+        loop.run_until_complete(_cancel_the_rest())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+        ended.set_result(None)
+
+
+async def _cancel_the_rest() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left)
 
 
 # User code runs below. Whatever it raises fails its invocation only: a SystemExit or KeyboardInterrupt that reached an

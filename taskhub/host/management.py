@@ -12,9 +12,9 @@ from taskhub.errors import (
     ConfigurationError,
     InstanceExists,
     InvalidHubName,
+    InvalidInstanceState,
     PayloadError,
     StorageRefused,
-    TableNotFound,
     TaskHubError,
     UnknownFunction,
 )
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskhub.host.application import FunctionsApplication
     from taskhub.host.durable_options import DurableOptions
     from taskhub.model.history import HistoryEvent
-    from taskhub.model.instance import InstanceState
     from taskhub.wiring import Storage
 
 logger = logging.getLogger(__name__)
@@ -131,6 +130,8 @@ class Management:
             return routes.argument_error(str(error))
         except InstanceExists as error:
             return routes.already_exists(error.status.name)
+        except InvalidInstanceState as error:
+            return routes.wrong_state(str(error))
         except (InvalidHubName, PayloadError) as error:
             return routes.argument_error(str(error))
         except ConfigurationError as error:
@@ -151,20 +152,26 @@ class Management:
             case routes.List():
                 return await _list(client, command)
             case routes.Purge():
-                state = await _get(client, command.instance_id)
+                state = await client.get(command.instance_id)
                 return routes.refusal_of_purge(command, state) or routes.purged(await client.purge(command.instance_id))
             case routes.RaiseEvent():
-                state = await _get(client, command.instance_id)
+                state = await client.get(command.instance_id)
                 refusal = routes.refusal_of_event(command, state)
                 if refusal is None:
                     await client.raise_event(command.instance_id, command.name, routes.event_payload(command))
                 return refusal or routes.ACCEPTED
             case routes.Control():
-                state = await _get(client, command.instance_id)
+                state = await client.get(command.instance_id)
                 refusal = routes.refusal_of_control(command, state)
                 if refusal is None:
                     act = {"terminate": client.terminate, "suspend": client.suspend, "resume": client.resume}
                     await act[command.operation](command.instance_id, command.reason)
+                return refusal or routes.ACCEPTED
+            case routes.Rewind():
+                state = await client.get(command.instance_id, with_input=False, with_output=False)
+                refusal = routes.refusal_of_rewind(command, state)
+                if refusal is None:
+                    await client.rewind(command.instance_id, command.reason)
                 return refusal or routes.ACCEPTED
             case routes.Restart():
                 return await self._restart(client, command, request)
@@ -191,7 +198,7 @@ class Management:
     async def _restart(
         self, client: TaskHubClient, command: routes.Restart, request: routes.Request
     ) -> routes.Response:
-        state = await _get(client, command.instance_id)
+        state = await client.get(command.instance_id)
         refusal = routes.refusal_of_restart(command, state)
         if refusal is not None or state is None or state.name is None:
             return refusal or routes.NOT_FOUND
@@ -237,10 +244,7 @@ class Management:
 
 
 async def _read_entity(client: TaskHubClient, command: routes.ReadEntity) -> routes.Response:
-    try:
-        return routes.entity_response(await client.read_entity(command.entity))
-    except TableNotFound:
-        return routes.entity_response(None)
+    return routes.entity_response(await client.read_entity(command.entity))
 
 
 async def _list_entities(client: TaskHubClient, command: routes.ListEntities) -> routes.Response:
@@ -256,8 +260,6 @@ async def _list_entities(client: TaskHubClient, command: routes.ListEntities) ->
             token=command.token,
             with_state=command.fetch_state,
         )
-    except TableNotFound:
-        page = EntityPage((), None)
     except StorageRefused:
         if command.token is None:
             raise
@@ -265,18 +267,8 @@ async def _list_entities(client: TaskHubClient, command: routes.ListEntities) ->
     return routes.list_entities_response(page)
 
 
-async def _get(client: TaskHubClient, instance_id: InstanceId) -> InstanceState | None:
-    try:
-        return await client.get(instance_id)
-    except TableNotFound:  # a hub that nobody created reads as an empty one
-        return None
-
-
 async def _read_status(client: TaskHubClient, command: routes.ReadStatus, request: routes.Request) -> routes.Response:
-    try:
-        state = await client.get(command.instance_id, with_input=command.show_input)
-    except TableNotFound:
-        state = None
+    state = await client.get(command.instance_id, with_input=command.show_input)
     history: Sequence[HistoryEvent] | None = None
     if state is not None and command.show_history and state.status is not RuntimeStatus.Pending:
         history = await client.history(command.instance_id)
@@ -289,8 +281,6 @@ async def _list(client: TaskHubClient, command: routes.List) -> routes.Response:
         return empty
     try:
         page = await client.query(command.filter, top=command.top, token=command.token, with_input=command.show_input)
-    except TableNotFound:
-        page = InstancePage((), None)
     except StorageRefused:
         if command.token is None:
             raise

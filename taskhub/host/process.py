@@ -2,8 +2,8 @@
 
 Start: configuration → port → app (user code runs) → storage → doors → worker. The doors open before the worker has
 anything, so that HTTP functions answer while storage is away. Stop (Ctrl+C, SIGTERM): the main door closes and lets its
-requests finish → the worker drains and gives its partitions back → functions that still run get the rest of the grace
-period → the loopback door → storage. A second signal ends the process at once.
+requests finish → the worker, which does not wait for slow ones, drains and gives its partitions back → functions that
+still run get the rest of the grace period → the loopback door → storage. A second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from taskhub.host.identity import WorkerIdentity
 from taskhub.host.invoker import Invoker, thread_count_of
 from taskhub.host.listing import listing
 from taskhub.host.management import Hubs, Management
+from taskhub.host.official_sdk import find_clash
 from taskhub.host.server import MAX_BODY_BYTES, Listener, MainDoor, RpcDoor, bind_main_port, bind_rpc_port
 from taskhub.host.version import package_version
 from taskhub.runtime.worker import Worker
@@ -50,6 +51,11 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 7071
 _GRACE_SECONDS = {signal.SIGINT: 5.0, signal.SIGTERM: 25.0}
 """Ctrl+C is a person who waits; SIGTERM a supervisor, which gives 30 s by default."""
+_REQUESTS_SHARE = 0.4
+"""Of the grace period. After it the worker stops although requests are in progress: they may wait for orchestrations
+that will not end, and it needs time to give its partitions back."""
+_LATE_SECONDS = 1.0
+"""For a worker that has come to the end of its grace period and writes its last rows."""
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +93,9 @@ def run_host(options: HostOptions) -> int:
     _enter_environment(configuration, sockets[0].getsockname()[1])
     for warning in configuration.warnings:
         console.warning(warning)
+    clash = find_clash()
+    if clash is not None:
+        console.warning(str(clash))
     with captured_output(console, debug=_wants_debug(console)):
         loaded = _load(configuration, console)
         host = _Host(configuration, console, loaded, store, sockets)
@@ -206,7 +215,11 @@ class _Host:
     async def _serve_with(self, storage: Storage, stop: asyncio.Event) -> None:
         durable = self._configuration.durable
         rpc_socket = bind_rpc_port() if durable.local_rpc_endpoint else None
-        invoker = Invoker(self._console, thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")))
+        invoker = Invoker(
+            self._console,
+            thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")),
+            timeout_seconds=self._configuration.function_timeout_seconds,
+        )
         payload = self._client_payload(rpc_socket)
         application = FunctionsApplication(self._loaded.plans, invoker, durable.hub, client_payload=payload)
         identity = WorkerIdentity(self._configuration.app_root, durable.hub.hub_name)
@@ -237,10 +250,13 @@ class _Host:
 
         self._console.line("Stopping host...")
         ends = asyncio.get_running_loop().time() + self._grace_seconds
-        await main.stop(grace_seconds=_left(ends))
+        closing = asyncio.create_task(main.stop(grace_seconds=self._grace_seconds), name="close main door")
+        await asyncio.wait([closing], timeout=self._grace_seconds * _REQUESTS_SHARE)
+        worker.grace_seconds = _left(ends)
         worker_stop.set()
         if working is not None:
-            await asyncio.wait([working], timeout=_left(ends))
+            await asyncio.wait([working], timeout=_left(ends) + _LATE_SECONDS)
+        await closing
         await invoker.aclose(grace_seconds=_left(ends))
         if rpc is not None:
             await rpc.stop(grace_seconds=0)

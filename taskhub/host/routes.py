@@ -166,6 +166,15 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewind:
+    """R10: let a failed instance do again what failed."""
+
+    target: Target
+    instance_id: InstanceId
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """R11: start an instance anew with its name and input."""
 
@@ -210,7 +219,19 @@ class SignalEntity:
     """JSON text."""
 
 
-Command = Start | ReadStatus | List | Purge | RaiseEvent | Control | Restart | ReadEntity | ListEntities | SignalEntity
+Command = (
+    Start
+    | ReadStatus
+    | List
+    | Purge
+    | RaiseEvent
+    | Control
+    | Rewind
+    | Restart
+    | ReadEntity
+    | ListEntities
+    | SignalEntity
+)
 
 
 # ---- request → command
@@ -295,11 +316,13 @@ def _operation(request: Request, segments: Sequence[str], query: Query) -> Comma
     instance_id, operation = InstanceId(segments[1]), segments[2].lower()
     if operation in ("terminate", "suspend", "resume"):
         return Control(query.target(), instance_id, operation, query.text("reason"))
+    if operation == "rewind":
+        return Rewind(query.target(), instance_id, query.text("reason"))
     if operation == "restart":
         return Restart(
             query.target(), instance_id, query.boolean("restartWithNewInstanceId", default=True), query.wait()
         )
-    return _unsupported(request, segments, query) if operation in ("rewind", "restartwithoptions") else NOT_FOUND
+    return _unsupported(request, segments, query) if operation == "restartwithoptions" else NOT_FOUND
 
 
 def _raise_event(request: Request, segments: Sequence[str], query: Query) -> Command | Response:
@@ -524,11 +547,23 @@ def refusal_of_purge(command: Purge, state: InstanceState | None) -> Response | 
         return NOT_FOUND
     if command.instance_id.startswith("@") or _has_ended(state):
         return None
-    text = (
+    return wrong_state(
         "Only orchestrations in a terminal state can be purged, but the orchestration with instance ID "
         f"{command.instance_id} has status {_status_name(state)}"
     )
-    return Response(412, _compact(text))
+
+
+def refusal_of_rewind(command: Rewind, state: InstanceState | None) -> Response | None:
+    """Return why an instance cannot be rewound, ``None`` when it can."""
+    if state is None:
+        # The dollar sign is the reference's.
+        return Response(404, _compact(f'No orchestration with instance ID "${command.instance_id}" found.'))
+    if state.status is RuntimeStatus.Failed:
+        return None
+    return wrong_state(
+        f"This orchestration has status {_status_name(state)}, but only orchestrations in the "
+        '"Failed" state can be rewound.'
+    )
 
 
 def refusal_of_restart(command: Restart, state: InstanceState | None) -> Response | None:
@@ -591,6 +626,11 @@ def argument_error(text: str) -> Response:
 def unknown_entity(text: str) -> Response:
     """Return the refusal of a signal to an entity that the app does not have."""
     return _short_error(400, text)
+
+
+def wrong_state(text: str) -> Response:
+    """Return the refusal of an operation that the instance's state does not allow."""
+    return Response(412, _compact(text))
 
 
 def internal_error(text: str, kind: str = "System.InvalidOperationException") -> Response:

@@ -55,11 +55,7 @@ class Activities:
         self._mailbox = mailbox
         self._renewals = renewals
         self._queue = services.names.work_item_queue
-        self._poller = Poller(
-            services.environment,
-            floor_seconds=services.settings.min_polling_interval_seconds,
-            ceiling_seconds=services.settings.max_polling_interval_seconds,
-        )
+        self._poller = Poller(services.environment, services.settings)
         self._is_stopped = False
         wakeups.register(self._queue, self._poller)
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskhub.codec.overflow import Columns, EncodedRow
-    from taskhub.core.episode import Outbound
+    from taskhub.core.episode import Ahead, Outbound
     from taskhub.model.ids import ETag, ExecutionId, InstanceId
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.history_store import StoredHistory
@@ -61,51 +61,58 @@ class Checkpoints:
         """Make all writes of a checkpoint; ``session`` then knows what is stored.
 
         Raises:
+            PayloadError: a value cannot be stored; nothing was written.
             LeaseLost: the partition may belong to another worker.
             StaleCheckpoint: another worker wrote the history; messages may have been put, as duplicates.
             TransientStorageError: the storage stayed away for too long; any part may have been written.
         """
-        self._fence(partition)
+        # All that may turn out to be unstorable before the first message: an orchestration that fails for it must not
+        # have its work done all the same.
+        rows = self._services.history.encode(
+            checkpoint.instance, checkpoint.new_events, first_index=checkpoint.first_index
+        )
+        columns = self._columns(checkpoint, rows)
+        ahead = self._encode_ahead(checkpoint, rows)
         is_first = session.etag is None
-        ahead = await self._store_ahead(partition, session, checkpoint)
+        self._fence(partition)
+        if checkpoint.ahead is not None:
+            await self._store_ahead(partition, session, checkpoint.ahead, ahead)
+            if checkpoint.replaces:  # an earlier generation's, to go with it
+                session.blobs.extend(value.blob_name for row in ahead for value in row.offloaded)
+                ahead = ()
         await self._put(partition, checkpoint.outbound)
-        committed = await self._services.history.commit(
+        session.etag = await self._services.history.commit(
             checkpoint.instance,
-            checkpoint.new_events[len(ahead) :],
-            first_index=checkpoint.first_index + len(ahead),
+            rows[len(ahead) :],
             etag=session.etag,
             give_up=lambda: not self._is_ours(partition),
             taken_requests=checkpoint.taken_requests,
         )
-        session.etag = committed.etag
-        rows = (*ahead, *committed.rows)
-        await self._write_row(partition, session, checkpoint, rows, is_first=is_first)
+        await self._write_row(partition, session, checkpoint, columns, is_first=is_first)
         if checkpoint.replaces:
             await self._services.large.delete_all(session.blobs)
             session.blobs = []
         session.blobs.extend(value.blob_name for row in rows for value in row.offloaded)
 
-    async def _store_ahead(
-        self, partition: Partition, session: StoredInstance, checkpoint: Checkpoint
-    ) -> tuple[EncodedRow, ...]:
-        """Store how an episode began; return the rows that belong to what the checkpoint stores."""
+    def _encode_ahead(self, checkpoint: Checkpoint, rows: Sequence[EncodedRow]) -> Sequence[EncodedRow]:
+        """Return the rows of how an episode began, where they are stored before its messages."""
         ahead = checkpoint.ahead
         if ahead is None:
             return ()
-        committed = await self._services.history.commit(
+        if ahead.instance == checkpoint.instance:
+            return rows[: len(ahead.events)]
+        return self._services.history.encode(ahead.instance, ahead.events, first_index=ahead.first_index)
+
+    async def _store_ahead(
+        self, partition: Partition, session: StoredInstance, ahead: Ahead, rows: Sequence[EncodedRow]
+    ) -> None:
+        session.etag = await self._services.history.commit(
             ahead.instance,
-            ahead.events,
-            first_index=ahead.first_index,
+            rows,
             etag=session.etag,
             give_up=lambda: not self._is_ours(partition),
             is_complete=False,
         )
-        session.etag = committed.etag
-        if ahead.instance == checkpoint.instance:
-            return committed.rows
-        # An earlier generation's, to go with it.
-        session.blobs.extend(value.blob_name for row in committed.rows for value in row.offloaded)
-        return ()
 
     async def repair_row(
         self,
@@ -125,7 +132,7 @@ class Checkpoints:
             stored: its history.
             instead_of: the execution before, which the row may still show.
         """
-        if stored.execution_id is None:
+        if stored.execution_id is None or not stored.events:
             return
         self._fence(partition)
         row = await self._services.instances.read(instance_id)
@@ -186,11 +193,10 @@ class Checkpoints:
         partition: Partition,
         session: StoredInstance,
         checkpoint: Checkpoint,
-        rows: Sequence[EncodedRow],
+        columns: Columns,
         *,
         is_first: bool,
     ) -> None:
-        columns = self._columns(checkpoint, rows)
         instance_id = checkpoint.instance.instance_id
         attempts = 0
 
@@ -258,6 +264,7 @@ class Checkpoints:
             execution_id=execution_id,
             custom_status=None if isinstance(checkpoint.custom_status, KeepStatus) else checkpoint.custom_status,
             now=Utc.of(self._services.environment.clock.now()),
+            status=checkpoint.status,
             input_url=urls.input,
             output_url=urls.output,
         )

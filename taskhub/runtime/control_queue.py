@@ -37,17 +37,12 @@ class ControlQueue:
     def __init__(
         self, partition: Partition, services: Services, mailbox: Mailbox, inbox: Inbox, wakeups: Wakeups
     ) -> None:
-        settings = services.settings
         self._partition = partition
         self._services = services
         self._mailbox = mailbox
         self._inbox = inbox
         self._wakeups = wakeups
-        self._poller = Poller(
-            services.environment,
-            floor_seconds=settings.min_polling_interval_seconds,
-            ceiling_seconds=settings.max_polling_interval_seconds,
-        )
+        self._poller = Poller(services.environment, services.settings)
         self._early: list[tuple[float, int, Held]] = []
         self._order = itertools.count()
         self._is_stopped = False

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.codec.history_rows import (
+    EVENT_TYPE_COLUMN,
+    EXECUTION_ID_COLUMN,
+    TIMESTAMP_COLUMN,
     decode_event,
     decode_sentinel,
     encode_event,
     execution_of,
     offloaded_columns,
+    rewound_columns,
     sentinel_columns,
 )
 from taskhub.codec.instance_rows import BlobUrls, blob_urls
@@ -30,6 +34,7 @@ from taskhub.storage.port import MAX_BATCH_OPERATIONS, AllOf, AnyOf, Comparison,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from taskhub.core.rewind import Edit
     from taskhub.model.history import HistoryEvent, OrchestrationInstance
     from taskhub.model.ids import ETag, ExecutionId, InstanceId
     from taskhub.names import HubNames
@@ -63,14 +68,6 @@ class StoredHistory:
     """Where a large input and output lie, for the instance's row."""
     taken_requests: str | None = None
     """Of an entity: ids that it knows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What a commit left."""
-
-    etag: ETag | None
-    rows: tuple[EncodedRow, ...]
 
 
 class HistoryStore:
@@ -122,36 +119,21 @@ class HistoryStore:
         sentinel = await self._read(escape_instance_id(instance_id), SENTINEL)
         return None if sentinel is None else execution_of(sentinel.columns)
 
-    async def commit(
-        self,
-        instance: OrchestrationInstance,
-        events: Sequence[HistoryEvent],
-        *,
-        first_index: int,
-        etag: ETag | None,
-        give_up: Callable[[], bool],
-        is_complete: bool = True,
-        taken_requests: str | None = None,
-    ) -> Committed:
-        """Store an episode's events.
+    def encode(
+        self, instance: OrchestrationInstance, events: Sequence[HistoryEvent], *, first_index: int
+    ) -> tuple[EncodedRow, ...]:
+        """Return the rows of an episode's events; stores nothing.
 
         Args:
             instance: whose they are.
             events: in order.
             first_index: row of the first of them.
-            etag: the sentinel's as last seen; ``None`` when there was none.
-            give_up: asked when the storage does not answer: whether to stop trying.
-            is_complete: whether the episode ends with them.
-            taken_requests: of an entity; ``None`` leaves what is stored.
 
         Raises:
-            StaleCheckpoint: somebody else wrote in between; nothing of ours may be assumed stored.
-            TransientStorageError: the storage did not answer until ``give_up``; the events may be stored in part.
+            PayloadError: an event holds what no row can.
         """
-        execution_id = instance.execution_id
-        if execution_id is None:
-            raise ValueError("a history belongs to an execution")
-        rows = [
+        execution_id = _execution(instance)
+        return tuple(
             encode_event(
                 event,
                 instance_id=instance.instance_id,
@@ -161,7 +143,32 @@ class HistoryStore:
                 new_suffix=lambda: self._environment.random.getrandbits(31),
             )
             for offset, event in enumerate(events)
-        ]
+        )
+
+    async def commit(
+        self,
+        instance: OrchestrationInstance,
+        rows: Sequence[EncodedRow],
+        *,
+        etag: ETag | None,
+        give_up: Callable[[], bool],
+        is_complete: bool = True,
+        taken_requests: str | None = None,
+    ) -> ETag | None:
+        """Store an episode's rows; return the sentinel's new ETag.
+
+        Args:
+            instance: whose they are.
+            rows: of :meth:`encode`.
+            etag: the sentinel's as last seen; ``None`` when there was none.
+            give_up: asked when the storage does not answer: whether to stop trying.
+            is_complete: whether the episode ends with them.
+            taken_requests: of an entity; ``None`` leaves what is stored.
+
+        Raises:
+            StaleCheckpoint: somebody else wrote in between; nothing of ours may be assumed stored.
+            TransientStorageError: the storage did not answer until ``give_up``; the events may be stored in part.
+        """
         partition_key = escape_instance_id(instance.instance_id)
         batches = list(_batches(rows))
         for number, batch in enumerate(batches, start=1):
@@ -169,13 +176,39 @@ class HistoryStore:
             await self._health.retry(lambda values=values: self._large.put_all(values), give_up=give_up)  # type: ignore[misc]  # binds
             flush = _Flush(
                 partition_key,
-                execution_id,
+                _execution(instance),
                 batch,
                 completes=is_complete and number == len(batches),
                 taken_requests=taken_requests,
             )
             etag = await self._flush(flush, etag, give_up)
-        return Committed(etag, tuple(rows))
+        return etag
+
+    async def rewind(self, instance_id: InstanceId, execution_id: ExecutionId, edits: Sequence[Edit]) -> None:
+        """Make tombstones of events, in the order given. The sentinel stays as it is.
+
+        Raises:
+            StaleCheckpoint: the rows are not, or no longer, those events of that execution.
+        """
+        partition_key = escape_instance_id(instance_id)
+        mine = Where("PartitionKey", Comparison.EQ, partition_key)
+        of_execution = Where(EXECUTION_ID_COLUMN, Comparison.EQ, execution_id)
+        rows = await self._pages(AllOf((mine, of_execution)), select=(EVENT_TYPE_COLUMN,)) if edits else []
+        types = {row.row_key: row for row in rows}
+        merges = []
+        for edit in edits:
+            row = types.get(row_key(edit.index))
+            if row is None or row.columns.get(EVENT_TYPE_COLUMN) != edit.type_name:
+                raise StaleCheckpoint(f"instance '{instance_id}' was changed by somebody else while it was rewound")
+            columns = rewound_columns(edit.type_name, entombs=edit.entombs)
+            merges.append(TableWrite(Write.MERGE, Row(partition_key, row.row_key, columns), if_match=row.etag))
+        try:
+            for start in range(0, len(merges), MAX_BATCH_OPERATIONS):
+                await self._tables.batch(self._table, merges[start : start + MAX_BATCH_OPERATIONS])
+        except (RowChanged, RowNotFound) as error:
+            raise StaleCheckpoint(
+                f"instance '{instance_id}' was changed by somebody else while it was rewound"
+            ) from error
 
     async def delete(self, instance_id: InstanceId) -> int:
         """Delete all rows of an instance, of older generations too; return how many there were."""
@@ -247,7 +280,8 @@ class HistoryStore:
         stored = await self._read(flush.partition_key, last.row_key)
         following = await self._read(flush.partition_key, row_key(int(last.row_key, 16) + 1))
         is_ours = stored is not None and all(
-            stored.columns.get(name) == last.columns.get(name) for name in ("ExecutionId", "EventType", "_Timestamp")
+            stored.columns.get(name) == last.columns.get(name)
+            for name in (EXECUTION_ID_COLUMN, EVENT_TYPE_COLUMN, TIMESTAMP_COLUMN)
         )
         is_last = following is None or execution_of(following.columns) != flush.execution_id
         if not is_ours or not is_last:
@@ -262,7 +296,7 @@ class HistoryStore:
         where: AllOf | Where = mine
         if execution_id is not None:
             is_sentinel = Where("RowKey", Comparison.EQ, SENTINEL)
-            of_execution = Where("ExecutionId", Comparison.EQ, execution_id)
+            of_execution = Where(EXECUTION_ID_COLUMN, Comparison.EQ, execution_id)
             where = AllOf((mine, AnyOf((is_sentinel, of_execution))))
         return await self._pages(where)
 
@@ -303,6 +337,12 @@ class _Flush:
         kind = Write.INSERT if etag is None else Write.MERGE
         operations.append(TableWrite(kind, sentinel, if_match=etag))
         return operations
+
+
+def _execution(instance: OrchestrationInstance) -> ExecutionId:
+    if instance.execution_id is None:
+        raise ValueError("a history belongs to an execution")
+    return instance.execution_id
 
 
 def _batches(rows: Sequence[EncodedRow]) -> list[tuple[EncodedRow, ...]]:

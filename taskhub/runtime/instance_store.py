@@ -10,6 +10,7 @@ Source: DurableTask.AzureStorage, AzureTableTrackingStore.
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from taskhub.codec.instance_rows import (
@@ -20,7 +21,7 @@ from taskhub.codec.instance_rows import (
     status_columns,
     termination_columns,
 )
-from taskhub.codec.keys import escape_instance_id, prefix_bounds
+from taskhub.codec.keys import escape_instance_id, prefix_bounds, unescape_instance_id
 from taskhub.errors import BlobNotFound, MalformedMessage, RowChanged, RowExists, RowNotFound
 from taskhub.model.ids import Utc
 from taskhub.model.instance import InstancePage
@@ -30,7 +31,7 @@ from taskhub.storage.port import AllOf, AnyOf, Comparison, Row, TableWrite, Wher
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskhub.codec.overflow import Columns
+    from taskhub.codec.overflow import Columns, EncodedRow
     from taskhub.model.history import ExecutionStarted, ExecutionTerminated
     from taskhub.model.ids import ETag, InstanceId
     from taskhub.model.instance import InstanceFilter, InstanceState
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from taskhub.storage.port import Filter, TableStore
 
 MAX_PARALLEL_BLOBS = 16
+
+_logger = logging.getLogger("taskhub.instances")
 
 
 class InstanceStore:
@@ -75,7 +78,10 @@ class InstanceStore:
         with_input: bool = True,
         with_output: bool = True,
     ) -> InstancePage:
-        """Return one page of instances in order of their ids; it may be short, or empty, and still have a token."""
+        """Return one page of instances in order of their ids; it may be short, or empty, and still have a token.
+
+        A row that cannot be read is reported and left out.
+        """
         page = await self._tables.query(
             self._table,
             _where(wanted),
@@ -85,22 +91,41 @@ class InstanceStore:
         )
         states = await run_all(
             self._environment.spawn,
-            [lambda row=row: self._state(row, with_input=with_input, with_output=with_output) for row in page.rows],  # type: ignore[misc]  # binds
+            [
+                lambda row=row: self._state_or_none(row, with_input=with_input, with_output=with_output)  # type: ignore[misc]  # binds
+                for row in page.rows
+            ],
             limit=MAX_PARALLEL_BLOBS,
             name="read instance",
         )
-        return InstancePage(states, page.token)
+        return InstancePage([state for state in states if state is not None], page.token)
 
-    async def create(self, started: ExecutionStarted, *, input_url: str | None, replaces: ETag | None) -> None:
+    def encode(self, started: ExecutionStarted, *, input_url: str | None) -> EncodedRow:
+        """Return the row of an instance that a client is about to start; stores nothing.
+
+        Args:
+            started: the event of the start message.
+            input_url: URL of that message's blob, if the message is large.
+
+        Raises:
+            PayloadError: a value cannot be stored.
+        """
+        return creation_columns(started, hub=self._hub, now=self._now(), input_url=input_url, new_suffix=self._suffix)
+
+    async def create(self, instance_id: InstanceId, row: EncodedRow, *, replaces: ETag | None) -> None:
         """Write the row of an instance that a client started, after its message was put.
 
         When another client was quicker nothing is written: the worker will discard our message.
+
+        Args:
+            instance_id: of the instance.
+            row: of :meth:`encode`.
+            replaces: the ETag of the row of the id's former instance.
         """
-        row = creation_columns(started, hub=self._hub, now=self._now(), input_url=input_url, new_suffix=self._suffix)
         await self._large.put_all(row.offloaded)
         kind = Write.INSERT if replaces is None else Write.REPLACE
         with contextlib.suppress(RowExists, RowChanged, RowNotFound):
-            await self._write(kind, started.instance.instance_id, row.columns, replaces)
+            await self._write(kind, instance_id, row.columns, replaces)
 
     async def merge(
         self, instance_id: InstanceId, columns: Columns, *, etag: ETag | None, is_new: bool = False
@@ -143,6 +168,18 @@ class InstanceStore:
     async def _write(self, kind: Write, instance_id: InstanceId, columns: Columns, etag: ETag | None) -> ETag | None:
         row = Row(escape_instance_id(instance_id), ROW_KEY, columns)
         return await self._tables.write(self._table, TableWrite(kind, row, if_match=etag))
+
+    async def _state_or_none(self, row: Row, *, with_input: bool, with_output: bool) -> InstanceState | None:
+        try:
+            return await self._state(row, with_input=with_input, with_output=with_output)
+        except MalformedMessage as error:
+            instance_id = unescape_instance_id(row.partition_key)
+            _logger.error(
+                "an instance is left out of a query: %s",
+                error,
+                extra={"event": "row_unreadable", "instance_id": instance_id, "error": str(error)},
+            )
+            return None
 
     async def _state(self, row: Row, *, with_input: bool, with_output: bool) -> InstanceState:
         large: Mapping[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.codec.messages import encode_envelope, encode_pointer, is_large_message, message_blob_name
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
     from taskhub.runtime.environment import Environment
     from taskhub.runtime.large_values import LargeValues
     from taskhub.storage.port import QueueStore
+
+
+@dataclass(frozen=True, slots=True)
+class PackedMessage:
+    """A message ready to be put."""
+
+    queue: str
+    text: str
+    """Whole, even when it goes to a blob."""
+    blob_name: str | None
+    """Where it goes if it is too large for the queue."""
 
 
 class Messenger:
@@ -57,9 +69,8 @@ class Messenger:
         sender: OrchestrationInstance = CLIENT,
         episode: int | None = None,
         due: Utc | None = None,
-        wake: bool = True,
-    ) -> str | None:
-        """Put a message; return the name of its blob if it was too large for the queue.
+    ) -> None:
+        """Put a message.
 
         Safe to call again when it failed: a message that was put twice is recognised by its reader.
 
@@ -68,8 +79,13 @@ class Messenger:
             sender: the orchestration that sends it; nobody for clients.
             episode: the sender's episode; ``None`` from clients.
             due: when readers should see it.
-            wake: whether to wake the reader; a client that must write something first does it with :meth:`wake`.
         """
+        await self.put(self.pack(message, sender=sender, episode=episode), due=due)
+
+    def pack(
+        self, message: TaskMessage, *, sender: OrchestrationInstance = CLIENT, episode: int | None = None
+    ) -> PackedMessage:
+        """Return a message as it is put; sends nothing. See :meth:`send` for the arguments."""
         envelope = Envelope(
             message=message,
             activity_id=str(self._environment.new_guid()),
@@ -78,19 +94,27 @@ class Messenger:
             sender=sender,
         )
         text = encode_envelope(envelope)
-        blob_name = None
-        if is_large_message(text):
-            blob_name = message_blob_name(envelope)
-            await self._large.put(blob_name, text)
-            text = encode_pointer(blob_name)
-        queue = self.queue_of(message)
+        blob_name = message_blob_name(envelope) if is_large_message(text) else None
+        return PackedMessage(self.queue_of(message), text, blob_name)
+
+    async def put(self, packed: PackedMessage, *, due: Utc | None = None, wake: bool = True) -> None:
+        """Put a message that was packed.
+
+        Args:
+            packed: the message.
+            due: when readers should see it.
+            wake: whether to wake the reader; a client that must write something first does it with :meth:`wake`.
+        """
+        text = packed.text
+        if packed.blob_name is not None:
+            await self._large.put(packed.blob_name, text)
+            text = encode_pointer(packed.blob_name)
         hidden = visible_after(due, Utc.of(self._environment.clock.now()))
-        await self._queues.put(queue, text, visible_after=hidden)
+        await self._queues.put(packed.queue, text, visible_after=hidden)
         if wake:
-            self._wake(queue, float(hidden))
-        return blob_name
+            self._wake(packed.queue, float(hidden))
 
     def wake(self, message: TaskMessage, due: Utc | None = None) -> None:
-        """Wake the reader of a message that was sent with ``wake=False``."""
+        """Wake the reader of a message that was put with ``wake=False``."""
         hidden = visible_after(due, Utc.of(self._environment.clock.now()))
         self._wake(self.queue_of(message), float(hidden))

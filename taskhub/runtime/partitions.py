@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.lease_rows import PARTITION_KEY, decode_lease, encode_lease
 from taskhub.core.balancing import Change, LeaseWrite, Standing, plan_round
-from taskhub.errors import QueueNotFound, RowChanged, RowNotFound, StorageError, TableNotFound
+from taskhub.errors import MalformedMessage, QueueNotFound, RowChanged, RowNotFound, StorageError, TableNotFound
 from taskhub.model.ids import Utc
 from taskhub.runtime.clock import Signal
 from taskhub.runtime.nursery import Nursery
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskhub.core.balancing import Round
-    from taskhub.model.ids import WorkerId
+    from taskhub.model.ids import ETag, WorkerId
     from taskhub.model.leases import PartitionLease
     from taskhub.runtime.control_queue import ControlQueue
     from taskhub.runtime.inbox import Inbox
@@ -80,8 +80,10 @@ class Partitions:
         self._first_owned = first_owned
         self._table = services.names.partitions_table
         self._owned: dict[str, _Owned] = {}
+        self._unreadable: dict[str, ETag | None] = {}
         self._look = Signal()
         self._is_leaving = False
+        self._is_hasty = False
         self._nursery = Nursery(services.environment.spawn)
 
     def __repr__(self) -> str:
@@ -111,6 +113,11 @@ class Partitions:
     def is_drained(self) -> bool:
         """Whether nothing is left in memory of partitions whose queues are read no more."""
         return all(self._is_drained(owned) for owned in self._owned.values())
+
+    def hurry(self) -> None:
+        """Release without waiting for the work in memory; the fence stops what still runs when it commits."""
+        self._is_hasty = True
+        self._look.set()
 
     async def run(self) -> None:
         """Hold partitions until :meth:`leave`."""
@@ -155,7 +162,23 @@ class Partitions:
             self._table, Where("PartitionKey", Comparison.EQ, PARTITION_KEY)
         )
         ours = set(self._services.hub.control_queues)
-        return [decode_lease(row.row_key, row.columns, row.etag) for row in page.rows if row.row_key in ours]
+        read = [self._lease(row) for row in page.rows if row.row_key in ours]
+        return [lease for lease in read if lease is not None]
+
+    def _lease(self, row: Row) -> PartitionLease | None:
+        """Return the lease of a row; one that cannot be read is left alone and reported once for each version."""
+        try:
+            return decode_lease(row.row_key, row.columns, row.etag)
+        except MalformedMessage as error:
+            if self._unreadable.get(row.row_key) != row.etag:
+                self._unreadable[row.row_key] = row.etag
+                _logger.error(
+                    "partition %s has no owner until its lease row is repaired: %s",
+                    row.row_key,
+                    error,
+                    extra={"event": "lease_unreadable", "queue": row.row_key, "error": str(error)},
+                )
+            return None
 
     async def _write(self, plan: Round) -> None:
         """Write the planned rows in one transaction (F8); when one of them was changed by somebody, one by one."""
@@ -237,6 +260,8 @@ class Partitions:
     def _is_drained(self, owned: _Owned) -> bool:
         if owned.draining_since is None:
             return False
+        if self._is_hasty:
+            return True
         if self._services.environment.clock.monotonic() - owned.draining_since > MAX_DRAIN_SECONDS:
             return True
         return owned.task.done() and self._inbox.busy(owned.partition) == 0

@@ -10,6 +10,7 @@ from taskhub.runtime.clock import Signal
 
 if TYPE_CHECKING:
     from taskhub.runtime.environment import Environment
+    from taskhub.settings import TaskHubSettings
 
 MAX_NOTED_TIMES = 10_000
 """Due messages that a reader remembers; it polls for the rest."""
@@ -25,9 +26,13 @@ class Poller:
     time at which a message that was put hidden becomes visible.
     """
 
-    def __init__(self, environment: Environment, *, floor_seconds: float, ceiling_seconds: float) -> None:
+    def __init__(self, environment: Environment, settings: TaskHubSettings) -> None:
         self._environment = environment
-        self._backoff = Backoff(floor_seconds, ceiling_seconds)
+        self._backoff = Backoff(
+            settings.min_polling_interval_seconds,
+            settings.max_polling_interval_seconds,
+            is_eager=not settings.wake_readers,
+        )
         self._delay = 0.0
         self._is_woken = False
         self._changed = Signal()

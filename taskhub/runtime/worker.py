@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 STOP_LOOK_SECONDS = 0.02
 """Between two looks at whether what is in progress has ended."""
 
-MAX_RELEASE_SECONDS = 10.0
-"""For giving back the partitions; others claim them after the end of their leases anyway."""
+RELEASE_SECONDS = 1.0
+"""Kept of the time of a stop for giving back the partitions, so that others need not wait for the ends of leases."""
 
 _logger = logging.getLogger("taskhub.worker")
 
@@ -83,6 +83,9 @@ class Worker:
         self._services = services
         self.client = TaskHubClient.sharing(services)
         """A client in the same process, which wakes the worker for what it sends."""
+        self.grace_seconds = settings.stop_grace_seconds
+        """How long a stop may take: for work in progress, and for giving the partitions back. May be changed until the
+        worker is told to stop."""
 
         self._messages = Mailbox(storage.queues, services.large, environment, services.health, wakeups)
         self._work_items = Mailbox(storage.queues, services.large, environment, services.health, wakeups)
@@ -188,10 +191,11 @@ class Worker:
 
     async def _finish(self) -> None:
         """The stop order: fetch no more, drain, put back what is left, release the leases."""
+        ends = self._environment.clock.monotonic() + self.grace_seconds
         self._activities.stop()
         self._partitions.leave()
-        is_drained = await self._within(
-            self._settings.stop_grace_seconds,
+        is_drained = await self._until(
+            ends - min(RELEASE_SECONDS, self.grace_seconds / 4),
             lambda: self._partitions.is_drained and self._activities.in_progress == 0,
         )
         if not is_drained:
@@ -203,17 +207,17 @@ class Worker:
                 self._activities,
                 extra={"event": "worker_stopped_hard", "worker": self._worker_id},
             )
+            self._partitions.hurry()
         self._orchestrations.stop()
         self._entities.stop()
         await self._messages.give_back_all()
         await self._work_items.give_back_all()
         self._partitions.look()
-        await self._within(MAX_RELEASE_SECONDS, lambda: not self._partitions.owned)
+        await self._until(ends, lambda: not self._partitions.owned)
         _logger.info("worker %s stopped", self._worker_id, extra={"event": "worker_stopped", "worker": self._worker_id})
 
-    async def _within(self, seconds: float, is_over: Callable[[], bool]) -> bool:
+    async def _until(self, deadline: float, is_over: Callable[[], bool]) -> bool:
         clock = self._environment.clock
-        deadline = clock.monotonic() + seconds
         while not is_over():
             if clock.monotonic() >= deadline:
                 return False

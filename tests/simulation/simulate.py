@@ -181,9 +181,9 @@ class Simulation:
 
     def _process(self, name: str) -> Process:
         # The client's own calls do not fail: what it then may do is its user's choice.
-        around = None if name == "client" else self._faults._around
+        wrap = (lambda storage: storage) if name == "client" else self._faults.wrap
         skew = timedelta(0) if name == "client" else timedelta(seconds=self._draw.uniform(-1, 1))
-        process = self._world.process(name, around=around, skew=skew)
+        process = self._world.process(name, wrap=wrap, skew=skew)
         process.observer = self._watch
         return process
 

@@ -59,3 +59,6 @@ def parallel_results_sorted(events: Sequence[dict[str, Any]]) -> list[dict[str, 
 
 
 RESULTS = ("TaskCompleted", "TaskFailed")
+
+
+_RESULTS = ("TaskCompleted", "TaskFailed")

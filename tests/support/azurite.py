@@ -62,8 +62,12 @@ class Azurite:
 
 
 @contextmanager
-def running_azurite() -> Iterator[Azurite]:
-    """Start a fresh, empty emulator and stop it at the end."""
+def running_azurite(*options: str) -> Iterator[Azurite]:
+    """Start a fresh, empty emulator and stop it at the end.
+
+    Args:
+        options: further ones of its command line.
+    """
     program = install() / "node_modules/azurite/dist/src/azurite.js"
     with tempfile.TemporaryDirectory(prefix="azurite-") as room:
         process = subprocess.Popen(
@@ -73,6 +77,7 @@ def running_azurite() -> Iterator[Azurite]:
                 str(program),
                 *("--inMemoryPersistence", "--disableTelemetry", "--silent"),
                 *("--blobPort", "0", "--queuePort", "0", "--tablePort", "0"),
+                *options,
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

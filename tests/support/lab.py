@@ -292,6 +292,8 @@ _MASKS = (
     # Of a failed activity: the recording's .NET frames, its host's name, and where its functions lay.
     (re.compile(r'\\"StackTrace\\":(null|\\"(?:[^"\\]|\\[^"]|\\\\\\")*?\\")'), "STACK"),
     (re.compile(r'\\"Source\\":(null|\\"\w+\\")'), "SOURCE"),
+    # Of a failed child: the recording's .NET frames, here those of the orchestrator. It ends the text.
+    (re.compile(r', StackTrace:  (?:\\.|[^"\\])*'), "STACK"),
     (re.compile(r'File [\\]+"[^"]*?scenario[^"]*?[\\]+", line \d+'), "FILE"),
 )
 
@@ -304,5 +306,5 @@ def masked(text: str) -> str:
 
 
 def door_path(url: str) -> str:
-    """Return the route and query of a request to either door."""
-    return masked(url.removeprefix(WEBHOOK).removeprefix(RPC))
+    """Return the route and query of a request to either door; clients write a blank in either way."""
+    return masked(url.removeprefix(WEBHOOK).removeprefix(RPC)).replace("%20", "+")

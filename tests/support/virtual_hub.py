@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from taskhub.model.instance import InstanceState
-    from taskhub.storage.interception import Around
-    from tests.support.world import Process
+    from tests.support.world import Process, Wrap
 
 _T = TypeVar("_T")
 
@@ -84,9 +83,9 @@ class VirtualHub:
         """Virtual time since the beginning."""
         return self.world.loop.time()
 
-    def process(self, name: str, *, around: Around | None = None, skew: float = 0.0) -> Process:
+    def process(self, name: str, *, wrap: Wrap | None = None, skew: float = 0.0) -> Process:
         """Start a process without a worker."""
-        return self.world.process(name, around=around, skew=timedelta(seconds=skew))
+        return self.world.process(name, wrap=wrap or (lambda storage: storage), skew=timedelta(seconds=skew))
 
     def run(self, play: Callable[[VirtualHub], Awaitable[_T]]) -> _T:
         """Play a test; what still runs at its end is dropped."""
@@ -102,13 +101,13 @@ class VirtualHub:
         name: str = "worker",
         *,
         app: PlainApplication | None = None,
-        around: Around | None = None,
+        wrap: Wrap | None = None,
         skew: float = 0.0,
         wait: bool = True,
         **settings: Any,
     ) -> Running:
         """Start a worker; wait until it owns a partition."""
-        process = self.process(name, around=around, skew=skew)
+        process = self.process(name, wrap=wrap, skew=skew)
         values = {key: getattr(self.settings, key) for key in self.settings.__dataclass_fields__}
         worker = Worker(
             process.storage,

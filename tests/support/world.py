@@ -38,7 +38,10 @@ from taskhub.storage.memory import MemoryAccount, open_memory
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
-    from taskhub.storage.interception import Around, Call
+    from taskhub.storage.interception import Call
+    from taskhub.storage.port import Storage
+
+    Wrap = Callable[[Storage], Storage]
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -264,10 +267,14 @@ class PlainApplication:
 # ---- processes
 
 
+def _as_it_is(storage: Storage) -> Storage:
+    return storage
+
+
 class Process:
     """One process of the world: its own environment, its own way to the store."""
 
-    def __init__(self, world: World, name: str, *, skew: timedelta, around: Around | None) -> None:
+    def __init__(self, world: World, name: str, *, skew: timedelta, wrap: Wrap) -> None:
         self.name = name
         self.is_dead = False
         self.is_paused = False
@@ -284,9 +291,7 @@ class Process:
             spawn=self.spawn,
         )
         store = open_memory(now=world.account.now, account=world.account)
-        if around is not None:
-            store = intercepted(store, around)
-        self.storage = replace(intercepted(store, self._around), description=f"memory of {name}")
+        self.storage = replace(intercepted(wrap(store), self._around), description=f"memory of {name}")
         world.processes.append(self)
 
     def spawn(self, coro: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
@@ -344,9 +349,9 @@ class World:
         self.account = MemoryAccount(self.clock.now, lambda: uuid.UUID(int=ids.getrandbits(128), version=4))
         self.processes: list[Process] = []
 
-    def process(self, name: str, *, skew: timedelta = timedelta(0), around: Around | None = None) -> Process:
-        """Start a process; ``around`` is put between it and the store."""
-        return Process(self, name, skew=skew, around=around)
+    def process(self, name: str, *, skew: timedelta = timedelta(0), wrap: Wrap = _as_it_is) -> Process:
+        """Start a process; ``wrap`` may put something between it and the store."""
+        return Process(self, name, skew=skew, wrap=wrap)
 
     def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
         """Run the world until ``coro`` ends."""

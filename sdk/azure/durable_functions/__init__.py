@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     from azure.durable_functions._client.newer_names import DurableFunctionsClient
     from azure.durable_functions.decorators.durable_app import Blueprint, DFApp
     from azure.durable_functions.entity import Entity
+    from azure.durable_functions.errors import (
+        CorruptHistoryError,
+        FailureDetails,
+        ForeignAwaitableError,
+        FunctionNotFoundError,
+        MalformedContextError,
+        NonDeterminismError,
+        PayloadDecodeError,
+        TaskFailedError,
+        UnsupportedByHostError,
+    )
     from azure.durable_functions.models.DurableEntity import DurableEntity
     from azure.durable_functions.models.DurableEntityContext import DurableEntityContext
     from azure.durable_functions.models.DurableHttpRequest import DurableHttpRequest
@@ -37,7 +48,7 @@ if TYPE_CHECKING:
     from azure.durable_functions.models.EntityStateResponse import EntityStateResponse
     from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
     from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
-    from azure.durable_functions.models.RetryOptions import RetryOptions
+    from azure.durable_functions.models.RetryOptions import RetryOptions, RetryPolicy
     from azure.durable_functions.models.TokenSource import ManagedIdentityTokenSource, TokenSource
     from azure.durable_functions.models.utils.entity_utils import EntityId
     from azure.durable_functions.orchestrator import Orchestrator
@@ -56,6 +67,7 @@ __all__ = [
     "DFApp",
     "Blueprint",
     # Not in the reference 1.7.0; most are names of its 2.x preview.
+    "CorruptHistoryError",
     "DurableClientError",
     "DurableEntity",
     "DurableFunctionsClient",
@@ -63,9 +75,18 @@ __all__ = [
     "DurableHttpResponse",
     "DurableOrchestrationStatus",
     "EntityStateResponse",
+    "FailureDetails",
+    "ForeignAwaitableError",
+    "FunctionNotFoundError",
+    "MalformedContextError",
+    "NonDeterminismError",
+    "PayloadDecodeError",
     "PurgeHistoryResult",
+    "RetryPolicy",
     "SyncDurableFunctionsClient",
+    "TaskFailedError",
     "TokenSource",
+    "UnsupportedByHostError",
 ]
 
 _HOMES = {
@@ -87,13 +108,23 @@ _HOMES = {
     "DurableHttpResponse": "models.DurableHttpResponse",
     "DurableOrchestrationStatus": "models.DurableOrchestrationStatus",
     "EntityStateResponse": "models.EntityStateResponse",
+    "CorruptHistoryError": "errors",
+    "FailureDetails": "errors",
+    "ForeignAwaitableError": "errors",
+    "FunctionNotFoundError": "errors",
+    "MalformedContextError": "errors",
+    "NonDeterminismError": "errors",
+    "PayloadDecodeError": "errors",
+    "TaskFailedError": "errors",
+    "UnsupportedByHostError": "errors",
     "PurgeHistoryResult": "models.PurgeHistoryResult",
+    "RetryPolicy": "models.RetryOptions",
     "SyncDurableFunctionsClient": "_client.blocking",
     "TokenSource": "models.TokenSource",
 }
 
 # Modules that the reference loads with the package, so that apps reach them as attributes.
-_MODULES = frozenset({"constants", "decorators", "entity", "models", "orchestrator"})
+_MODULES = frozenset({"constants", "decorators", "entity", "errors", "models", "orchestrator"})
 
 
 def __getattr__(name: str) -> Any:

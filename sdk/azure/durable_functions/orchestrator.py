@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 from azure.durable_functions._replay.context import DurableOrchestrationContext
+from azure.durable_functions._replay.foreign import refuse_async_generator
+from azure.durable_functions._replay.functions import AppFunctions, known_functions
 from azure.durable_functions._replay.shell import TaskOrchestrationExecutor
 
 if TYPE_CHECKING:
@@ -47,16 +49,22 @@ class Orchestrator:
 
         It takes the host's JSON, as text or as an object with a ``body``, and returns the orchestrator's state as
         JSON text. ``fn`` is its attribute ``orchestrator_function``.
+
+        Raises:
+            TypeError: ``fn`` is ``async def`` and yields.
         """
+        refuse_async_generator(fn)
 
         def handle(context: Any) -> str:
             body = getattr(context, "body", None)
             text = context if body is None else body
             durable_context = DurableOrchestrationContext.from_json(text)
             durable_context._input_expected_type = getattr(handle, "_df_input_type", None)
+            durable_context._functions = known_functions(handle)
             return cls(fn).handle(durable_context)
 
         # Evaluated, not text: the worker compares the classes.
         handle.__annotations__ = {"context": func.OrchestrationContext, "return": str}
+        handle._df_functions = AppFunctions()  # type: ignore[attr-defined]  # told by the app when it is indexed
         handle.orchestrator_function = fn  # type: ignore[attr-defined]  # the reference's attribute
         return handle

@@ -9,7 +9,6 @@ that it is given, not on those that came before.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import traceback
@@ -31,11 +30,13 @@ from azure.durable_functions._replay.decisions import (
 )
 from azure.durable_functions._replay.entities import RequestLabels
 from azure.durable_functions._replay.executor import Executor
+from azure.durable_functions._replay.foreign import code_of
+from azure.durable_functions._replay.functions import known_functions
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEventType
-from azure.durable_functions._replay.nondeterminism import NonDeterministicOrchestration
 from azure.durable_functions._replay.operations import operation_of
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._serialization import compact_json
+from azure.durable_functions.errors import NonDeterminismError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +86,10 @@ class OrchestrationSession:
         long_timer_leg_seconds: float = 3 * 24 * 3600,
         entity_reorder_window_seconds: float = 30 * 60,
     ) -> None:
-        self._function, self._input_type = _user_function(orchestrator)
+        handle = _handle(orchestrator)
+        self._function: Callable[..., Any] = getattr(handle, "orchestrator_function", handle)
+        self._input_type = getattr(handle, "_df_input_type", None)
+        self._functions = known_functions(handle)
         self._instance_id = instance_id
         self._parent_instance_id = parent_instance_id
         self._limits: Limits | None = None
@@ -165,18 +169,18 @@ class OrchestrationSession:
             if not executor.has_ended:
                 done += executor.feed(events[done:], replayed=max(0, replayed - done))
         except Exception as error:  # a plain function's error, or an event that cannot be read
-            executor.fail(error if executor.unreadable is None else _unreadable(executor.unreadable, error))
+            executor.fail(error)
             return ()
         return events[done:]
 
     @staticmethod
     def _index_of_start(events: Sequence[Mapping[str, Any]]) -> int:
         start = HistoryEventType.EXECUTION_STARTED
-        return next((i for i, event in enumerate(events) if event["EventType"] == start), len(events))
+        return next((i for i, event in enumerate(events) if event.get("EventType") == start), len(events))
 
     def _begin(self, started: Mapping[str, Any], *, is_played: bool) -> None:
         executor = self._executor
-        executor.is_replaying = is_played or bool(started["IsPlayed"])
+        executor.is_replaying = is_played or bool(started.get("IsPlayed"))
         instance = started.get("OrchestrationInstance") or {}
         self._execution_id = instance.get("ExecutionId")
         context = DurableOrchestrationContext.for_session(
@@ -188,10 +192,12 @@ class OrchestrationSession:
             events=self._events,
         )
         context._input_expected_type = self._input_type
+        context._functions = self._functions
         self._context = context
         returned = self._function(context)
-        if inspect.isgenerator(returned) or inspect.iscoroutine(returned):
-            executor.run(returned)
+        code = code_of(returned)
+        if code is not None:
+            executor.run(code)
         else:
             executor.finish(returned)
 
@@ -203,7 +209,8 @@ class OrchestrationSession:
         if executor.error is not None:
             return _raised(executor.error)
         if executor.continued_as_new is not None:
-            unprocessed = tuple(event for event in rest if event["EventType"] == HistoryEventType.EVENT_RAISED)
+            later = (event for event in rest if event["EventType"] == HistoryEventType.EVENT_RAISED)
+            unprocessed = (*executor.kept_events, *later)
             return Restarted(compact_json(executor.continued_as_new.input_), unprocessed)
         if executor.output is None:
             return Returned(None)
@@ -242,12 +249,10 @@ class OrchestrationSession:
         return text
 
 
-def _user_function(orchestrator: Any) -> tuple[Callable[..., Any], type | None]:
-    """Return the user's function and its input type, from whatever registered it."""
+def _handle(orchestrator: Any) -> Any:
+    """Return what ``Orchestrator.create`` made, or the bare function, from whatever registered it."""
     decorated = getattr(orchestrator, "_function", None)
-    handle = orchestrator if decorated is None else decorated._func
-    function = getattr(handle, "orchestrator_function", handle)
-    return function, getattr(handle, "_df_input_type", None)
+    return orchestrator if decorated is None else decorated._func
 
 
 def _parsed_once(text: str | None) -> Any:
@@ -260,16 +265,8 @@ def _parsed_once(text: str | None) -> Any:
         return text  # another program's start: user code sees what there is
 
 
-def _unreadable(event: Mapping[str, Any], error: Exception) -> Exception:
-    """Name the event that no replay gets past, and what is wrong with it."""
-    kind = event.get("EventType")
-    name = next((member.name for member in HistoryEventType if member == kind), f"of type {kind}")
-    about = {key: event[key] for key in ("EventId", "TaskScheduledId", "TimerId", "Name") if event.get(key) is not None}
-    return ValueError(f"History event {name} {about} cannot be replayed: {type(error).__name__}: {error}")
-
-
 def _raised(error: Exception) -> Raised:
-    if isinstance(error, NonDeterministicOrchestration):
+    if isinstance(error, NonDeterminismError):
         return Raised(str(error), "")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_PACKAGE_FOLDER)]
     return Raised(str(error) or str(type(error)), "".join(traceback.format_list(frames)))

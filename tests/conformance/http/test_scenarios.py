@@ -6,7 +6,7 @@ Real HTTP, the SDK, the host, the worker and a memory store; only times, ids and
 import pytest
 
 from tests.support.alike import assert_alike
-from tests.support.lab import NotAvailable, recorded_answers, running_lab
+from tests.support.lab import NotAvailable, door_path, recorded_answers, running_lab
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
 
@@ -36,13 +36,18 @@ async def test_a_recorded_scenario_is_answered_alike(scenario):
     assert_alike(lab.answers, recorded)
 
 
-async def test_restarts_are_answered_as_recorded():
+async def test_restarts_and_rewinds_are_answered_as_recorded():
     recorded = recorded_answers("http_purge_restart_rewind")
 
     async with running_lab("http_purge_restart_rewind") as (module, lab):
-        with pytest.raises(NotAvailable, match="rewind"):
+        with pytest.raises(NotAvailable, match="instances"):
             await module.drive(lab)
 
-    restarts = lab.answers[:-1]
-    assert len([each for each in restarts if "/restart" in each.url]) == 8
-    assert_alike(restarts, recorded[: len(restarts)])
+    answers = lab.answers[:-1]
+    assert len([each for each in answers if "/restart" in each.url or "/rewind" in each.url]) == 14
+    # The worker may have taken the instance up before it was looked at, in either run.
+    just_rewound = door_path("/instances/flaky-1")
+    assert_alike(
+        [each for each in answers if door_path(each.url) != just_rewound],
+        [each for each in recorded[: len(answers)] if door_path(each.url) != just_rewound],
+    )

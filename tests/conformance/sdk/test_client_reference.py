@@ -19,6 +19,7 @@ DELIBERATE = {
     "start_at_202_empty": "says what came instead of 'None'",
     "start_at_404": "says what came instead of 'None'",
     "start_odd_id": QUOTED,
+    "start_unencodable": "a datetime is sent as ISO 8601",
     "status_history": "the history is filled from historyEvents (Q31)",
     "all_at_500": SAYS_WHY,
     "by_everything": QUOTED,

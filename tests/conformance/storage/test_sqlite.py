@@ -137,7 +137,7 @@ async def test_a_damaged_file_is_said_to_be_damaged(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives its rights up, so must have them")
 async def test_a_file_that_may_not_be_written_is_said_to_be_read_only():
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to other users
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # TMPDIR, and pytest's own, may be closed to other users
         path = Path(folder) / "hub.db"
         await (await open_sqlite(path)).aclose()
         path.chmod(0o444)

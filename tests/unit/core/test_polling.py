@@ -35,6 +35,12 @@ def test_after_messages_the_reader_looks_again_soon(more_likely, expected):
     assert (backoff.exponent, delay) == (0, expected)
 
 
+def test_where_nobody_wakes_readers_they_look_again_at_once():
+    _, delay = Backoff(0.05, 30.0, is_eager=True).after_messages(more_likely=False)
+
+    assert delay == 0
+
+
 def test_waking_ends_a_long_wait():
     assert Backoff(0.05, 30.0, exponent=9).after_waking() == Backoff(0.05, 30.0)
 

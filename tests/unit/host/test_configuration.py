@@ -75,6 +75,21 @@ def test_a_broken_host_json_ends_the_start_and_says_where(tmp_path, text, messag
         load(tmp_path, host_json=text)
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("00:00:30", 30), ("01:05:00", 3900), ("1.00:00:00", 86400), ("-1", None), (-1, None)]
+)
+def test_the_time_that_functions_may_take_is_read(tmp_path, written, seconds):
+    configuration = load(tmp_path, host_json={"version": "2.0", "functionTimeout": written})
+
+    assert configuration.function_timeout_seconds == seconds
+
+
+@pytest.mark.parametrize("written", ["soon", "00:00:00", "300", 300, "00:61:00"])
+def test_a_time_for_functions_that_is_none_ends_the_start(tmp_path, written):
+    with pytest.raises(ConfigurationError, match=r"functionTimeout is .* must be a time span"):
+        load(tmp_path, host_json={"version": "2.0", "functionTimeout": written})
+
+
 def test_the_environment_overrides_host_json_ignoring_case(tmp_path):
     environment = {
         "AzureFunctionsJobHost__extensions__durableTask__hubName": "FromEnvironment",

@@ -21,6 +21,7 @@ HOST = (*BASE, "taskhub.client", "taskhub.runtime", "taskhub.settings", "taskhub
 PORT = ("taskhub.model.ids", "taskhub.errors", "taskhub.storage.port")
 ADAPTER = (*PORT, "taskhub.storage.rules", "taskhub.storage.interception")
 SDK = "azure.durable_functions"
+SDK_BASE = tuple(f"{SDK}.{name}" for name in ("_conversion", "_serialization", "constants", "errors"))
 LIVE_SHELL = f"{SDK}.replay"
 
 # The first row that matches a module counts. What each part may import is drawn in docs/design; a change here is a
@@ -51,13 +52,9 @@ TABLE = (
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
     Row("taskhub", ("taskhub",), (*BASE, "taskhub.client", "taskhub.settings", "taskhub.runtime")),
-    # The engine needs the reference's JSON rule for custom objects, which everything else of the SDK shares with it.
-    Row("sdk: _replay", (f"{SDK}._replay",), (f"{SDK}._replay", f"{SDK}._serialization", f"{SDK}.constants")),
-    Row(
-        "sdk: what _replay needs",
-        (f"{SDK}._serialization", f"{SDK}.constants"),
-        (f"{SDK}.constants", "azure.functions"),
-    ),
+    # The engine needs the reference's JSON rule for custom objects and the errors, which the rest of the SDK shares.
+    Row("sdk: _replay", (f"{SDK}._replay",), (f"{SDK}._replay", *SDK_BASE)),
+    Row("sdk: what _replay needs", SDK_BASE, (*SDK_BASE, "azure.functions")),
     Row("sdk", (SDK,), (SDK, "azure.functions", "aiohttp", "opentelemetry")),
 )
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import azure.durable_functions as df
 import pytest
 
-MARKER = "\n\n$OutOfProcData$:"
-START = datetime(2024, 3, 5, 10, 0, tzinfo=timezone.utc)
+from tests.support.contexts import MARKER, START, event, run, run_failing
 
 
 class Money:
@@ -23,31 +21,6 @@ class Money:
     @staticmethod
     def from_json(data: Any) -> Money:
         return Money(data)
-
-
-def event(kind: int, event_id: int = -1, *, at: datetime = START, **properties: Any) -> dict[str, Any]:
-    time = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return {"EventType": kind, **properties, "EventId": event_id, "IsPlayed": False, "Timestamp": time}
-
-
-def run(function: Any, *events: dict[str, Any], **context: Any) -> dict[str, Any]:
-    history = [event(12), event(0, Name="Flow", Version=None, Input=None), *events]
-    text = json.dumps(
-        {
-            "history": history,
-            "input": None,
-            "instanceId": "i-1",
-            "isReplaying": False,
-            "parentInstanceId": None,
-            "upperSchemaVersion": 1,
-            "upperSchemaVersionNew": 2,
-            "longRunningTimerIntervalDuration": "3.00:00:00",
-            "maximumShortTimerDuration": "6.00:00:00",
-            **context,
-        }
-    )
-    state: dict[str, Any] = json.loads(df.Orchestrator.create(function)(text))
-    return state
 
 
 @pytest.mark.parametrize("given", [5, 1.5, True, [1, "a"], "plain text", {"a": 1}, None])
@@ -63,8 +36,10 @@ def test_the_expected_type_counts_for_retried_calls(monkeypatch: pytest.MonkeyPa
         options = df.RetryOptions(1000, 2)
         yield context.call_activity_with_retry("A", options, expected_type=str)
 
-    with pytest.raises(TypeError, match="not compatible with expected type"):
-        run(flow, event(4, 0, Name="A"), event(5, TaskScheduledId=0, Result="1"))
+    raised = run_failing(flow, event(4, 0, Name="A"), event(5, TaskScheduledId=0, Result="1"))
+
+    assert isinstance(raised.__cause__, df.PayloadDecodeError)
+    assert "not compatible with expected type" in str(raised)
 
 
 def test_yielding_no_task_fails_through_the_marker() -> None:

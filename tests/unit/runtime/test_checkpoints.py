@@ -7,6 +7,7 @@ import pytest
 
 from taskhub.errors import TransientStorageError
 from taskhub.model.instance import RuntimeStatus
+from taskhub.storage.interception import intercepted
 from tests.support.virtual_hub import VirtualHub
 
 ECHO = {"echo": lambda value: value}
@@ -27,7 +28,10 @@ class Script:
         """Let ``action(call, act)`` happen instead of a call, so many times."""
         self.rules.append([method, target, action, times])
 
-    async def __call__(self, call, act):
+    def wrap(self, storage):
+        return intercepted(storage, self._around)
+
+    async def _around(self, call, act):
         name = f"{call.method} {call.target.split('-', 1)[-1].removeprefix('TestHub')}"
         self.calls.append(name)
         for rule in self.rules:
@@ -51,7 +55,7 @@ def test_messages_go_before_history_before_the_row_before_the_deletes():
     hub, script = VirtualHub({"echoing": echoing}, ECHO, partition_count=1), Script()
 
     async def main(hub):
-        await hub.worker(around=script)
+        await hub.worker(wrap=script.wrap)
         script.calls.clear()
         await hub.end(await hub.start("echoing", 1))
 
@@ -76,7 +80,7 @@ def test_a_call_that_fails_once_changes_nothing_for_the_instance(method, action)
     hub, script = VirtualHub({"echoing": echoing}, ECHO, partition_count=1), Script()
 
     async def main(hub):
-        await hub.worker(around=script)
+        await hub.worker(wrap=script.wrap)
         script.on(method, target, action)
         state = await hub.end(await hub.start("echoing", 1))
         seconds = hub.seconds
@@ -96,7 +100,7 @@ def test_a_commit_whose_reply_is_lost_is_recognised_and_not_made_twice():
     hub, script = VirtualHub({"echoing": echoing}, ECHO, partition_count=1), Script()
 
     async def main(hub):
-        await hub.worker(around=script)
+        await hub.worker(wrap=script.wrap)
         script.on("batch", "History", lose_reply)
         state = await hub.end(await hub.start("echoing", 1))
         return state, script.calls.count("batch History"), sum(hub.app.runs.values())
@@ -115,7 +119,7 @@ def test_a_worker_that_was_paused_beyond_its_lease_sends_nothing():
     hub, script = VirtualHub({"waiting": waiting}, ECHO, partition_count=1, lease_round_seconds=5), Script()
 
     async def main(hub):
-        old = await hub.worker("old", around=script)
+        old = await hub.worker("old", wrap=script.wrap)
         instance_id = await hub.start("waiting")
         await hub.until(instance_id, lambda state: state.status is RuntimeStatus.Running)
 
@@ -157,7 +161,7 @@ def test_a_row_that_a_new_start_owns_is_left_to_it():
     )
 
     async def main(hub):
-        await hub.worker(around=script)
+        await hub.worker(wrap=script.wrap)
         await hub.start("slow", instance_id="x")
         await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
 

@@ -62,7 +62,7 @@ def counts(name, given=None, **settings):
     counter = CallCounter()
 
     async def main(hub):
-        running = await hub.worker(around=counter._around)
+        running = await hub.worker(wrap=counter.wrap)
         await hub.sleep(0.2)
         counter.counts.clear()
         # Through the worker's own client, which wakes it.
@@ -110,7 +110,7 @@ def test_an_idle_minute_costs_less_than_the_reference_s():
     hub, counter = VirtualHub(), CallCounter()
 
     async def main(hub):
-        await hub.worker(around=counter._around)
+        await hub.worker(wrap=counter.wrap)
         await hub.sleep(300)
         counter.counts.clear()
         await hub.sleep(600)

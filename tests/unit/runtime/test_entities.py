@@ -12,6 +12,7 @@ from taskhub.model.history import EventRaised, OrchestrationInstance
 from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import TaskMessage
+from taskhub.storage.interception import intercepted
 from taskhub.storage.port import Row, TableWrite, Write
 from tests.support.recordings import GOLDEN, columns_of
 from tests.support.virtual_hub import UNHURRIED, VirtualHub
@@ -73,6 +74,11 @@ async def post(hub, name, content, *, sender="order-42", target=A):
     )
 
 
+def around(watch):
+    """Return what puts ``watch(call, act)`` between a worker and its store."""
+    return lambda storage: intercepted(storage, watch)
+
+
 # ---- the life of an entity
 
 
@@ -124,7 +130,7 @@ def test_the_answer_that_comes_twice_counts_once():
         return await act()
 
     async def main(hub):
-        await hub.worker(around=die)
+        await hub.worker(wrap=around(die))
         state = await hub.end(await hub.start("asking"))
         return state, await settled(hub), await hub.client.history(state.instance_id), await hub.state()
 
@@ -147,7 +153,7 @@ def test_a_client_s_signal_that_comes_again_is_not_run_again():
                 await hub.sleep(1)
             return await act()
 
-        first = await hub.worker("first", around=die)
+        first = await hub.worker("first", wrap=around(die))
         await hub.client.signal_entity(A, "add", "2")
         await hub.sleep(5)
         await hub.worker("second")
@@ -279,7 +285,7 @@ def test_whoever_calls_an_entity_that_is_gone_from_the_app_gets_an_error():
         return await act()
 
     async def main(hub):
-        await hub.worker(around=listen)
+        await hub.worker(wrap=around(listen))
         request = Request("r1", "add", parent="order-42", parent_execution="order-42-e")
         await post(hub, "op", encode_request(request), target=EntityId("nobody", "x"))
         await hub.sleep(5)

@@ -90,7 +90,7 @@ def test_a_message_that_is_read_again_while_it_waits_is_handled_once():
     counter = CallCounter()
 
     async def main(hub):
-        await hub.worker(around=counter._around)
+        await hub.worker(wrap=counter.wrap)
         instances = [await hub.start("quick", n) for n in range(4)]
         states = [await hub.end(instance_id) for instance_id in instances]
         await hub.sleep(100)

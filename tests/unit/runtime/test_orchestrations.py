@@ -3,7 +3,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from taskhub import InstanceExists
+from taskhub import InstanceExists, TaskHubClient
 from taskhub.model.history import ExecutionStarted
 from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
@@ -414,9 +414,7 @@ def test_a_running_instance_is_replaced_when_the_settings_allow_it(warm_sessions
 
 def test_two_clients_that_start_one_id_at_once_start_one_instance():
     async def scenario(hub):
-        other = VirtualHub.process(hub, "other")
-        from taskhub import TaskHubClient
-
+        other = hub.process("other")
         second = TaskHubClient(other.storage, hub.settings, environment=other.environment)
         tasks = [
             hub.world.processes[0].spawn(

@@ -1,11 +1,12 @@
 import pytest
 
+from taskhub import TaskHubSettings
 from taskhub.runtime.poller import Poller, Wakeups
 from tests.support.world import World
 
 
 def poller_in(world):
-    return Poller(world.process("reader").environment, floor_seconds=0.05, ceiling_seconds=30.0)
+    return Poller(world.process("reader").environment, TaskHubSettings())
 
 
 async def seconds_of(world, wait):

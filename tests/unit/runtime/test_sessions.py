@@ -30,7 +30,7 @@ def counted(orchestrators, scenario, **settings):
     counter = CallCounter()
 
     async def main(hub):
-        hub.running = await hub.worker(around=counter._around)
+        hub.running = await hub.worker(wrap=counter.wrap)
         counter.counts.clear()
         return await scenario(hub)
 

@@ -366,6 +366,81 @@ async def test_binding_that_the_worker_did_not_hand_over_is_named(app):
         await only_function(app).get_user_function()(req=a_request())
 
 
+# Clients by annotation
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        df.DurableOrchestrationClient,
+        df.DurableFunctionsClient,
+        "df.DurableOrchestrationClient",
+        "DurableFunctionsClient",
+    ],
+)
+async def test_annotated_parameter_without_a_binding_gets_a_client(app, annotation):
+    async def start(req: func.HttpRequest, anything):
+        return anything
+
+    start.__annotations__["anything"] = annotation
+    app.route(route="start")(start)
+
+    function = only_function(app)
+    bindings = json.loads(str(function))["bindings"]
+    client = await function.get_user_function()(req=a_request(), anything=BINDING)
+
+    assert [each for each in bindings if each["type"] == "durableClient"] == [
+        {"direction": "IN", "type": "durableClient", "name": "anything"}
+    ]
+    assert typing.get_type_hints(function.get_user_function())["anything"] is str
+    assert isinstance(client, df.DurableOrchestrationClient)
+
+
+def test_annotated_parameter_of_a_blueprints_plain_function_gets_the_blocking_client(app):
+    blueprint = df.Blueprint()
+
+    @blueprint.timer_trigger(arg_name="timer", schedule="0 0 * * * *")
+    def clean(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
+        assert type(client) is df.SyncDurableFunctionsClient
+
+    app.register_functions(blueprint)
+
+    only_function(app).get_user_function()(timer=None, client=BINDING)
+
+
+def test_parameter_that_has_a_binding_gets_no_second_one(app):
+    @app.route(route="start")
+    @app.durable_client_input(client_name="client", task_hub="Hub")
+    async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient): ...
+
+    bindings = json.loads(str(only_function(app)))["bindings"]
+
+    assert [each.get("taskHub") for each in bindings if each["type"] == "durableClient"] == ["Hub"]
+
+
+def test_name_of_the_client_may_be_left_to_the_annotation(app):
+    @app.route(route="start")
+    @app.durable_client_input(task_hub="Hub")
+    async def start(req: func.HttpRequest, starter: df.DurableOrchestrationClient): ...
+
+    bindings = json.loads(str(only_function(app)))["bindings"]
+
+    assert {"direction": "IN", "type": "durableClient", "name": "starter", "taskHub": "Hub"} in bindings
+
+
+@pytest.mark.parametrize(
+    ("annotations", "found"),
+    [({}, "none is"), ({"a": df.DurableOrchestrationClient, "b": df.DurableFunctionsClient}, "a and b are")],
+)
+def test_client_without_a_name_or_one_annotation_is_refused(app, annotations, found):
+    async def start(a, b): ...
+
+    start.__annotations__ = annotations
+
+    with pytest.raises(ValueError, match=rf"'start' needs a client_name, or one parameter annotated .*; {found}"):
+        app.durable_client_input()(start)
+
+
 # function.json
 
 

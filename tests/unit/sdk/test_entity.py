@@ -126,7 +126,7 @@ def test_further_keys_of_the_trigger_are_ignored():
 
 
 def test_missing_key_of_the_trigger_is_named():
-    with pytest.raises(ValueError, match="the entity trigger has no key 'state'"):
+    with pytest.raises(ValueError, match="The entity trigger has no 'state'"):
         answer(echo, json.dumps({"self": {"name": "n", "key": "k"}, "exists": True, "batch": []}))
 
 

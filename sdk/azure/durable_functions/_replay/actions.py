@@ -395,10 +395,45 @@ class WhenAllAction(CompoundAction):
 
 
 class WhenAnyAction(CompoundAction):
-    """Wait for one."""
+    """Wait for one.
 
-    __slots__ = ()
+    For the host a cancelled timer is complete at once, so a race whose loser was cancelled is over when it begins, and
+    what comes after it starts too early: before retries during the race have taken their ids, or, for a retry with a
+    timeout, before its time begins. Where that matters (``must_wait``) the host is told to wait for the winner, and
+    only to start the others.
+    """
+
+    __slots__ = ("must_wait", "winner")
+
+    def __init__(self, compound_tasks: Sequence[Action]) -> None:
+        super().__init__(compound_tasks)
+        self.winner: Action | None = None
+        self.must_wait = False
 
     @property
     def action_type(self) -> int:
         return ActionType.WHEN_ANY
+
+    def to_json(self) -> dict[str, Any]:
+        if (
+            self.winner is None
+            or not self.must_wait
+            or not any(_is_over_at_once(action) for action in self.compound_tasks)
+        ):
+            return super().to_json()
+        parts = [action.to_json() if action is self.winner else _started_only(action) for action in self.compound_tasks]
+        return {"actionType": 12, "compoundActions": parts}
+
+
+def _is_over_at_once(action: Action) -> bool:
+    if isinstance(action, CreateTimerAction):
+        return action.is_cancelled
+    if isinstance(action, WhenAllAction):
+        return all(_is_over_at_once(each) for each in action.compound_tasks)
+    return isinstance(action, WhenAnyAction) and any(_is_over_at_once(each) for each in action.compound_tasks)
+
+
+def _started_only(action: Action) -> dict[str, Any]:
+    """Return an action that is over as soon as ``action`` has been started: it races nothing at all."""
+    nothing = WhenAllAction([])
+    return {"actionType": 11, "compoundActions": [action.to_json(), nothing.to_json()]}

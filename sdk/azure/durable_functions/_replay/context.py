@@ -6,6 +6,7 @@ Every answer is the same on each replay.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,10 +26,14 @@ from azure.durable_functions._replay.actions import (
     WaitForExternalEventAction,
     as_utc,
 )
+from azure.durable_functions._replay.corruption import check_history, read_object
 from azure.durable_functions._replay.executor import Executor
 from azure.durable_functions._replay.functions import resolve_activity, resolve_orchestrator
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEvent, HistoryEventType
 from azure.durable_functions._replay.http import DurableHttpRequest
+from azure.durable_functions._replay.logs import ReplaySafeLogger
+from azure.durable_functions._replay.payloads import undecodable
+from azure.durable_functions._replay.retry import RetryOptions
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import (
     AtomicTask,
@@ -41,15 +46,21 @@ from azure.durable_functions._replay.tasks import (
     WhenAllTask,
     WhenAnyTask,
 )
-from azure.durable_functions._serialization import df_loads
+from azure.durable_functions._serialization import converted, df_loads
 from azure.durable_functions.constants import DATETIME_STRING_FORMAT
+from azure.durable_functions.errors import (
+    CorruptHistoryError,
+    MalformedContextError,
+    PayloadDecodeError,
+    UnsupportedByHostError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from azure.durable_functions._replay.actions import EntityAddress
+    from azure.durable_functions._replay.functions import AppFunctions
     from azure.durable_functions._replay.http import TokenSourceLike
-    from azure.durable_functions._replay.retry import RetryOptions
 
 _UUID_NAMESPACE = uuid5(NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
 
@@ -80,9 +91,8 @@ class DurableOrchestrationContext:
     An orchestrator is given one; the keyword names are the keys of the JSON that the host hands over.
 
     Raises:
-        IndexError: the history holds no OrchestratorStarted event.
-        ValueError: a schema version that nobody knows.
-        Exception: a time span that is none.
+        CorruptHistoryError: the history holds no OrchestratorStarted event, or something that is no event.
+        MalformedContextError: a schema version that nobody knows, or a time span that is none; the key is told.
     """
 
     def __init__(
@@ -101,10 +111,7 @@ class DurableOrchestrationContext:
         schema = _agreed_schema(upperSchemaVersion, upperSchemaVersionNew)
         self._events: Sequence[Mapping[str, Any]] | EventLog = history
         self._histories: list[HistoryEvent] = []
-        started = next((e for e in history if e["EventType"] == HistoryEventType.ORCHESTRATOR_STARTED), None)
-        if started is None:
-            raise IndexError("The history holds no OrchestratorStarted event.")
-        executor = Executor(clock=Clock(started["Timestamp"]), schema=schema, actions=[])
+        executor = Executor(clock=_first_clock(history), schema=schema, actions=[])
         executor.is_replaying = isReplaying
         limits = _limits(maximumShortTimerDuration, longRunningTimerIntervalDuration)
         self._prepare(executor, instanceId, parentInstanceId, input, limits, kwargs)
@@ -126,6 +133,8 @@ class DurableOrchestrationContext:
         self._limits = limits
         self._custom_status: Any = None
         self._id_counter = 0
+        self._functions: AppFunctions | None = None
+        self._logger: ReplaySafeLogger | None = None
         self._function_context = FunctionContext(**function_context)
 
     @classmethod
@@ -134,9 +143,16 @@ class DurableOrchestrationContext:
 
         Raises:
             json.JSONDecodeError: not JSON.
-            TypeError: a required key is missing.
+            MalformedContextError: a key is missing or its value is of another kind; the error tells which.
+            CorruptHistoryError: see the class.
         """
-        return cls(**json.loads(json_string))
+        found = read_object(json_string, "orchestration trigger", _REQUIRED)
+        for key, kinds in _KINDS.items():
+            if key in found and not isinstance(found[key], kinds):
+                raise MalformedContextError(
+                    f"{key!r} of the orchestration trigger is {type(found[key]).__name__}: {found[key]!r:.60}", key=key
+                )
+        return cls(**found)
 
     @classmethod
     def for_session(
@@ -174,11 +190,14 @@ class DurableOrchestrationContext:
 
         Raises:
             ValueError: no name, or a function that is no activity.
+            FunctionNotFoundError: the app has no such activity.
             TypeError: the input cannot be encoded.
         """
         if type(name) is not str:
             name, promised = resolve_activity(name)
             expected_type = expected_type or promised
+        elif self._functions is not None:
+            self._functions.require("activity", name)
         task = AtomicTask(None, CallActivityAction(name, input_))
         task.expected_type = expected_type
         return task
@@ -190,7 +209,13 @@ class DurableOrchestrationContext:
         input_: Any | None = None,
         expected_type: type | None = None,
     ) -> TaskBase:
-        """Run an activity, again when it fails; see :meth:`call_activity`."""
+        """Run an activity, again when it fails; see :meth:`call_activity`.
+
+        Raises:
+            ValueError: also when the waits of ``retry_options`` are longer than the host's timers can be.
+        """
+        self._check_waits(retry_options)
+        self._require("activity", name)
         name, promised = resolve_activity(name)
         first = AtomicTask(None, CallActivityWithRetryAction(name, retry_options, input_))
         first.expected_type = expected_type or promised
@@ -215,8 +240,10 @@ class DurableOrchestrationContext:
 
         Raises:
             ValueError: no name, or a function that is no orchestrator.
+            FunctionNotFoundError: the app has no such orchestrator.
             TypeError: the input cannot be encoded.
         """
+        self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
         task = AtomicTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
         task.expected_type = expected_type or promised
@@ -231,12 +258,37 @@ class DurableOrchestrationContext:
         version: str | None = None,
         expected_type: type | None = None,
     ) -> TaskBase:
-        """Run another orchestration as a child, again when it fails; see :meth:`call_sub_orchestrator`."""
+        """Run another orchestration as a child, again when it fails; see :meth:`call_sub_orchestrator`.
+
+        Raises:
+            ValueError: also when the waits of ``retry_options`` are longer than the host's timers can be.
+        """
+        self._check_waits(retry_options)
+        self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
         first = AtomicTask(None, action)
         first.expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
+
+    def _require(self, kind: str, name: Any) -> None:
+        """Refuse a name that no function of the app has, if its functions are known; decorated functions exist."""
+        if self._functions is not None:
+            self._functions.require(kind, name)
+
+    def _check_waits(self, options: RetryOptions) -> None:
+        """Refuse what the host refuses without telling anybody: the instance would wait for ever."""
+        if not isinstance(options, RetryOptions):
+            raise TypeError(f"retry_options must be RetryOptions, not {type(options).__name__}: {options!r:.60}")
+        if self._limits is None:
+            return
+        longest = self._limits.longest
+        for name, wait in (
+            ("first_retry_interval_in_milliseconds", options.first_retry_interval_in_milliseconds),
+            ("max_retry_interval_in_milliseconds", options.max_retry_interval_in_milliseconds),
+        ):
+            if wait is not None and timedelta(milliseconds=wait) > longest:
+                raise ValueError(f"{name} is {timedelta(milliseconds=wait)}; this host waits at most {longest}.")
 
     def call_http(
         self,
@@ -283,9 +335,11 @@ class DurableOrchestrationContext:
 
         Raises:
             ValueError: no entity.
+            FunctionNotFoundError: the app has no such entity.
             TypeError: the input cannot be encoded.
         """
         task = EntityCallTask(None, CallEntityAction(entityId, operationName, operationInput))
+        self._require("entity", entityId.name)
         task.expected_type = expected_type
         return task
 
@@ -302,9 +356,11 @@ class DurableOrchestrationContext:
 
         Raises:
             ValueError: no entity.
+            FunctionNotFoundError: the app has no such entity.
             TypeError: the input cannot be encoded.
         """
         task = AtomicTask(None, SignalEntityAction(entityId, operationName, operationInput))
+        self._require("entity", entityId.name)
         self._executor.signal(task)
         return task
 
@@ -349,9 +405,25 @@ class DurableOrchestrationContext:
         """Wait for the first task that is complete; the result is that task, however it ended."""
         return WhenAnyTask(activities, self.replay_schema)
 
-    def continue_as_new(self, input_: Any) -> None:
-        """Start over with a new input and an empty history, at the next ``yield`` or the end of the code."""
-        self._executor.continue_as_new(ContinueAsNewAction(input_))
+    def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:
+        """Start over with a new input and an empty history, at the next ``yield`` or the end of the code.
+
+        Args:
+            input_: a JSON value, or an object with ``to_json``.
+            preserve_unprocessed_events: keep the external events that came so far and were not waited for. Those that
+                come after this call are kept in any case.
+
+        Raises:
+            UnsupportedByHostError: events are to be kept, which the protocol of the official extension has no word for.
+        """
+        if preserve_unprocessed_events and not self._executor.keeps_events:
+            raise UnsupportedByHostError(
+                "continue_as_new(..., preserve_unprocessed_events=True) is not possible here: the Durable Task "
+                "extension drops external events that have come and that nobody waited for. Wait for them before, or "
+                "run the app with taskhub.",
+                feature="preserve_unprocessed_events",
+            )
+        self._executor.continue_as_new(ContinueAsNewAction(input_), keep_events=preserve_unprocessed_events)
 
     # -- what the orchestration is ----------------------------------------------------------------------------------
 
@@ -362,17 +434,24 @@ class DurableOrchestrationContext:
 
         Args:
             expected_type: class of the input; by default what the trigger's ``input_type`` says.
+
+        Raises:
+            PayloadDecodeError: the input is not of that class, and it is one that is made from plain JSON; in strict
+                mode of whatever class.
         """
         value = self._input
         if value is None:
             return None
         expected = expected_type or self._input_expected_type
-        if not isinstance(value, str):
-            return df_loads(json.dumps(value), expected)
         try:
-            return df_loads(value, expected)
-        except json.JSONDecodeError:
-            return value
+            if not isinstance(value, str):
+                return df_loads(json.dumps(value), expected)
+            try:
+                return df_loads(value, expected)
+            except json.JSONDecodeError:
+                return converted(value, expected)
+        except (PayloadDecodeError, TypeError) as error:
+            raise undecodable("input of the orchestration", value, expected, error) from error
 
     def set_custom_status(self, status: Any) -> None:
         """Show a JSON value in the instance's status; falsy values are shown as none."""
@@ -404,12 +483,39 @@ class DurableOrchestrationContext:
 
     @current_utc_datetime.setter
     def current_utc_datetime(self, value: datetime) -> None:
+        if not isinstance(value, datetime):
+            raise TypeError(f"current_utc_datetime must be a datetime, not {type(value).__name__}: {value!r:.60}")
         self._executor.clock.now = value
 
     @property
     def is_replaying(self) -> bool:
         """Whether the code that runs now has run before, in an earlier episode."""
         return self._executor.is_replaying
+
+    @property
+    def logger(self) -> ReplaySafeLogger:
+        """A logger that is silent while the code replays.
+
+        Its records have the attributes ``instance_id`` and ``function_name``. It is called
+        ``durable_functions.{function name}``.
+        """
+        if self._logger is None:
+            self._logger = self.create_replay_safe_logger(logging.getLogger(f"durable_functions.{self._name}"))
+        return self._logger
+
+    def create_replay_safe_logger(self, logger: logging.Logger) -> ReplaySafeLogger:
+        """Return a logger that passes on to another one what is not replayed; see :attr:`logger`."""
+        return ReplaySafeLogger(logger, self._executor, instance_id=self._instance_id, function_name=self._name)
+
+    @property
+    def _name(self) -> str:
+        """Name under which the orchestration was started."""
+        started = self._execution_started
+        return str((started.get("Name") if started is not None else None) or "orchestrator")
+
+    @property
+    def _execution_started(self) -> Mapping[str, Any] | None:
+        return next((e for e in self._events if e["EventType"] == HistoryEventType.EXECUTION_STARTED), None)
 
     @property
     def instance_id(self) -> str:
@@ -429,7 +535,7 @@ class DurableOrchestrationContext:
     @property
     def version(self) -> str | None:
         """Version of the orchestration, given when it was started."""
-        started = next((e for e in self._events if e["EventType"] == HistoryEventType.EXECUTION_STARTED), None)
+        started = self._execution_started
         return None if started is None else started.get("Version")
 
     @property
@@ -477,10 +583,35 @@ class DurableOrchestrationContext:
         return task
 
 
+_REQUIRED = ("history", "instanceId", "isReplaying", "parentInstanceId")
+_KINDS: dict[str, tuple[type, ...]] = {
+    "history": (list,),
+    "instanceId": (str,),
+    "parentInstanceId": (str, type(None)),
+    "upperSchemaVersion": (int,),
+    "upperSchemaVersionNew": (int, type(None)),
+    "maximumShortTimerDuration": (str, type(None)),
+    "longRunningTimerIntervalDuration": (str, type(None)),
+}
+"""Of what kind the keys are that would else be trouble later, far from here."""
+
+
+def _first_clock(history: Any) -> Clock:
+    try:
+        started = next(event for event in history if event["EventType"] == HistoryEventType.ORCHESTRATOR_STARTED)
+        return Clock(started["Timestamp"])
+    except (StopIteration, LookupError, TypeError, ValueError) as error:
+        check_history(history)
+        raise CorruptHistoryError(f"The first OrchestratorStarted event has no time: {error}") from error
+
+
 def _agreed_schema(upper: int, upper_new: int | None) -> ReplaySchema:
     if upper_new is not None and upper_new > upper:
         return ReplaySchema(min(upper_new, ReplaySchema.V3.value))
-    return ReplaySchema(upper)
+    try:
+        return ReplaySchema(upper)
+    except ValueError as error:
+        raise MalformedContextError(str(error), key="upperSchemaVersion") from None
 
 
 _SPAN = re.compile(r"(-)?(?:(\d+)\.)?(\d\d):(\d\d):(\d\d)(?:\.(\d{7}))?$")
@@ -490,11 +621,11 @@ def parse_span(text: str) -> timedelta:
     """Read a .NET time span, ``[-][d.]hh:mm:ss[.fffffff]``.
 
     Raises:
-        Exception: not a span.
+        ValueError: not a span.
     """
     match = _SPAN.match(text)
     if match is None:
-        raise Exception(f"Format of TimeSpan failed attempted conversion to timedelta: {text}")
+        raise ValueError(f"Format of TimeSpan failed attempted conversion to timedelta: {text}")
     sign, days, hours, minutes, seconds, fraction = match.groups()
     span = timedelta(
         days=int(days or 0),
@@ -508,7 +639,14 @@ def parse_span(text: str) -> timedelta:
 
 def _limits(longest: str | None, leg: str | None) -> Limits | None:
     """Return the limits if the host has both and neither is zero."""
-    spans = [parse_span(text) for text in (longest, leg) if text is not None]
+    spans = []
+    for key, text in (("maximumShortTimerDuration", longest), ("longRunningTimerIntervalDuration", leg)):
+        if text is None:
+            continue
+        try:
+            spans.append(parse_span(text))
+        except ValueError as error:
+            raise MalformedContextError(str(error), key=key) from None
     if len(spans) < 2 or not all(spans):
         return None
     return Limits(*spans)

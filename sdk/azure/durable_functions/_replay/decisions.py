@@ -86,7 +86,8 @@ class Restarted:
     input: str
     """JSON text of the next generation's input."""
     unprocessed: Sequence[Mapping[str, Any]]
-    """EventRaised events to carry over, in order of arrival: those fed after the call."""
+    """EventRaised events to carry over, in order of arrival: those fed after the call, and before them those that the
+    code wants preserved."""
 
 
 Outcome = Union[Returned, Raised, Restarted]  # noqa: UP007 (a runtime alias on 3.10)

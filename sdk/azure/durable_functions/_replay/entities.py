@@ -10,16 +10,16 @@ Source: Durable Task extension, ``NewGuid`` of the orchestration context and ``M
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
+
+from azure.durable_functions._replay.history import from_ticks, to_ticks
 
 if TYPE_CHECKING:
     from azure.durable_functions._replay.history import Clock
 
 _NAMESPACE = UUID("9e952959-5e33-4daf-827f-2fa12937b875")
 _NEVER = "0001-01-01T00:00:00"
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PURGE_INTERVAL = 10 * 10_000_000
 
 
@@ -61,14 +61,14 @@ class RequestLabels:
     def _order(self, target: str, now_text: str) -> tuple[str, str]:
         if self._window == 0:
             return _NEVER, _NEVER
-        now = _to_ticks(now_text)
+        now = to_ticks(now_text)
         self._purge(now)
         last = self._last.get(target)
         if last is None or now > last[0]:
             stamp, text = now, _trim(now_text) + "Z"
         else:
             stamp = last[0] + 1
-            text = _trim(_from_ticks(stamp))  # .NET's sum has no zone
+            text = _trim(from_ticks(stamp))  # .NET's sum has no zone
         self._last[target] = (stamp, text)
         return text, _NEVER if last is None else last[1]
 
@@ -77,17 +77,6 @@ class RequestLabels:
         if horizon - self._horizon > _PURGE_INTERVAL:
             self._horizon = horizon
             self._last = {target: last for target, last in self._last.items() if last[0] >= horizon}
-
-
-def _to_ticks(text: str) -> int:
-    seconds, _, fraction = text.partition(".")
-    whole = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc) - _EPOCH
-    return (whole.days * 86_400 + whole.seconds) * 10_000_000 + int(fraction)
-
-
-def _from_ticks(ticks: int) -> str:
-    seconds, fraction = divmod(ticks, 10_000_000)
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{fraction:07d}"
 
 
 def _trim(text: str) -> str:

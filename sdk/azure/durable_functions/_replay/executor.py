@@ -18,29 +18,40 @@ The loop ends when the code has returned, raised or continued as new. It may be 
 
 from __future__ import annotations
 
-import inspect
 import json
+import logging
+import re
 import warnings
 from collections import deque
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._replay.actions import ContinueAsNewAction, SignalEntityAction, as_utc
-from azure.durable_functions._replay.history import HistoryEventType
-from azure.durable_functions._replay.nondeterminism import NonDeterministicOrchestration, describe_mismatch
+from azure.durable_functions._replay.corruption import corrupt_event
+from azure.durable_functions._replay.foreign import foreign_error
+from azure.durable_functions._replay.history import HistoryEventType, to_ticks
+from azure.durable_functions._replay.nondeterminism import mismatch
+from azure.durable_functions._replay.payloads import result_of, undecodable
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import EntityCallTask, TaskBase, TaskState
-from azure.durable_functions._serialization import df_loads
+from azure.durable_functions._serialization import df_loads, loads_event
+from azure.durable_functions.errors import NonDeterminismError, TaskFailedError, task_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from datetime import datetime
 
-    from azure.durable_functions._replay.actions import Action
+    from azure.durable_functions._replay.actions import Action, CallEntityAction, WhenAnyAction
     from azure.durable_functions._replay.entities import RequestLabels
+    from azure.durable_functions._replay.foreign import GuardedCoroutine
     from azure.durable_functions._replay.history import Clock
     from azure.durable_functions._replay.tasks import AtomicTask, ExternalEventTask
+    from azure.durable_functions.errors import ForeignAwaitableError
 
     Event = Mapping[str, Any]
+
+_logger = logging.getLogger("azure.durable_functions")
 
 _RUNNING = TaskState.RUNNING
 _SUCCEEDED = TaskState.SUCCEEDED
@@ -58,22 +69,27 @@ class Executor:
         labels: makes the ids of entity requests; ``None`` where the host makes them.
 
     Attributes:
+        has_started: whether ExecutionStarted has come.
+        has_mismatch: whether a scheduling event was logged that the code did not ask for.
         is_replaying: whether the code that runs now has run before.
         is_done: the code returned or continued as new.
         output: what it returned.
         error: what it raised; the error of user code, or of the replay.
         continued_as_new: the action, once the code has asked for it.
-        unreadable: the event that ``feed`` could not process.
+        retries: how many timers and further attempts of retried calls were started.
     """
 
     __slots__ = (
         "_code",
         "_current",
         "_early_completions",
+        "_early_count",
         "_early_events",
-        "_has_started",
+        "_fed",
         "_history_is_old",
+        "_kept_events",
         "_open",
+        "_races",
         "_waits",
         "actions",
         "clock",
@@ -81,13 +97,15 @@ class Executor:
         "error",
         "event_is_played",
         "has_ended",
+        "has_mismatch",
+        "has_started",
         "is_done",
         "is_replaying",
         "labels",
         "next_id",
         "output",
+        "retries",
         "schema",
-        "unreadable",
         "unrecorded",
     )
 
@@ -106,26 +124,31 @@ class Executor:
         self.unrecorded = unrecorded
         self.labels = labels
         self.next_id = 0
+        self.retries = 0
         self.is_replaying = False
         self.event_is_played = False
         self.has_ended = False
+        self.has_mismatch = False
         self.is_done = False
         self.output: Any = None
         self.error: Exception | None = None
         self.continued_as_new: ContinueAsNewAction | None = None
-        self.unreadable: Event | None = None
-        self._has_started = False
+        self._fed = 0
+        self.has_started = False
         self._history_is_old = False
-        self._code: Generator[Any, Any, Any] | Coroutine[Any, Any, Any] | None = None
+        self._code: Generator[Any, Any, Any] | GuardedCoroutine | None = None
         self._current = TaskBase(None, [])  # completed by ExecutionStarted
         self._open: dict[Any, TaskBase] = {}
+        self._races: list[WhenAnyAction] = []
         self._early_completions: dict[Any, tuple[TaskState, Event]] = {}
         self._waits: dict[str, list[ExternalEventTask]] = {}
-        self._early_events: dict[str, deque[Event]] = {}
+        self._early_events: dict[str, deque[tuple[int, Event]]] = {}
+        self._early_count = 0
+        self._kept_events: Sequence[Event] = ()
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
-    def run(self, code: Generator[Any, Any, Any] | Coroutine[Any, Any, Any]) -> None:
+    def run(self, code: Generator[Any, Any, Any] | GuardedCoroutine) -> None:
         """Take the code to drive; ExecutionStarted starts it."""
         self._code = code
 
@@ -140,23 +163,28 @@ class Executor:
             How many were processed.
 
         Raises:
-            Exception: an event cannot be read: a key is missing, or a result is no JSON.
+            CorruptHistoryError: an event cannot be read; its index counts from the first that was ever fed.
         """
         handlers = _HANDLERS if self.unrecorded is None else _CHECKING_HANDLERS
         count = 0
         for is_old, part in ((True, events[:replayed]), (False, events[replayed:])):
+            if self.has_ended:
+                break
             self._history_is_old = is_old
             for event in part:
                 count += 1
-                handler = handlers.get(event["EventType"])
-                if handler is not None:
-                    try:
-                        handler(self, event)
-                    except Exception:
-                        self.unreadable = event
-                        raise
-                    if self.has_ended:
-                        return count
+                try:
+                    handler = handlers.get(event["EventType"])
+                    if handler is None:
+                        continue
+                    handler(self, event)
+                except Warning:
+                    raise  # warnings are errors here
+                except Exception as error:
+                    raise corrupt_event(self._fed + count - 1, event, error) from error
+                if self.has_ended:
+                    break
+        self._fed += count
         return count
 
     def _resume(self) -> None:
@@ -183,7 +211,7 @@ class Executor:
                 if not task._started:
                     self._start(task)
             else:
-                task = _refusal(yielded, is_coroutine=inspect.iscoroutine(code))
+                task = _refusal(foreign_error(yielded, code))
             # A wait that is started is matched with events while it is the current one.
             self._current = task
         if self.continued_as_new is not None:
@@ -216,6 +244,11 @@ class Executor:
         """The orchestration's clock."""
         return as_utc(self.clock.now)
 
+    @property
+    def ticks(self) -> int:
+        """The same, exactly: in units of 100 ns."""
+        return to_ticks(self.clock.ticks_text)
+
     def _start(self, task: TaskBase) -> None:
         action = task.start(self)
         if self.actions is None or self.continued_as_new is not None:
@@ -242,15 +275,26 @@ class Executor:
         else:
             self._open[task_id] = task
 
+    def on_race_over(self, action: WhenAnyAction) -> None:
+        """Take note of a race that is decided."""
+        if self.actions is not None:
+            self._races.append(action)
+
+    def keep_order(self) -> None:
+        """Have the host wait for the winners of the races so far, as the code did."""
+        for race in self._races:
+            race.must_wait = True
+        self._races.clear()
+
     def listen(self, task: ExternalEventTask) -> None:
         """Wait for an external event; one that came early is taken, the oldest first."""
         name = task.id.lower()
         early = self._early_events.get(name)
         if early:
-            event = early.popleft()
+            _, event = early.popleft()
             if not early:
                 del self._early_events[name]
-            task.complete(_SUCCEEDED, _decode_input(event, task), self._is_played(event))
+            _complete_wait(task, event, self._is_played(event))
         else:
             self._waits.setdefault(name, []).append(task)
 
@@ -273,11 +317,27 @@ class Executor:
         task.id = self._take_id(task)
         self.record(action)
 
-    def continue_as_new(self, action: ContinueAsNewAction) -> None:
+    @property
+    def keeps_events(self) -> bool:
+        """Whether the host can take unprocessed events into the next generation."""
+        return self.unrecorded is not None
+
+    def continue_as_new(self, action: ContinueAsNewAction, *, keep_events: bool = False) -> None:
         """Take the first wish to start over; later ones change nothing, and no later action goes out."""
         self.record(action)
         if self.continued_as_new is None:
             self.continued_as_new = action
+            self._kept_events = self._unprocessed_events() if keep_events else ()
+
+    @property
+    def kept_events(self) -> Sequence[Event]:
+        """External events that had come before the code continued as new, and that it wants to see again."""
+        return self._kept_events
+
+    def _unprocessed_events(self) -> Sequence[Event]:
+        waiting = sorted(chain.from_iterable(self._early_events.values()), key=itemgetter(0))
+        # An entity's answer to an earlier generation is of no use to any later one.
+        return [event for _, event in waiting if not _is_answer(event)]
 
     def _take_id(self, task: TaskBase) -> int:
         task_id = self.next_id
@@ -296,18 +356,23 @@ class Executor:
     def _complete(self, task: TaskBase, state: TaskState, event: Event) -> None:
         if state is _SUCCEEDED:
             text = event.get("Result")
-            value = None if text is None else df_loads(text, task.expected_type)  # type: ignore[attr-defined]  # leaves
+            try:
+                value = None if text is None else df_loads(text, task.expected_type)  # type: ignore[attr-defined]  # leaves
+            except Warning:
+                raise  # warnings are errors here
+            except Exception as error:  # also what a user's from_json raises
+                state, value = _FAILED, undecodable(result_of(task), text, task.expected_type, error)  # type: ignore[attr-defined]  # leaves
         else:
-            value = Exception(f"{event.get('Reason')} \n {event.get('Details')}")
+            value = _failure(task.action_repr, event)
         task.complete(state, value, self._history_is_old or event["IsPlayed"])
 
     def _on_orchestrator_started(self, event: Event) -> None:
         self.clock.move_to(event["Timestamp"])
 
     def _on_execution_started(self, event: Event) -> None:
-        if self._has_started:
+        if self.has_started:
             return
-        self._has_started = True
+        self.has_started = True
         self.event_is_played = self._is_played(event)
         self._current.complete(_SUCCEEDED, None, self.event_is_played)
         self._resume()
@@ -345,14 +410,15 @@ class Executor:
         self.event_is_played = self._is_played(event)
         name = event["Name"]
         task = self._open.pop(name, None)
-        if task is not None:
+        if isinstance(task, EntityCallTask):
             _complete_entity_call(task, event, self.event_is_played)
         else:
             wait = self._take_wait(name.lower())
             if wait is None:
-                self._early_events.setdefault(name.lower(), deque()).append(event)
+                self._early_count += 1
+                self._early_events.setdefault(name.lower(), deque()).append((self._early_count, event))
                 return
-            wait.complete(_SUCCEEDED, _decode_input(event, wait), self.event_is_played)
+            _complete_wait(wait, event, self.event_is_played)
         if self._current.state is not _RUNNING:
             self._resume()
 
@@ -374,6 +440,23 @@ class Executor:
         return wait
 
     # -- checking the history against the code ----------------------------------------------------------------------
+
+    def _notice_call(self, event: Event) -> None:
+        """Look at the scheduling event of an activity or a sub-orchestration; on the hot path."""
+        try:
+            if self._open[event["EventId"]].action_repr.function_name == event["Name"]:
+                return
+        except (LookupError, AttributeError):
+            pass  # another kind of task, or none
+        self._notice_scheduled(event)
+
+    def _notice_scheduled(self, event: Event) -> None:
+        """Log a scheduling event that the code did not ask for: the host will fail the instance, without our side."""
+        task = self._open.get(event["EventId"])
+        if self.has_mismatch or event["EventId"] < 0 or (task is not None and _is_same(task.action_repr, event)):
+            return
+        self.has_mismatch = True
+        _logger.error("%s", mismatch(event, task, self._code))
 
     def _check_scheduled(self, event: Event) -> None:
         """Find the leaf that a scheduling event stands for."""
@@ -397,7 +480,7 @@ class Executor:
         if task is None and task_id < self.next_id:
             return None  # seen before
         if task is None or not _is_same(task.action_repr, event):
-            self.error = NonDeterministicOrchestration(describe_mismatch(event, task, self._code))
+            self.error = mismatch(event, task, self._code)
             self.is_done = False
             self.has_ended = True
             unrecorded.clear()
@@ -408,7 +491,7 @@ class Executor:
         for event in events:
             if event["EventType"] in _SCHEDULING_EVENTS:
                 self._recorded(event)
-            if isinstance(self.error, NonDeterministicOrchestration):
+            if isinstance(self.error, NonDeterminismError):
                 break
 
 
@@ -428,43 +511,72 @@ def _leads_to(task: TaskBase, goal: TaskBase) -> bool:
     return task is goal or any(not parent.is_completed and _leads_to(parent, goal) for parent in task._parents)
 
 
-def _refusal(yielded: object, *, is_coroutine: bool) -> TaskBase:
+def _refusal(error: ForeignAwaitableError) -> TaskBase:
     """Return a failed task, so that the error is raised at the line that yielded."""
-    if is_coroutine:
-        text = (
-            f"An orchestrator can await only what its context makes, not {type(yielded).__name__}. "
-            "Use context.call_activity(...) for I/O and context.create_timer(...) instead of sleeping."
-        )
-    else:
-        text = (
-            f"An orchestrator can yield only tasks that its context makes, not {type(yielded).__name__}: {yielded!r}. "
-            "Yield what context.call_activity(...), context.task_all([...]) and the like return."
-        )
     task = TaskBase(-1, [])
     task._started = True
-    task.complete(_FAILED, TypeError(text), False)
+    task.complete(_FAILED, error, False)
     return task
 
 
-def _decode_input(event: Event, task: AtomicTask) -> Any:
+def _complete_wait(task: ExternalEventTask, event: Event, is_played: bool) -> None:
     text = event.get("Input")
-    return None if text is None else df_loads(text, task.expected_type)
-
-
-def _complete_entity_call(task: TaskBase, event: Event, is_played: bool) -> None:
-    response = json.loads(event["Input"])
-    text = response["result"]
-    if text is not None and text.strip().startswith("Timeout value of"):
-        task.complete(_FAILED, Exception(text), is_played)
-        return
-    value = None if text is None else df_loads(text, task.expected_type)  # type: ignore[attr-defined]  # leaves only
-    if "exceptionType" in response:
-        task.complete(_FAILED, Exception(value), is_played)
+    try:
+        value = None if text is None else loads_event(text, task.expected_type)
+    except Warning:
+        raise  # warnings are errors here
+    except Exception as error:  # also what a user's from_json raises
+        field = f"data of external event {event['Name']!r}"
+        task.complete(_FAILED, undecodable(field, text, task.expected_type, error), is_played)
     else:
         task.complete(_SUCCEEDED, value, is_played)
 
 
-_HANDLERS: dict[int, Callable[[Executor, Event], None]] = {
+def _is_answer(event: Event) -> bool:
+    """Whether an event that nobody waits for is an entity's answer: those are named by the id of their request."""
+    return _REQUEST_ID.fullmatch(event["Name"]) is not None and '"result"' in (event.get("Input") or "")
+
+
+_REQUEST_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _failure(action: Action, event: Event) -> TaskFailedError:
+    reason, details = event.get("Reason"), event.get("Details")
+    is_child = event["EventType"] == HistoryEventType.SUB_ORCHESTRATION_INSTANCE_FAILED
+    return task_failed(
+        f"{reason} \n {details}",
+        kind="orchestration" if is_child else "activity",
+        name=action.recorded_name,
+        reason=reason,
+        raw_details=details,
+        failure=event.get("FailureDetails"),
+    )
+
+
+def _complete_entity_call(task: EntityCallTask, event: Event, is_played: bool) -> None:
+    response = json.loads(event["Input"])
+    text = response["result"]
+    action: CallEntityAction = task.action_repr
+    if text is not None and text.strip().startswith("Timeout value of"):
+        task.complete(_FAILED, TaskFailedError(text, kind="entity", name=action.instance_id), is_played)
+        return
+    has_failed = "exceptionType" in response
+    expected = None if has_failed else task.expected_type
+    try:
+        value = None if text is None else df_loads(text, expected)
+    except Warning:
+        raise  # warnings are errors here
+    except Exception as error:  # also what a user's from_json raises
+        field = f"result of operation {action.operation!r} of entity {action.instance_id!r}"
+        task.complete(_FAILED, undecodable(field, text, expected, error), is_played)
+        return
+    if has_failed:
+        task.complete(_FAILED, TaskFailedError(value, kind="entity", name=action.instance_id), is_played)
+    else:
+        task.complete(_SUCCEEDED, value, is_played)
+
+
+_READING_HANDLERS: dict[int, Callable[[Executor, Event], None]] = {
     int(HistoryEventType.EXECUTION_STARTED): Executor._on_execution_started,
     int(HistoryEventType.TASK_COMPLETED): Executor._on_completed,
     int(HistoryEventType.TASK_FAILED): Executor._on_failed,
@@ -484,5 +596,13 @@ _SCHEDULING_EVENTS = (
     int(HistoryEventType.EVENT_SENT),
 )
 
-_CHECKING_HANDLERS = {**_HANDLERS, **dict.fromkeys(_SCHEDULING_EVENTS, Executor._check_scheduled)}
-"""The same where the history is checked against the code."""
+_HANDLERS = {
+    **_READING_HANDLERS,
+    int(HistoryEventType.TASK_SCHEDULED): Executor._notice_call,
+    int(HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED): Executor._notice_call,
+    int(HistoryEventType.TIMER_CREATED): Executor._notice_scheduled,
+}
+"""The same where the host checks the history against the code."""
+
+_CHECKING_HANDLERS = {**_READING_HANDLERS, **dict.fromkeys(_SCHEDULING_EVENTS, Executor._check_scheduled)}
+"""The same where we do."""

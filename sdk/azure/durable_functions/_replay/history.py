@@ -177,6 +177,22 @@ class Clock:
         return f"{seconds}.{fraction[:7].ljust(7, '0')}"
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def to_ticks(text: str) -> int:
+    """Return the text of a clock (``Clock.ticks_text``) as a number: units of 100 ns since 1970."""
+    seconds, _, fraction = text.partition(".")
+    whole = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc) - _EPOCH
+    return (whole.days * 86_400 + whole.seconds) * 10_000_000 + int(fraction)
+
+
+def from_ticks(ticks: int) -> str:
+    """Return the text of a number of ticks."""
+    seconds, fraction = divmod(ticks, 10_000_000)
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{fraction:07d}"
+
+
 def _iso_text(value: datetime) -> str:
     if value.tzinfo is not None:
         value = value.astimezone(timezone.utc)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._replay.history import HistoryEventType
 from azure.durable_functions._replay.tasks import TaskBase
+from azure.durable_functions.errors import NonDeterminismError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,12 +22,8 @@ if TYPE_CHECKING:
 _QUESTION = "Was a change made to the orchestrator code after this instance had already started running?"
 
 
-class NonDeterministicOrchestration(Exception):
-    """The code does not ask for what it asked for when the history was written."""
-
-
-def describe_mismatch(event: Mapping[str, Any], task: TaskBase | None, code: Any) -> str:
-    """Describe a scheduling event that the code did not ask for, or not so.
+def mismatch(event: Mapping[str, Any], task: TaskBase | None, code: Any) -> NonDeterminismError:
+    """Return the error for a scheduling event that the code did not ask for, or not so.
 
     Args:
         event: the scheduling event.
@@ -45,7 +42,31 @@ def describe_mismatch(event: Mapping[str, Any], task: TaskBase | None, code: Any
             f"A previous execution of this orchestration scheduled {_recorded(event)}, but the current "
             f"orchestration replay instead scheduled {_asked(task.action_repr)} with this sequence number.  {_QUESTION}"
         )
-    return f"Non-Deterministic workflow detected: {text} {_position(code, task_id)}"
+    file, line, source = _position(code)
+    return NonDeterminismError(
+        f"Non-Deterministic workflow detected: {text} {_where(file, line, source, task_id)}",
+        task_id=task_id,
+        expected=_short(event["EventType"], event.get(_NAME_KEYS.get(event["EventType"], "Name"))),
+        actual=None if task is None else _short(task.action_repr.recorded_as, task.action_repr.recorded_name),
+        file=file,
+        line=line,
+        source=source,
+        event=event,
+    )
+
+
+_NAME_KEYS = {HistoryEventType.EVENT_SENT: "InstanceId"}
+_KINDS = {
+    HistoryEventType.TASK_SCHEDULED: "activity",
+    HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED: "sub-orchestration",
+    HistoryEventType.TIMER_CREATED: "timer",
+    HistoryEventType.EVENT_SENT: "event to",
+}
+
+
+def _short(kind: Any, name: str | None) -> str:
+    noun = _KINDS.get(kind, "task")
+    return noun if name is None else f"{noun} '{name}'"
 
 
 def _recorded(event: Mapping[str, Any]) -> str:
@@ -93,12 +114,18 @@ def _asked(action: Action) -> str:
             return f"a send event task to instance '{action.recorded_name}'"
 
 
-def _position(code: Any, task_id: int) -> str:
+def _position(code: Any) -> tuple[str | None, int | None, str | None]:
+    """Return file, number and text of the line at which code stands; nothing when it has ended."""
     frame = _innermost_frame(code)
     if frame is None:
-        return f"The code has ended without asking for a task with sequence number {task_id}."
+        return None, None, None
     file, line = frame.f_code.co_filename, frame.f_lineno
-    source = linecache.getline(file, line).strip()
+    return file, line, linecache.getline(file, line).strip() or None
+
+
+def _where(file: str | None, line: int | None, source: str | None, task_id: int) -> str:
+    if file is None:
+        return f"The code has ended without asking for a task with sequence number {task_id}."
     return f"The code now stands at {file}, line {line}" + (f": {source}" if source else ".")
 
 

@@ -7,14 +7,16 @@ JSON) is raised as it is.
 
 from __future__ import annotations
 
-import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
+from azure.durable_functions._replay.corruption import check_history, corrupt_event
+from azure.durable_functions._replay.foreign import close_unused, code_of
 from azure.durable_functions._replay.history import HistoryEventType
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.state import render_state
 from azure.durable_functions._serialization import df_dumps
+from azure.durable_functions.errors import CorruptHistoryError, TaskFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,19 +42,25 @@ class TaskOrchestrationExecutor:
             The orchestrator's state as JSON text.
 
         Raises:
-            Exception: the code raised; or the history cannot be replayed.
+            Exception: the code raised; its text carries the state behind a marker.
+            CorruptHistoryError: the history cannot be replayed.
         """
         executor = context._executor
         returned = fn(context)
         if len(history) < 2:
-            raise Exception(
+            close_unused(returned)
+            raise CorruptHistoryError(
                 f"Internal Durable Functions error: received History array of size {len(history)} when a minimum size "
                 "of 2 is expected. Please report this issue at "
                 "https://github.com/Azure/azure-functions-durable-python/issues."
             )
-        if inspect.isgenerator(returned) or inspect.iscoroutine(returned):
-            executor.run(returned)
+        code = code_of(returned)
+        if code is not None:
+            executor.run(code)
             _feed(context, history)
+            if not executor.has_started:
+                executor.close()
+                check_history(history)
         else:
             executor.finish(None if context.will_continue_as_new else returned)
         if executor.error is not None:
@@ -62,8 +70,11 @@ class TaskOrchestrationExecutor:
 
 def _feed(context: DurableOrchestrationContext, history: Sequence[Mapping[str, Any]]) -> None:
     last_episode = len(history) - 1
-    while history[last_episode]["EventType"] != HistoryEventType.ORCHESTRATOR_STARTED:
-        last_episode -= 1  # the context's clock has found one
+    try:
+        while history[last_episode]["EventType"] != HistoryEventType.ORCHESTRATOR_STARTED:
+            last_episode -= 1  # the context's clock has found one
+    except (LookupError, TypeError) as error:
+        raise corrupt_event(last_episode, history[last_episode], error) from error
     context._executor.feed(history, replayed=last_episode)
 
 
@@ -79,8 +90,17 @@ def _render(context: DurableOrchestrationContext) -> str:
 def _failure(context: DurableOrchestrationContext, error: Exception) -> Exception:
     state = _state_text(context, error=str(error) or str(type(error)))
     failure = Exception(f"{error}{OUT_OF_PROC_MARKER}{state}")
-    failure.__cause__ = error
+    failure.__cause__ = _as_the_reference(error)
     return failure
+
+
+def _as_the_reference(error: Exception) -> Exception:
+    """Return a plain ``Exception`` for a task that failed: apps' tests look at the cause of what the worker gets."""
+    if not isinstance(error, TaskFailedError):
+        return error
+    plain = Exception(*error.args).with_traceback(error.__traceback__)
+    plain.__cause__ = error
+    return plain
 
 
 def _state_text(context: DurableOrchestrationContext, *, output: str | None = None, error: str | None = None) -> str:

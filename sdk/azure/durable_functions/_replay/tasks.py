@@ -20,7 +20,9 @@ from azure.durable_functions._replay.actions import (
     WhenAnyAction,
     as_utc,
 )
+from azure.durable_functions._replay.foreign import no_task_error
 from azure.durable_functions._replay.schema import ReplaySchema
+from azure.durable_functions.errors import TaskFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -61,6 +63,19 @@ class Starter(Protocol):
     @property
     def now(self) -> datetime:
         """The orchestration's clock."""
+
+    @property
+    def ticks(self) -> int:
+        """The same, exactly: in units of 100 ns."""
+
+    def on_race_over(self, action: WhenAnyAction) -> None:
+        """Take note of a race that is decided."""
+
+    def keep_order(self) -> None:
+        """Have the host wait for the winners of the races so far, as the code did."""
+
+    retries: int
+    """How many timers and further attempts of retried calls have been started so far."""
 
 
 class TimerLimits(Protocol):
@@ -147,6 +162,10 @@ class TaskBase:
     def start(self, starter: Starter) -> Action | None:
         """Start what has not been started, once; return the action to send, if any."""
         raise NotImplementedError(f"{type(self).__name__} cannot be started")
+
+    def is_over_for_host(self) -> bool:
+        """Whether the host too has nothing left to wait for here."""
+        return self.is_completed
 
     def leaf_actions(self) -> Iterable[Action]:
         """Return the actions of all leaves, started now or before, as the first schema sends them."""
@@ -237,10 +256,7 @@ class CompoundTask(TaskBase):
         self._make_action = compound_action_constructor
         for child in self.children:
             if not isinstance(child, TaskBase):
-                raise TypeError(
-                    f"A compound holds tasks that the context made; got {type(child).__name__}: {child!r}. "
-                    "Pass the result of context.call_activity(...) and the like."
-                )
+                raise no_task_error(child)
         pending = set(self.children)
         self._begin(pending)
         mine = (self,)
@@ -274,10 +290,14 @@ class CompoundTask(TaskBase):
                 action = child.start(starter)
                 if action is not None:
                     actions.append(action)
+                    self._note_action(child, action)
         if not actions or self._make_action is None:
             return None
         self.action_repr = self._make_action(actions)
         return self.action_repr  # type: ignore[no-any-return]  # public attribute, typed loosely for apps
+
+    def _note_action(self, child: TaskBase, action: Action) -> None:
+        """Take note of what a child asks of the host."""
 
     def leaf_actions(self) -> Iterable[Action]:
         return [action for child in self.children for action in child.leaf_actions()]
@@ -296,6 +316,10 @@ class WhenAllTask(CompoundTask):
     def _begin(self, pending: set[TaskBase]) -> None:
         self._pending = pending
 
+    def is_over_for_host(self) -> bool:
+        # After a failure the host still waits for the others.
+        return self.is_completed and all(child.is_over_for_host() for child in self.children)
+
     def try_set_value(self, child: TaskBase) -> None:
         if child.state is _FAILED:
             self.complete(_FAILED, child.result, child.is_played)
@@ -308,39 +332,69 @@ class WhenAllTask(CompoundTask):
 class WhenAnyTask(CompoundTask):
     """Succeeds with the first child that is complete, however that one ended."""
 
-    __slots__ = ()
+    __slots__ = ("_actions", "_retries_before", "_starter")
 
     def __init__(self, task: Sequence[TaskBase], replay_schema: ReplaySchema) -> None:
+        self._starter: Starter | None = None
+        self._retries_before = 0
+        self._actions: dict[TaskBase, Action] = {}
         super().__init__(task, WhenAnyAction)
         if not self.children:
             self.complete(_SUCCEEDED, None, False)
 
+    def start(self, starter: Starter) -> Action | None:
+        action = super().start(starter)
+        self._starter = starter
+        self._retries_before = starter.retries
+        return action
+
+    def is_over_for_host(self) -> bool:
+        return any(child.is_over_for_host() for child in self.children)
+
+    def _note_action(self, child: TaskBase, action: Action) -> None:
+        self._actions[child] = action
+
     def try_set_value(self, child: TaskBase) -> None:
         self.complete(_SUCCEEDED, child, child.is_played)
+        action = self.action_repr
+        if self._starter is not None and isinstance(action, WhenAnyAction):
+            action.winner = self._actions.get(child) if child.is_over_for_host() else None
+            action.must_wait = self._starter.retries != self._retries_before
+            self._starter.on_race_over(action)
 
 
 class RetryAbleTask(WhenAllTask):
     """A call that is tried again when it fails, after a timer each time.
 
-    The host makes timers and attempts by itself; only their ids are taken here, as their events pass. The last
-    failure waits for a timer too.
+    The host makes timers and attempts by itself, from the options in the one action that it gets; only their ids are
+    taken here, as their events pass. The last failure waits for a timer too, but not one that is last because time has
+    run out: that is how the host does it.
+
+    What the host cannot be told is ``handle``. But it reads the action anew in every episode, together with the whole
+    history. So when ``handle`` refuses a failure, the action says from then on that this attempt was the last one:
+    the host, and every later replay, ends the call there.
 
     Args:
         child: the first attempt.
-        retry_options: how often, how late.
+        retry_options: how often, how late, after what.
         context: makes the tasks of later attempts.
     """
 
-    __slots__ = ("_attempts", "_context", "_error", "_starter", "retry_options")
+    __slots__ = ("_attempts", "_context", "_error", "_last_attempt", "_started_at", "_starter", "retry_options")
 
     def __init__(self, child: TaskBase, retry_options: RetryOptions, context: AttemptMaker) -> None:
         self.retry_options = retry_options
+        self._last_attempt = retry_options.max_number_of_attempts
         self._attempts = 1
         self._context = context
         self._error: Any = None
         self._starter: Starter | None = None
+        self._started_at = 0
         super().__init__([child], context.replay_schema)
         self.action_repr = child.action_repr
+
+    def is_over_for_host(self) -> bool:
+        return self.is_completed
 
     @property
     def id_(self) -> Any:
@@ -350,6 +404,9 @@ class RetryAbleTask(WhenAllTask):
     def start(self, starter: Starter) -> Action | None:
         self._started = True
         self._starter = starter
+        if self.retry_options.retry_timeout_in_milliseconds is not None:
+            self._started_at = starter.ticks
+            starter.keep_order()
         self.children[0].start(starter)
         self.id = self.children[0].id
         action: Action = self.children[0].action_repr
@@ -359,22 +416,46 @@ class RetryAbleTask(WhenAllTask):
         return (self.action_repr,)
 
     def try_set_value(self, child: TaskBase) -> None:
-        if isinstance(child, TimerTask):
-            if self._attempts >= self.retry_options.max_number_of_attempts:
+        if child.state is _SUCCEEDED and isinstance(child, TimerTask):
+            if self._attempts >= self._last_attempt:
                 self.complete(_FAILED, self._error, child.is_played)
             else:
                 self._attempts += 1
                 self._follow_with(self._context.another_attempt(child=self.children[0]))
-        elif child.state is _FAILED:
-            self._error = child.result
-            self._follow_with(TimerTask(None, CreateTimerAction(self._next_attempt_at())))
-        else:
+        elif child.state is _SUCCEEDED:
             self.complete(_SUCCEEDED, child.result, child.is_played)
+        elif isinstance(child.result, TaskFailedError):
+            self._on_failure(child)
+        else:
+            # A result that cannot be decoded: for the host the call is over.
+            self.complete(_FAILED, child.result, child.is_played)
 
-    def _next_attempt_at(self) -> datetime:
+    def _on_failure(self, attempt: TaskBase) -> None:
+        self._error = attempt.result
+        if self._attempts < self._last_attempt and not self._is_accepted(attempt.result):
+            self._last_attempt = self._attempts
+            self.action_repr.retry_options = self.retry_options.limited_to(self._attempts)
         now = self._running_starter.now
-        last = self._attempts >= self.retry_options.max_number_of_attempts
-        return now if last else now + self.retry_options.interval
+        if self._attempts >= self._last_attempt:
+            self._follow_with(TimerTask(None, CreateTimerAction(now)))
+        elif self._time_is_up:
+            self.complete(_FAILED, self._error, attempt.is_played)
+        else:
+            wait = self.retry_options.wait_after(self._attempts)
+            self._follow_with(TimerTask(None, CreateTimerAction(now + wait)))
+
+    def _is_accepted(self, error: TaskFailedError) -> bool:
+        try:
+            return self.retry_options.accepts(error)
+        except Exception as broken:  # user code: what it raises is what the call gives, like any other error of theirs
+            self._error = broken
+            return False
+
+    @property
+    def _time_is_up(self) -> bool:
+        timeout = self.retry_options.retry_timeout_in_milliseconds
+        # In the host's own ticks, because a microsecond more or less would give other ids.
+        return timeout is not None and self._running_starter.ticks - self._started_at >= timeout * 10_000
 
     @property
     def _running_starter(self) -> Starter:
@@ -386,6 +467,7 @@ class RetryAbleTask(WhenAllTask):
         child._parents = (self,)
         # Only the first attempt, which holds the action, and the current child are needed.
         self.children[1:] = [child]
+        self._running_starter.retries += 1
         child.start(self._running_starter)
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure.durable_functions.decorators.callables import renamed_handle, with_client
+from azure.durable_functions.decorators.callables import (
+    client_parameters,
+    only_client_parameter,
+    renamed_handle,
+    with_client,
+    with_types,
+)
 from azure.durable_functions.decorators.metadata import (
     ActivityTrigger,
     DurableClient,
@@ -18,7 +24,7 @@ from azure.functions import AuthLevel, BindingApi, FunctionRegister, SettingsApi
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from azure.functions.decorators.function_app import FunctionBuilder
+    from azure.functions.decorators.function_app import Function, FunctionBuilder
 
 
 class Blueprint(TriggerApi, BindingApi, SettingsApi):
@@ -56,12 +62,16 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
     def activity_trigger(self, input_name: str, activity: str | None = None) -> Callable[[Any], FunctionBuilder]:
         """Make a function an activity.
 
+        Annotations of the input and of the result count where they name dataclasses, enumerations, dates and times,
+        UUIDs, decimals, or models of pydantic or msgspec: the function gets and returns such objects.
+
         Args:
             input_name: name of the parameter that takes the input.
             activity: name under which it is called; the function's name if there is none.
         """
 
         def decorate(builder: FunctionBuilder) -> FunctionBuilder:
+            builder._function._func = with_types(builder._function._func, input_name)
             return builder.add_trigger(trigger=ActivityTrigger(name=input_name, activity=activity))
 
         return self._configure_function_builder(decorate)
@@ -82,7 +92,7 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
         return self._configure_function_builder(decorate)
 
     def durable_client_input(
-        self, client_name: str, task_hub: str | None = None, connection_name: str | None = None
+        self, client_name: str | None = None, task_hub: str | None = None, connection_name: str | None = None
     ) -> Callable[[Any], FunctionBuilder]:
         """Give a function a durable client.
 
@@ -91,22 +101,53 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
         client class.
 
         Args:
-            client_name: name of the parameter that takes the client.
+            client_name: name of the parameter that takes the client; by default the one that is annotated with a
+                client class.
             task_hub: another task hub than the app's.
             connection_name: setting with another storage connection than the app's.
+
+        Raises:
+            ValueError: no name is given, and not exactly one parameter has such an annotation.
         """
 
         def decorate(builder: FunctionBuilder) -> FunctionBuilder:
-            builder._function._func = with_client(builder._function._func, client_name)
-            binding = DurableClient(name=client_name, task_hub=task_hub, connection_name=connection_name)
-            return builder.add_binding(binding=binding)
+            name = client_name or only_client_parameter(builder._function._func)
+            return _add_client(builder, name, task_hub, connection_name)
 
         return self._configure_function_builder(decorate)
+
+
+def _add_client(
+    builder: FunctionBuilder, name: str, task_hub: str | None = None, connection_name: str | None = None
+) -> FunctionBuilder:
+    builder._function._func = with_client(builder._function._func, name)
+    return builder.add_binding(binding=DurableClient(name=name, task_hub=task_hub, connection_name=connection_name))
 
 
 class DFApp(Blueprint, FunctionRegister):
     """A function app with durable functions, which the Functions worker finds and indexes.
 
+    A parameter without a binding that is annotated with a client class, :class:`DurableOrchestrationClient` or another,
+    gets a client as if there were a ``durable_client_input`` for it.
+
     Args:
         http_auth_level: what HTTP functions ask of their callers unless they say otherwise.
     """
+
+    def get_functions(self) -> list[Function]:
+        """Return the functions of the app; called once, by the worker.
+
+        Raises:
+            ValueError: a function has no trigger, or two have one name.
+        """
+        for builder in self._function_builders:
+            bound = {binding.name for binding in builder._function._bindings}
+            for name in client_parameters(builder._function._func):
+                if name not in bound:
+                    _add_client(builder, name)
+        functions: list[Function] = super().get_functions()
+        for function in functions:
+            known = getattr(function.get_user_function(), "_df_functions", None)
+            if known is not None:
+                known.tell(functions)
+        return functions

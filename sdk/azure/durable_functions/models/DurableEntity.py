@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from typing import TYPE_CHECKING, Any
+
+from azure.durable_functions._conversion import converter_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
 class DurableEntity:
     """Base of entity classes; every public method is an operation, and what it returns is the result.
 
-    A method takes the operation's input, or nothing. An object is made for each operation::
+    A method takes the operation's input, or nothing; an annotation says what is made of it, as for activities. An
+    object is made for each operation::
 
         @app.entity_trigger(context_name="context")
         class Counter(df.DurableEntity):
@@ -42,6 +46,11 @@ class DurableEntity:
         self.context.destruct_on_exit()
 
 
+_TAKES_INPUT = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
 _NOT_OPERATIONS = frozenset({"get_state", "set_state", "context"})
 
 
@@ -50,11 +59,10 @@ def as_function(entity_class: type[DurableEntity]) -> Callable[[DurableEntityCon
 
     def run(context: DurableEntityContext) -> Any:
         method = _operation(entity_class, context)
-        takes_input = any(
-            parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL)
-            for parameter in inspect.signature(method).parameters.values()
+        parameter = next(
+            (each for each in inspect.signature(method).parameters.values() if each.kind in _TAKES_INPUT), None
         )
-        return method(context.get_input()) if takes_input else method()
+        return method() if parameter is None else method(context.get_input(_input_type(method, parameter.name)))
 
     run.__name__ = entity_class.__name__
     run.__qualname__ = entity_class.__qualname__
@@ -72,3 +80,13 @@ def _operation(entity_class: type[DurableEntity], context: DurableEntityContext)
     if not callable(method):
         raise AttributeError(f"entity {entity_class.__name__} has no operation {name!r}")
     return method  # type: ignore[no-any-return]  # user code's methods have no common signature
+
+
+def _input_type(method: Any, name: str) -> Any:
+    """Return what the input is annotated with, if that is made from plain JSON; else nothing to be checked."""
+    function = inspect.unwrap(method)
+    try:
+        hint = typing.get_type_hints(function).get(name)
+    except Exception:  # annotations that cannot be evaluated say nothing
+        return None
+    return None if converter_for(hint) is None else hint

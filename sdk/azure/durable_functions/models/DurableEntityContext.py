@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from azure.durable_functions._replay.corruption import read_object
+from azure.durable_functions._replay.payloads import undecodable
+from azure.durable_functions._serialization import converted
+from azure.durable_functions.errors import MalformedContextError, PayloadDecodeError
 from azure.durable_functions.models.utils.df_serialization import df_loads
 
 if TYPE_CHECKING:
@@ -48,15 +52,18 @@ class DurableEntityContext:
             The context, and the operations.
 
         Raises:
-            ValueError: a key is missing; the text names it.
+            json.JSONDecodeError: not JSON.
+            MalformedContextError: a key is missing or of another kind; the error tells which.
         """
-        found = json.loads(json_str)
-        try:
-            own = found["self"]
-            context = cls(own["name"], own["key"], found["exists"], found["state"])
-            return context, found["batch"]
-        except KeyError as missing:
-            raise ValueError(f"the entity trigger has no key {missing}") from None
+        found = read_object(json_str, "entity trigger", ("self", "exists", "state", "batch"))
+        own, batch = found["self"], found["batch"]
+        if not isinstance(own, dict) or not {"name", "key"} <= own.keys():
+            raise MalformedContextError(f"'self' of the entity trigger has no name and key: {own!r:.60}", key="self")
+        if not isinstance(batch, list) or not all(isinstance(operation, dict) for operation in batch):
+            raise MalformedContextError(
+                f"'batch' of the entity trigger is no list of operations: {batch!r:.60}", key="batch"
+            )
+        return cls(own["name"], own["key"], found["exists"], found["state"]), batch
 
     @property
     def entity_name(self) -> str:
@@ -97,20 +104,28 @@ class DurableEntityContext:
             The decoded input; ``None`` when there is none.
 
         Raises:
+            PayloadDecodeError: the input is not of that class, and it is one that is made from plain JSON.
             TypeError: in strict mode, when the input is of another type.
         """
+        try:
+            return self._decoded_input(expected_type)
+        except PayloadDecodeError as error:
+            field = f"input of operation {self._operation!r} of entity '@{self._entity_name}@{self._entity_key}'"
+            raise undecodable(field, self._input, expected_type, error) from error
+
+    def _decoded_input(self, expected_type: Any) -> Any:
         if not isinstance(self._input, str):
-            return self._input
+            return converted(self._input, expected_type)
         try:
             once = json.loads(self._input)
         except json.JSONDecodeError:
-            return self._input
+            return converted(self._input, expected_type)
         if not isinstance(once, str):
             return df_loads(self._input, expected_type)
         try:
             return df_loads(once, expected_type)
         except json.JSONDecodeError:
-            return once
+            return converted(once, expected_type)
 
     def get_state(self, initializer: Callable[[], Any] | None = None, expected_type: type | None = None) -> Any:
         """Return the entity's state.
@@ -121,11 +136,18 @@ class DurableEntityContext:
 
         Raises:
             Exception: there is no state, and ``initializer`` cannot be called.
+            PayloadDecodeError: the state is not of that class, and it is one that is made from plain JSON.
             TypeError: in strict mode, when the state is of another type.
         """
-        if self._state_is_raw:
-            self._state = _decoded_state(self._state, expected_type)
-            self._state_is_raw = False
+        try:
+            if self._state_is_raw:
+                self._state = _decoded_state(self._state, expected_type)
+                self._state_is_raw = False
+            elif self._state is not None:
+                self._state = converted(self._state, expected_type)
+        except PayloadDecodeError as error:
+            field = f"state of entity '@{self._entity_name}@{self._entity_key}'"
+            raise undecodable(field, self._state, expected_type, error) from error
         if self._state is not None or initializer is None:
             return self._state
         if not callable(initializer):
@@ -175,4 +197,4 @@ def _decoded_state(state: Any, expected_type: type | None) -> Any:
     try:
         return df_loads(state, expected_type)
     except json.JSONDecodeError:
-        return state
+        return converted(state, expected_type)

@@ -1,0 +1,3 @@
+from agent_app import AgentApp
+
+app = AgentApp(agents=["joker", "poet"])

@@ -1,0 +1,94 @@
+"""A hub in real time on any store: a client, and workers that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from taskhub import TaskHubClient, TaskHubSettings, Worker
+from taskhub.model.ids import InstanceId, WorkerId
+from taskhub.model.instance import RuntimeStatus
+from taskhub.names import HubNames
+from tests.support.world import PlainApplication
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from taskhub.model.instance import InstanceState
+    from taskhub.storage.port import Storage
+
+PATIENCE_SECONDS = 30.0
+
+
+class RealHub:
+    """See the module. Tests share an emulator, so every hub has a name of its own."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        orchestrators: Mapping[str, Callable[..., Any]] | None = None,
+        activities: Mapping[str, Callable[..., Any]] | None = None,
+        *,
+        name: str | None = None,
+        **settings: Any,
+    ) -> None:
+        self.storage = storage
+        self.app = PlainApplication(orchestrators or {}, activities or {})
+        self.settings = TaskHubSettings(
+            **{
+                "hub_name": name or f"H{uuid.uuid4().hex[:12]}",
+                "max_polling_interval_seconds": 0.2,
+                "stop_grace_seconds": 5.0,
+                **settings,
+            }
+        )
+        self.names = HubNames.of(self.settings.hub_name)
+        self.client = TaskHubClient(storage, self.settings)
+
+    @asynccontextmanager
+    async def working(self, *, worker_id: str = "worker") -> AsyncIterator[Worker]:
+        """Let a worker work on the hub while the block runs, then stop it in order."""
+        worker = Worker(self.storage, self.settings, self.app, worker_id=WorkerId(worker_id))
+        stop, ready = asyncio.Event(), asyncio.Event()
+        running = asyncio.create_task(worker.run(stop, ready=ready), name=worker_id)
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        try:
+            yield worker
+        finally:
+            stop.set()
+            await running
+
+    async def start(
+        self, name: str, given: Any = None, *, instance_id: str | None = None, **options: Any
+    ) -> InstanceId:
+        """Start an instance with an input as the SDK's client encodes it."""
+        return await self.client.start(
+            name,
+            instance_id=InstanceId(instance_id) if instance_id else None,
+            input=None if given is None else json.dumps(json.dumps(given)),
+            **options,
+        )
+
+    async def end(self, instance_id: str) -> InstanceState:
+        """Return the state of an instance once it has ended."""
+        return await self.until(instance_id, lambda state: state.status is not None and state.status.is_terminal)
+
+    async def running(self, instance_id: str) -> InstanceState:
+        """Return the state of an instance once it runs."""
+        return await self.until(instance_id, lambda state: state.status is RuntimeStatus.Running)
+
+    async def until(self, instance_id: str, is_reached: Callable[[InstanceState], bool]) -> InstanceState:
+        """Return the state of an instance once it is as wanted."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE_SECONDS
+        while True:
+            state = await self.client.get(InstanceId(instance_id))
+            if state is not None and is_reached(state):
+                return state
+            assert loop.time() < deadline, f"{instance_id} is still {state}"
+            await asyncio.sleep(0.02)
