@@ -11,7 +11,7 @@ from azure.functions.meta import Datum
 from taskhub.errors import UnknownFunction
 from taskhub.host.activity_values import compact, failure_details, failure_reason, result_text, unwrap_input
 from taskhub.host.functions import ACTIVITY_TRIGGER, DURABLE_CLIENTS, ENTITY_TRIGGER, ORCHESTRATION_TRIGGER
-from taskhub.host.invoker import DURABLE_REASON, InvocationFailed
+from taskhub.host.invoker import DURABLE_REASON, TIMEOUT, InvocationFailed
 from taskhub.runtime.application import ActivityFailed, ActivitySucceeded, EntityAnswered, EntityFailed
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ class FunctionsApplication:
         try:
             outcome = await self._invoker.invoke(plan, self._data(plan, call.payload), reason=DURABLE_REASON)
         except InvocationFailed as error:
-            return EntityFailed.because(error.message)
+            # Readers tell a timeout by its first words, and take it as it is.
+            is_timeout = error.message.startswith(TIMEOUT)
+            return EntityFailed(error.message) if is_timeout else EntityFailed.because(error.message)
         answer = None if outcome.result is None else outcome.result.value
         return EntityAnswered(answer if isinstance(answer, str) else compact(answer))
 
