@@ -34,8 +34,10 @@ from taskhub.model.history import (
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
+from taskhub.runtime.app_lease import ask_for_app_lease
 from taskhub.runtime.entity_directory import EntityDirectory
 from taskhub.runtime.environment import Environment
+from taskhub.runtime.purging import Purging
 from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
 
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
 
 MAX_INSTANCE_ID_CHARACTERS = 500
 """Of the escaped id: a table key holds 512 UTF-16 units."""
+
+SOURCE_TAG = "MS_DurableFunctions_SourceInstanceId"
+"""Tag of an instance that was restarted under an id of the caller's choice: the id of the one before."""
 
 
 class TaskHubClient:
@@ -158,6 +163,44 @@ class TaskHubClient:
         services.messenger.wake(message, scheduled_start)
         return instance_id
 
+    async def restart(
+        self,
+        state: InstanceState,
+        *,
+        with_new_id: bool = True,
+        new_id: InstanceId | None = None,
+        version: str | None = None,
+    ) -> InstanceId:
+        """Start an orchestration anew with the name, input and tags of an instance, whatever became of that.
+
+        Args:
+            state: the instance, as read with its input.
+            with_new_id: whether to leave the instance as it is; else the new one takes its place, if it has ended.
+            new_id: the new instance's address, by default a generated one; with it, the new instance has a tag that
+                names the old one.
+            version: of the orchestration; by default the hub's default version, not the instance's.
+
+        Returns:
+            The new instance's id.
+
+        Raises:
+            InstanceExists: the id belongs to an instance that has not ended.
+            InvalidInstanceState: the row does not say which orchestration it was.
+            PayloadError: ``new_id`` cannot be stored.
+        """
+        if state.name is None:
+            raise InvalidInstanceState(f"instance '{state.instance_id}' has no orchestrator name")
+        tags = dict(state.tags or {})
+        if new_id is not None:
+            tags[SOURCE_TAG] = state.instance_id
+        return await self.start(
+            state.name,
+            instance_id=new_id if with_new_id else state.instance_id,
+            input=state.input,
+            version=version,
+            tags=tags or None,
+        )
+
     async def get(
         self, instance_id: InstanceId, *, with_input: bool = True, with_output: bool = True
     ) -> InstanceState | None:
@@ -245,16 +288,37 @@ class TaskHubClient:
             raise InvalidInstanceState(str(error)) from error
 
     async def purge(self, instance_id: InstanceId) -> int:
-        """Delete all that is stored of an instance, whatever its state; return 1, or 0 when there was none."""
-        services = self._services
-        if await self.get(instance_id, with_input=False, with_output=False) is None:
+        """Delete all that is stored of an instance, whatever its state; return 1, or 0 when there was none.
+
+        Raises:
+            InvalidInstanceState: a worker goes on writing it; terminate it first.
+        """
+        try:
+            return await Purging(self._services).one(instance_id)
+        except TableNotFound:
             return 0
-        # With a slash at the end: `order-4/` must not take the blobs of `order-42`.
-        for prefix in dict.fromkeys((f"{instance_id}/", f"{escape_instance_id(instance_id)}/")):
-            await services.large.purge(prefix)
-        await services.history.delete(instance_id)
-        await services.instances.delete(instance_id)
-        return 1
+        except StaleCheckpoint as error:
+            raise InvalidInstanceState(str(error)) from error
+
+    async def purge_ended(self, wanted: InstanceFilter) -> int:
+        """Delete all that is stored of the ended instances that a filter takes; return how many there were.
+
+        Args:
+            wanted: the filter. Without statuses it means all ended instances; statuses of live ones match nothing.
+        """
+        try:
+            return await Purging(self._services).ended(wanted)
+        except TableNotFound:
+            return 0
+
+    async def make_primary(self) -> None:
+        """Let the app of this process work on the hub, in place of another app that holds the app lease.
+
+        Raises:
+            ConfigurationError: the hub does without the lease, so that all apps work on it.
+        """
+        await self._services.hub.create()
+        await ask_for_app_lease(self._services)
 
     # ---- entities
 

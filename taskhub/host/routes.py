@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 from taskhub.host.history_view import history_json
 from taskhub.model.entities import EntityId, EntityPage
 from taskhub.model.ids import InstanceId, Utc
-from taskhub.model.instance import InstanceFilter, InstancePage, RuntimeStatus
+from taskhub.model.instance import TERMINAL_STATUSES, InstanceFilter, InstancePage, RuntimeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -145,6 +145,14 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
+class PurgeEnded:
+    """R5: remove the ended instances of a period."""
+
+    target: Target
+    filter: InstanceFilter
+
+
+@dataclass(frozen=True, slots=True)
 class RaiseEvent:
     """R6: an event for an instance."""
 
@@ -175,6 +183,13 @@ class Rewind:
 
 
 @dataclass(frozen=True, slots=True)
+class MakePrimary:
+    """R16: let this app work on the hub in place of another."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """R11: start an instance anew with its name and input."""
 
@@ -182,6 +197,9 @@ class Restart:
     instance_id: InstanceId
     with_new_id: bool
     wait: Wait | None
+    new_id: InstanceId | None = None
+    """``None``: a generated one."""
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +242,12 @@ Command = (
     | ReadStatus
     | List
     | Purge
+    | PurgeEnded
     | RaiseEvent
     | Control
     | Rewind
     | Restart
+    | MakePrimary
     | ReadEntity
     | ListEntities
     | SignalEntity
@@ -312,6 +332,19 @@ def _purge(_: Request, segments: Sequence[str], query: Query) -> Command:
     return Purge(query.target(), InstanceId(segments[1]))
 
 
+def _purge_ended(_: Request, __: Sequence[str], query: Query) -> Command | Response:
+    created_from = query.time("createdTimeFrom")
+    if created_from is None:
+        return Response(400, _compact("Please provide value for 'createdTimeFrom' parameter."))
+    statuses = TERMINAL_STATUSES
+    if (query.text("runtimeStatus") or "").strip():
+        # With nothing but statuses of live instances the reference removes everything, running instances too.
+        statuses = query.statuses("runtimeStatus") & TERMINAL_STATUSES
+        if not statuses:
+            return NOT_FOUND
+    return PurgeEnded(query.target(), InstanceFilter(created_from, query.time("createdTimeTo"), statuses))
+
+
 def _operation(request: Request, segments: Sequence[str], query: Query) -> Command | Response:
     instance_id, operation = InstanceId(segments[1]), segments[2].lower()
     if operation in ("terminate", "suspend", "resume"):
@@ -322,7 +355,26 @@ def _operation(request: Request, segments: Sequence[str], query: Query) -> Comma
         return Restart(
             query.target(), instance_id, query.boolean("restartWithNewInstanceId", default=True), query.wait()
         )
-    return _unsupported(request, segments, query) if operation == "restartwithoptions" else NOT_FOUND
+    if operation == "restartwithoptions":
+        return _restart_with_options(instance_id, query)
+    return NOT_FOUND
+
+
+def _restart_with_options(instance_id: InstanceId, query: Query) -> Command | Response:
+    new_id = query.text("newInstanceId") or ""
+    if not new_id.strip():
+        return argument_error("The query parameter newInstanceId must name the new instance.")
+    refusal = _refusal_of_id(new_id)
+    if refusal is not None:
+        return refusal
+    return Restart(
+        query.target(),
+        instance_id,
+        with_new_id=True,
+        wait=query.wait(),
+        new_id=InstanceId(new_id),
+        version=query.text("version"),
+    )
 
 
 def _raise_event(request: Request, segments: Sequence[str], query: Query) -> Command | Response:
@@ -383,14 +435,8 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _unsupported(request: Request, segments: Sequence[str], _: Query) -> Response:
-    route = f"{request.method} {'/'.join(segments)}"
-    return _long_error(
-        501,
-        "This operation is not available in this version of the host.",
-        f"'{route}' is not available in this version of the host.",
-        "System.NotImplementedException",
-    )
+def _make_primary(_: Request, __: Sequence[str], query: Query) -> Command:
+    return MakePrimary(query.target())
 
 
 _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query], Command | Response]] = {
@@ -399,14 +445,14 @@ _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query],
     ("GET", "instances", 2): _read_status,
     ("GET", "instances", 1): _list,
     ("DELETE", "instances", 2): _purge,
-    ("DELETE", "instances", 1): _unsupported,
+    ("DELETE", "instances", 1): _purge_ended,
     ("POST", "instances", 3): _operation,
     ("POST", "instances", 4): _raise_event,
     ("GET", "entities", 1): _list_entities,
     ("GET", "entities", 2): _list_entities,
     ("GET", "entities", 3): _read_entity,
     **{(method, "entities", length): _signal_entity for method in ("POST", "DELETE") for length in (1, 2, 3)},
-    **{(method, "makeprimary", 1): _unsupported for method in ("GET", "POST", "PUT", "DELETE", "PATCH")},
+    **{(method, "makeprimary", 1): _make_primary for method in ("GET", "POST", "PUT", "DELETE", "PATCH")},
 }
 
 
@@ -611,6 +657,7 @@ def _status_name(state: InstanceState) -> str:
 NOT_FOUND = Response(404)
 GONE = Response(410)
 ACCEPTED = Response(202)
+DONE = Response(200)
 
 
 def already_exists(status: str) -> Response:
@@ -641,6 +688,11 @@ def internal_error(text: str, kind: str = "System.InvalidOperationException") ->
 def purged(count: int) -> Response:
     """Return the answer to a purge."""
     return Response(200, _compact({"instancesDeleted": count}))
+
+
+def purged_ended(count: int) -> Response:
+    """Return the answer to a purge of many."""
+    return purged(count) if count else NOT_FOUND
 
 
 def status_response(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.documents import AppLeaseInfo, decode_app_lease_info, encode_app_lease_info
 from taskhub.core.partitioning import app_lease_id
-from taskhub.errors import BlobNotFound, LeaseHeld, MalformedMessage, StorageError
+from taskhub.errors import BlobNotFound, ConfigurationError, LeaseHeld, MalformedMessage, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,6 @@ class AppLease:
         self._changed = changed
         self._id = app_lease_id(services.settings.app_name)
         self._container = services.names.app_lease_container
-        self._blob = services.names.app_lease_blob
         self.is_held = not services.settings.use_app_lease
         """Always true when the hub does without the lease."""
 
@@ -52,13 +51,12 @@ class AppLease:
         """Acquire and renew until cancelled; returns at once when the hub does without the lease."""
         if not self._services.settings.use_app_lease:
             return
-        clock = self._services.environment.clock
         while True:
             try:
                 await self._acquire()
             except LeaseHeld:
                 self._note_foreign()
-                await clock.sleep(ACQUIRE_SECONDS)
+                await self._services.take_over.wait(ACQUIRE_SECONDS)
                 continue
             except StorageError as error:
                 await self._trouble(error)
@@ -72,15 +70,14 @@ class AppLease:
         try:
             await blobs.acquire_lease(self._container, None, lease_id=self._id, seconds=LEASE_SECONDS)
         except LeaseHeld:
-            info = await self._info()
+            info = await read_app_lease(self._services)
             if info.desired_swap_id != self._id or info.owner_id is None:
                 raise
             # Somebody asked that this app take over.
             await blobs.change_lease(self._container, None, lease_id=info.owner_id, new_lease_id=self._id)
-        info = await self._info()
+        info = await read_app_lease(self._services)
         if info.owner_id != self._id or info.desired_swap_id == self._id:
-            content = encode_app_lease_info(AppLeaseInfo(owner_id=self._id)).encode()
-            await blobs.put_blob(self._container, self._blob, content)
+            await _write(self._services, AppLeaseInfo(owner_id=self._id))
 
     async def _renew_until_lost(self) -> None:
         clock = self._services.environment.clock
@@ -103,13 +100,6 @@ class AppLease:
             else:
                 renewed_at = clock.monotonic()
 
-    async def _info(self) -> AppLeaseInfo:
-        try:
-            data = await self._services.storage.blobs.get_blob(self._container, self._blob)
-            return decode_app_lease_info(data.decode())
-        except (BlobNotFound, MalformedMessage, UnicodeDecodeError):
-            return AppLeaseInfo()
-
     async def _trouble(self, error: StorageError) -> None:
         self._services.health.failed(error)
         if isinstance(error, BlobNotFound):
@@ -128,3 +118,36 @@ class AppLease:
     def _set_held(self, is_held: bool) -> None:
         self.is_held = is_held
         self._changed()
+
+
+async def read_app_lease(services: Services) -> AppLeaseInfo:
+    """Return which app holds the lease of a hub, and which one asks for it; neither when nobody ever did."""
+    try:
+        data = await services.storage.blobs.get_blob(services.names.app_lease_container, services.names.app_lease_blob)
+        return decode_app_lease_info(data.decode())
+    except (BlobNotFound, MalformedMessage, UnicodeDecodeError):
+        return AppLeaseInfo()
+
+
+async def ask_for_app_lease(services: Services) -> None:
+    """Ask that the app of this process take the lease over from whichever app holds it.
+
+    Its workers do so when they next look: at once in this process, within five minutes elsewhere. The other app's
+    workers then stop at their next renewal.
+
+    Raises:
+        ConfigurationError: the hub does without the lease.
+    """
+    if not services.settings.use_app_lease:
+        raise ConfigurationError("Cannot make current app primary. This app is not using the AppLease feature.")
+    app = app_lease_id(services.settings.app_name)
+    info = await read_app_lease(services)
+    if info.owner_id != app and info.desired_swap_id != app:
+        await _write(services, AppLeaseInfo(owner_id=info.owner_id, desired_swap_id=app))
+    services.take_over.set()
+
+
+async def _write(services: Services, info: AppLeaseInfo) -> None:
+    await services.storage.blobs.put_blob(
+        services.names.app_lease_container, services.names.app_lease_blob, encode_app_lease_info(info).encode()
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.entity_texts import decode_scheduler, decode_status, encode_release
 from taskhub.core.entity_batch import FIX_ORPHANED_LOCK
-from taskhub.errors import MalformedMessage
+from taskhub.errors import MalformedMessage, StaleCheckpoint
 from taskhub.model.entities import RELEASE_EVENT, CleanedEntities, EntityId, EntityPage, EntityState, Release
 from taskhub.model.history import EventRaised, OrchestrationInstance
 from taskhub.model.ids import InstanceId, Utc
@@ -107,11 +107,11 @@ class EntityDirectory:
     async def _remove(self, row: InstanceState) -> bool:
         """Purge an entity, unless it was sent something since we looked."""
         stored = await self._services.history.load(row.instance_id)
-        if stored.etag is not None:
-            is_same = stored.execution_id == row.execution_id
-            if not is_same or not await self._services.history.delete_unchanged(row.instance_id, stored.etag):
-                return False
-        await self._services.instances.delete_unchanged(row.instance_id, row.etag)
+        try:
+            await self._services.history.delete(row.instance_id, only=row.execution_id)
+        except StaleCheckpoint:
+            return False
+        await self._services.instances.delete(row.instance_id, etag=row.etag)
         # Not all blobs below the id, as a purge does: messages may be on their way.
         await self._services.large.delete_all(stored.blobs)
         return True

@@ -210,38 +210,36 @@ class HistoryStore:
                 f"instance '{instance_id}' was changed by somebody else while it was rewound"
             ) from error
 
-    async def delete(self, instance_id: InstanceId) -> int:
-        """Delete all rows of an instance, of older generations too; return how many there were."""
-        keys = await self._keys(instance_id)
-        for start in range(0, len(keys), MAX_BATCH_OPERATIONS):
-            deletes = _deletes(instance_id, keys[start : start + MAX_BATCH_OPERATIONS])
-            try:
-                await self._tables.batch(self._table, deletes)
-            except RowNotFound:
-                for delete in deletes:
-                    with contextlib.suppress(RowNotFound):
-                        await self._tables.write(self._table, delete)
-        return len(keys)
+    async def delete(self, instance_id: InstanceId, *, only: ExecutionId | None = None) -> int:
+        """Delete all rows of an instance, of older generations too; return how many there were.
 
-    async def delete_unchanged(self, instance_id: InstanceId, etag: ETag) -> bool:
-        """Delete all rows of an instance whose sentinel still has an ETag; return whether it had.
+        The sentinel goes first, if it is as it was read. A worker that holds the instance cannot commit from then on,
+        and rows of an execution that begins meanwhile have other ETags.
 
-        The sentinel goes first, with as many others as go with it: from then on the instance has no history.
+        Args:
+            instance_id: which one.
+            only: the execution that must be current, ``None`` for any.
+
+        Raises:
+            StaleCheckpoint: a worker committed in between; nothing was deleted.
         """
-        keys = [key for key in await self._keys(instance_id) if key != SENTINEL]
-        guard = TableWrite(Write.DELETE, Row(escape_instance_id(instance_id), SENTINEL, {}), if_match=etag)
-        first = _deletes(instance_id, keys[: MAX_BATCH_OPERATIONS - 1])
-        try:
-            await self._tables.batch(self._table, [guard, *first])
-        except (RowNotFound, RowChanged):
-            return False
-        for start in range(len(first), len(keys), MAX_BATCH_OPERATIONS):
-            await self._tables.batch(self._table, _deletes(instance_id, keys[start : start + MAX_BATCH_OPERATIONS]))
-        return True
-
-    async def _keys(self, instance_id: InstanceId) -> list[str]:
-        mine = Where("PartitionKey", Comparison.EQ, escape_instance_id(instance_id))
-        return [row.row_key for row in await self._pages(mine, select=("RowKey",))]
+        partition_key = escape_instance_id(instance_id)
+        rows = await self._pages(Where("PartitionKey", Comparison.EQ, partition_key), select=(EXECUTION_ID_COLUMN,))
+        rows.sort(key=lambda row: row.row_key != SENTINEL)
+        if only is not None and rows and execution_of(rows[0].columns) != only:
+            raise StaleCheckpoint(f"instance '{instance_id}' is in another execution")
+        deletes = [TableWrite(Write.DELETE, Row(partition_key, row.row_key, {}), if_match=row.etag) for row in rows]
+        for start in range(0, len(deletes), MAX_BATCH_OPERATIONS):
+            batch = deletes[start : start + MAX_BATCH_OPERATIONS]
+            try:
+                await self._tables.batch(self._table, batch)
+            except (RowChanged, RowNotFound) as error:
+                if start == 0 and isinstance(error, RowChanged):
+                    raise StaleCheckpoint(f"instance '{instance_id}' was written while it was purged") from error
+                for delete in batch:
+                    with contextlib.suppress(RowChanged, RowNotFound):
+                        await self._tables.write(self._table, delete)
+        return len(rows)
 
     async def _flush(self, flush: _Flush, etag: ETag | None, give_up: Callable[[], bool]) -> ETag | None:
         """Write one transaction; return the sentinel's new ETag."""
@@ -357,11 +355,6 @@ def _batches(rows: Sequence[EncodedRow]) -> list[tuple[EncodedRow, ...]]:
         size += row.size
     batches.append(tuple(batch))
     return batches
-
-
-def _deletes(instance_id: InstanceId, keys: Sequence[str]) -> list[TableWrite]:
-    partition_key = escape_instance_id(instance_id)
-    return [TableWrite(Write.DELETE, Row(partition_key, key, {})) for key in keys]
 
 
 def _leading(rows: Sequence[Row], execution_id: ExecutionId | None) -> Sequence[Row]:

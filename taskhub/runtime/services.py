@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from taskhub.names import HubNames
+from taskhub.runtime.clock import Signal
 from taskhub.runtime.history_store import HistoryStore
 from taskhub.runtime.hub import Hub
 from taskhub.runtime.instance_store import InstanceStore
@@ -35,6 +36,8 @@ class Services:
     messenger: Messenger
     history: HistoryStore
     instances: InstanceStore
+    take_over: Signal = field(default_factory=Signal)
+    """Set when somebody in this process asks that its app work on the hub instead of another."""
 
     @classmethod
     def of(

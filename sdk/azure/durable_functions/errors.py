@@ -90,6 +90,10 @@ class TaskFailedError(Exception):
     ``str()`` is what azure-functions-durable gives: ``"{reason} \n {details}"`` of the host; for entities the decoded
     message.
 
+    Args:
+        message: what ``str()`` gives.
+        failure: the host's structured description, DurableTask's ``FailureDetails``, if it sent one.
+
     Attributes:
         kind: what failed.
         name: name of the activity or orchestration, or the entity as ``@name@key``; ``None`` when not known.
@@ -155,6 +159,9 @@ class TaskFailedError(Exception):
 
 class FunctionNotFoundError(TaskFailedError):
     """A function was called that does not exist, or is of another kind.
+
+    Args:
+        **facts: as of :class:`TaskFailedError`.
 
     Attributes:
         known: the names that exist, when they are known.
