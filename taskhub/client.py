@@ -9,16 +9,19 @@ hub at the same time, beside any number of workers.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskhub.codec.entity_texts import encode_request, event_name
 from taskhub.codec.keys import escape_instance_id
 from taskhub.core.entity_batch import hidden_until
 from taskhub.errors import (
+    BlobNotFound,
     InstanceExists,
     InstanceNotFound,
     InvalidInstanceState,
     PayloadError,
+    QueueNotFound,
     StaleCheckpoint,
     TableNotFound,
 )
@@ -34,18 +37,20 @@ from taskhub.model.history import (
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
-from taskhub.runtime.app_lease import ask_for_app_lease
+from taskhub.runtime.app_lease import ask_for_lease
 from taskhub.runtime.entity_directory import EntityDirectory
 from taskhub.runtime.environment import Environment
+from taskhub.runtime.hub_status import delete_hub, hub_status
 from taskhub.runtime.purging import Purging
 from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from taskhub.model.entities import EntityId, EntityState
     from taskhub.model.history import HistoryEvent
+    from taskhub.model.hub import HubStatus
     from taskhub.model.instance import InstanceFilter, InstanceState
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
@@ -69,7 +74,8 @@ class TaskHubClient:
         storage: where the hub lies.
         settings: of the hub; the partition count must be the one that the hub was created with.
         environment: clock, ids and randomness; the system's by default.
-        wake: called with the name of a queue when a message in it is visible, to wake a reader in this process.
+        wake: called with the name of a queue and the seconds after which a message that was put in it is visible, to
+            wake its reader wherever that is.
     """
 
     def __init__(
@@ -78,13 +84,11 @@ class TaskHubClient:
         settings: TaskHubSettings,
         *,
         environment: Environment | None = None,
-        wake: Callable[[str], None] | None = None,
+        wake: Callable[[str, float], None] | None = None,
     ) -> None:
-        def wake_now(queue: str, after_seconds: float) -> None:
-            if wake is not None and after_seconds <= 0:
-                wake(queue)
-
-        self._services = Services.of(storage, settings, environment or Environment(), wake=wake_now)
+        self._services = Services.of(
+            storage, settings, environment or Environment(), wake=wake or (lambda queue, after_seconds: None)
+        )
 
     @classmethod
     def sharing(cls, services: Services) -> TaskHubClient:
@@ -99,6 +103,25 @@ class TaskHubClient:
     async def create_hub(self) -> None:
         """Create the hub's queues, tables and containers unless they exist; remembered for the process."""
         await self._services.hub.create()
+
+    async def hub_status(self, *, count_instances: bool = True) -> HubStatus:
+        """Look at the hub: its partitions and their owners, lengths of queues, instances by status.
+
+        Args:
+            count_instances: whether to read through all instances, a call for every 1,000 of them.
+        """
+        return await hub_status(self._services, count_instances=count_instances)
+
+    async def delete_hub(self, *, force: bool = False) -> bool:
+        """Delete the hub with everything in it; return whether there was anything.
+
+        Args:
+            force: delete it also while workers work on it; they make it again, empty.
+
+        Raises:
+            HubInUse: workers hold partitions.
+        """
+        return await delete_hub(self._services, force=force)
 
     async def start(
         self,
@@ -131,15 +154,10 @@ class TaskHubClient:
             PayloadError: the id or a value cannot be stored.
         """
         services = self._services
-        await services.hub.create()
         instance_id = instance_id or InstanceId(services.environment.new_guid().hex)
         _check_instance_id(instance_id)
         if is_entity(instance_id):
             raise PayloadError(f"'{instance_id}' begins with @, as only ids of entities do; start it under another id")
-        existing = await services.instances.read(instance_id)
-        status = existing.status if existing else None
-        if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
-            raise InstanceExists(instance_id, status)
         instance = OrchestrationInstance(instance_id, execution_id or ExecutionId(services.environment.new_guid().hex))
         started = ExecutionStarted(
             timestamp=self._now(),
@@ -149,18 +167,8 @@ class TaskHubClient:
             input=input,
             tags=dict(tags) if tags else None,
             scheduled_start=scheduled_start,
-            generation=0 if existing is None else (existing.generation or 0) + 1,
         )
-        message = TaskMessage(started, target=instance)
-        # Message and row are made before either is stored: a message without a row would be read for nothing.
-        packed = services.messenger.pack(message)
-        input_url = None if packed.blob_name is None else services.large.url_of(packed.blob_name)
-        row = services.instances.encode(started, input_url=input_url)
-        # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
-        # woken before the row is there.
-        await services.messenger.put(packed, due=scheduled_start, wake=False)
-        await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
-        services.messenger.wake(message, scheduled_start)
+        await self._in_hub(lambda: self._start(started))
         return instance_id
 
     async def restart(
@@ -312,13 +320,14 @@ class TaskHubClient:
             return 0
 
     async def make_primary(self) -> None:
-        """Let the app of this process work on the hub, in place of another app that holds the app lease.
+        """Let this app's workers have the hub's app lease instead of another app's: one read, one blob.
+
+        They take over within the renewal interval of the lease, and at once where they run in this process.
 
         Raises:
-            ConfigurationError: the hub does without the lease, so that all apps work on it.
+            ConfigurationError: the hub does without the app lease.
         """
-        await self._services.hub.create()
-        await ask_for_app_lease(self._services)
+        await ask_for_lease(self._services)
 
     # ---- entities
 
@@ -333,16 +342,14 @@ class TaskHubClient:
             input: JSON text.
             due: when the operation should run; now by default.
         """
-        _check_instance_id(entity.instance_id)
-        await self._services.hub.create()
         now = self._now()
         hidden = None if due is None else hidden_until(due, now)
         request = Request(
             id=str(self._services.environment.new_guid()), operation=operation, is_signal=True, input=input, due=due
         )
-        event = EventRaised(timestamp=now, name=event_name(hidden), input=encode_request(request, typed=False))
-        target = OrchestrationInstance(entity.instance_id, None)
-        await self._services.messenger.send(TaskMessage(event, target=target), due=hidden)
+        content = encode_request(request, typed=False)
+        event = EventRaised(timestamp=now, name=event_name(hidden), input=content)
+        await self._send(entity.instance_id, event, due=hidden)
 
     async def read_entity(self, entity: EntityId) -> EntityState | None:
         """Return an entity with its state, ``None`` when it does not exist: one read, and one for a large state."""
@@ -420,11 +427,40 @@ class TaskHubClient:
                 return state
             await clock.sleep(min(poll_seconds, left))
 
-    async def _send(self, instance_id: InstanceId, event: HistoryEvent) -> None:
+    async def _start(self, started: ExecutionStarted) -> None:
+        services, instance_id = self._services, started.instance.instance_id
+        existing = await services.instances.read(instance_id)
+        status = existing.status if existing else None
+        if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
+            raise InstanceExists(instance_id, status)
+        started = replace(started, generation=0 if existing is None else (existing.generation or 0) + 1)
+        message = TaskMessage(started, target=started.instance)
+        # Message and row are made before either is stored: a message without a row would be read for nothing.
+        packed = services.messenger.pack(message)
+        input_url = None if packed.blob_name is None else services.large.url_of(packed.blob_name)
+        row = services.instances.encode(started, input_url=input_url)
+        # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
+        # woken before the row is there.
+        await services.messenger.put(packed, due=started.scheduled_start, wake=False)
+        await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
+        services.messenger.wake(message, started.scheduled_start)
+
+    async def _send(self, instance_id: InstanceId, event: HistoryEvent, *, due: Utc | None = None) -> None:
         _check_instance_id(instance_id)
-        await self._services.hub.create()
         # Without an execution id: for whichever execution is current.
-        await self._services.messenger.send(TaskMessage(event, target=OrchestrationInstance(instance_id, None)))
+        message = TaskMessage(event, target=OrchestrationInstance(instance_id, None))
+        await self._in_hub(lambda: self._services.messenger.send(message, due=due))
+
+    async def _in_hub(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do something on the hub, which is made if need be; also if it was deleted since we last saw it."""
+        hub = self._services.hub
+        await hub.create()
+        try:
+            await act()
+        except (QueueNotFound, TableNotFound, BlobNotFound):
+            hub.forget()
+            await hub.create()
+            await act()
 
     def _now(self) -> Utc:
         return Utc.of(self._services.environment.clock.now())

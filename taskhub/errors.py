@@ -21,6 +21,14 @@ class InvalidHubName(ConfigurationError):
     """The task hub name is one that Azure Storage would refuse."""
 
 
+class HubInUse(TaskHubError):
+    """Workers hold partitions of the hub: stop them first."""
+
+
+class HubMismatch(ConfigurationError):
+    """The hub in storage is laid out otherwise than the settings say; the message tells both and the fix."""
+
+
 class InstanceNotFound(TaskHubError):
     """No instance has this id."""
 

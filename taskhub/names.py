@@ -47,7 +47,12 @@ class HubNames:
 
     def control_queue(self, index: PartitionIndex) -> str:
         """Return the name of a partition's control queue, which is also the row key of its lease."""
-        return f"{self.hub.lower()}-control-{index:02d}"
+        return f"{self.control_queue_prefix}{index:02d}"
+
+    @property
+    def control_queue_prefix(self) -> str:
+        """What the names of all control queues begin with, before two digits."""
+        return f"{self.hub.lower()}-control-"
 
     @property
     def work_item_queue(self) -> str:
@@ -86,5 +91,5 @@ class HubNames:
 
     @property
     def leases_container(self) -> str:
-        """Container of the older, blob-based partition managers."""
+        """Container of the blob-based partition managers: ``taskhub.json``, and a lease blob for each partition."""
         return f"{self.hub.lower()}-leases"

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from taskhub.errors import ConfigurationError
+from taskhub.model.versions import VersionFailure, VersionMatch
+
+if TYPE_CHECKING:
+    from taskhub.model.leases import PartitionManager
 
 
 def _per_cpu(factor: int) -> int:
@@ -26,10 +31,17 @@ class TaskHubSettings:
     hub_name: str = "TestHubName"
     partition_count: int = 4
     """1 to 16; fixed for a hub's life, because it decides which control queue an instance belongs to."""
+    partition_manager: PartitionManager | None = None
+    """How the workers share partitions. ``None``: as the hub does already, by its table if it is new."""
     app_name: str = ""
     """Names the app lease: all workers of one app share it."""
     default_version: str | None = None
+    """Version of the app: of what it starts, and what it compares other versions with."""
+    version_match: VersionMatch = VersionMatch.CURRENT_OR_OLDER
+    version_failure: VersionFailure = VersionFailure.REJECT
 
+    base64_messages: bool = False
+    """Write queue messages as base64, for hubs with workers that read nothing else. Both are always read."""
     control_queue_batch_size: int = 32
     control_queue_buffer_threshold: int = 256
     """Control messages in memory beyond which queues are not read."""
@@ -49,6 +61,11 @@ class TaskHubSettings:
     fence_margin_seconds: float = 5.0
     """An episode's messages are put only while the partition's lease lasts at least this much longer."""
     use_app_lease: bool = True
+    """Only one app at a time works on the control queues of a hub; all its workers do."""
+    app_lease_seconds: int = 60
+    app_lease_renew_seconds: float = 25.0
+    app_lease_acquire_seconds: float = 300.0
+    """Between two attempts while another app holds it."""
     stop_grace_seconds: float = 10.0
     """How long stopping a worker may take: for activities and episodes in progress, and for giving its partitions
     back; what is left is put back on the queues. A host sets its own (``Worker.grace_seconds``)."""
@@ -94,6 +111,11 @@ class TaskHubSettings:
                 f"lease_interval_seconds is {self.lease_interval_seconds} but must be longer than a round "
                 f"({self.lease_round_seconds}) and the fence margin ({self.fence_margin_seconds}) together"
             )
+        if self.app_lease_renew_seconds >= self.app_lease_seconds:
+            raise ConfigurationError(
+                f"app_lease_renew_seconds is {self.app_lease_renew_seconds} but must be less than the length of the "
+                f"lease, {self.app_lease_seconds}; set {_APP_LEASE}.renewInterval or leaseInterval in host.json"
+            )
         if self.min_polling_interval_seconds > self.max_polling_interval_seconds:
             raise ConfigurationError(
                 f"max_polling_interval_seconds is {self.max_polling_interval_seconds} but must be at least "
@@ -102,6 +124,7 @@ class TaskHubSettings:
 
 
 _PROVIDER = "extensions.durableTask.storageProvider"
+_APP_LEASE = "extensions.durableTask.appLeaseOptions"
 _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest, key in host.json if it has one
     ("partition_count", 1, 16, f"{_PROVIDER}.partitionCount"),
     ("control_queue_batch_size", 1, 32, f"{_PROVIDER}.controlQueueBatchSize"),
@@ -122,6 +145,9 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest,
     ),
     ("lease_interval_seconds", 2, 600, ""),
     ("lease_round_seconds", 0.1, 300, ""),
+    ("app_lease_seconds", 15, 60, f"{_APP_LEASE}.leaseInterval"),
+    ("app_lease_renew_seconds", 0.1, 59, f"{_APP_LEASE}.renewInterval"),
+    ("app_lease_acquire_seconds", 0.1, 24 * 3600, f"{_APP_LEASE}.acquireInterval"),
     ("max_warm_history_events", 0, 1_000_000_000, ""),
     ("max_custom_status_kilobytes", 1, 32, ""),
     ("stop_grace_seconds", 0, 3600, ""),

@@ -98,6 +98,18 @@ async def open_store(chosen: StoreChoice) -> Storage:
             return await open_azure(**dict(parts))
 
 
+def chosen_again(choice: StoreChoice, asked: str | None) -> str | None:
+    """Return what to ask for in another process so that it gets this store, whatever listens by then.
+
+    Args:
+        choice: the store.
+        asked: what was asked for when it was chosen.
+    """
+    if isinstance(choice, EmbeddedStore):
+        return f"embedded:{choice.path.resolve()}"
+    return "azurite" if _is_emulator(choice) else asked
+
+
 def _prepare_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if folder.name == ".taskhub":

@@ -16,6 +16,18 @@ def start(
     ] = None,
     hub: Hub = None,
     storage: Storage = None,
+    workers: Annotated[
+        Optional[int],  # noqa: UP045 (typer evaluates it on 3.10)
+        typer.Option(
+            "--workers",
+            "-w",
+            min=1,
+            max=64,
+            help="Worker processes that share the task hub; one, in the host's own process, unless "
+            "FUNCTIONS_WORKER_PROCESS_COUNT says more.",
+            show_default=False,
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the host's own messages too.")] = False,
 ) -> None:
     """Run a function app until Ctrl+C: its HTTP triggers, its orchestrations, the management API."""
@@ -27,4 +39,5 @@ def start(
         raise typer.Exit(1)
     from taskhub.host.process import HostOptions, run_host  # needs our SDK
 
-    raise typer.Exit(run_host(HostOptions(app_dir, port=port, hub=hub, storage=storage, verbose=verbose)))
+    options = HostOptions(app_dir, port=port, hub=hub, storage=storage, verbose=verbose, workers=workers)
+    raise typer.Exit(run_host(options))

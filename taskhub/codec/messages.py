@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import binascii
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -96,6 +96,16 @@ def encode_pointer(blob_name: str) -> str:
     )
 
 
+def to_base64(text: str) -> str:
+    """Return a queue text as workers of package 1.x write and want it."""
+    return b64encode(text.encode()).decode()
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a queue text is JSON as it stands; else it is base64, or nothing that we know."""
+    return text.startswith("{")
+
+
 def decode_envelope(text: str) -> Envelope | BlobPointer:
     """Return what a message's text means; plain JSON and base64 of it are both read.
 
@@ -143,7 +153,7 @@ def event_of(raw: Mapping[str, Any]) -> HistoryEvent:
 def _json_object(text: str) -> dict[str, object]:
     encoding = "JSON"
     try:
-        if not text.startswith("{"):
+        if not is_plain(text):
             encoding = "JSON, nor base64 of it"
             text = b64decode(text, validate=True).decode()
         body = json.loads(text)

@@ -161,7 +161,9 @@ def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: Exe
     if state.started is not None and not state.is_whole and not state.is_terminal:
         seen = tuple(index for index, arrival in enumerate(arrivals) if state.has_seen(arrival.event))
         return Interrupted(seen, tuple(index for index in range(len(arrivals)) if index not in seen))
-    early = tuple(index for index, arrival in enumerate(arrivals) if _is_early(state, arrival))
+    # With a start in the batch an answer is none for an execution that never was: its question is asked again now.
+    is_known = state.started is not None or _start_among(arrivals, range(len(arrivals))) is not None
+    early = tuple(index for index, arrival in enumerate(arrivals) if _is_early(state, arrival, is_known))
     on_time = [index for index in range(len(arrivals)) if index not in set(early)]
     if not on_time:
         return NothingNew(early, refresh_row=False)
@@ -180,7 +182,7 @@ def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: Exe
     return Run(accepted, early)
 
 
-def _is_early(state: RuntimeState, arrival: Arrival) -> bool:
+def _is_early(state: RuntimeState, arrival: Arrival, is_known_execution: bool) -> bool:
     """Return whether an answer came before its question was stored: the sender puts first and stores second."""
     event = arrival.event
     task_id = answered_task(event)
@@ -192,7 +194,7 @@ def _is_early(state: RuntimeState, arrival: Arrival) -> bool:
         return False
     if is_known or state.is_terminal:
         return False
-    return state.started is not None or arrival.dequeue_count <= MAX_EARLY_READS
+    return is_known_execution or arrival.dequeue_count <= MAX_EARLY_READS
 
 
 def _start_among(arrivals: Sequence[Arrival], indices: Sequence[int]) -> ExecutionStarted | None:

@@ -33,6 +33,7 @@ from taskhub.model.history import (
     ExecutionStarted,
     ExecutionSuspended,
     ExecutionTerminated,
+    FailureDetails,
     HistoryEvent,
     OrchestrationInstance,
     OrchestratorCompleted,
@@ -58,6 +59,9 @@ _GENERATION_STEP = timedelta(microseconds=1)
 
 MAX_GENERATIONS_BACK = 50
 """Generations of one work item that are looked back over."""
+
+VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning"
+"""The reference's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +361,22 @@ def terminate(episode: Episode, *, now: Utc) -> Checkpoint:
     answer = SubOrchestrationFailed(timestamp=now, task_scheduled_id=_parents_task(episode), reason=reason)
     outbound = (*_sent(episode, releases), *_to_parent(episode, answer))
     return _checkpoint(episode, (*(event for event, _ in releases), end), outbound, KEEP_STATUS, now)
+
+
+def refuse_version(episode: Episode, *, now: Utc) -> Checkpoint:
+    """Return what must be stored when an app fails orchestrations of the episode's version: the end, without code."""
+    failure = FailureDetails("VersionMismatch", VERSION_MISMATCH, is_non_retriable=True)
+    # Nothing was played: no code has seen the start.
+    unplayed = replace(episode, new_events=tuple(replace(event, is_played=False) for event in episode.new_events))
+    releases = _releases(episode, (), episode.next_task_id, now, EpisodeRules())
+    task_id = episode.next_task_id + len(releases)
+    end = ExecutionCompleted(event_id=task_id, timestamp=now, status=RuntimeStatus.Failed, failure=failure)
+    # The reference tells the parent no reason, only details that Python code does not get to see.
+    answer = SubOrchestrationFailed(
+        timestamp=now, task_scheduled_id=_parents_task(episode), reason=VERSION_MISMATCH, failure=failure
+    )
+    outbound = (*_sent(episode, releases), *_to_parent(episode, answer))
+    return _checkpoint(unplayed, (*(event for event, _ in releases), end), outbound, KEEP_STATUS, now)
 
 
 def _end(

@@ -81,6 +81,11 @@ class Console:
     def __repr__(self) -> str:
         return f"<Console, {'verbose' if self._verbose else 'normal'}>"
 
+    @property
+    def is_coloured(self) -> bool:
+        """Whether colours are written."""
+        return self._colour
+
     def configure(self, log_levels: Mapping[str, str]) -> None:
         """Take over the levels of ``host.json``, which is read after the first lines were written."""
         self._levels = {category: _LEVELS[level.lower()] for category, level in log_levels.items()}
@@ -270,6 +275,12 @@ def _level_of_error_line(line: str) -> str:
     if any(word in lower for word in ("error", "fail", "severe", "unhandled exception")):
         return "error"
     return "information"
+
+
+def wants_debug(console: Console, environment: Mapping[str, str]) -> bool:
+    """Return whether user code's Debug messages are wanted."""
+    asked = environment.get("PYTHON_ENABLE_DEBUG_LOGGING", "").strip().lower() in ("1", "true", "yes", "on")
+    return asked or console.shows("debug", USER)
 
 
 @contextlib.contextmanager

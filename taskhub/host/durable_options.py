@@ -11,9 +11,12 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.errors import ConfigurationError, InvalidHubName
+from taskhub.model.leases import PartitionManager
+from taskhub.model.versions import VersionFailure, VersionMatch
 from taskhub.settings import TaskHubSettings
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ DEFAULT_CONNECTION = "AzureWebJobsStorage"
 DEFAULT_CONNECTION_ALIAS = "Storage"
 """What the reference writes into management URLs for the default connection."""
 DEFAULT_HUB = "TestHubName"
+
+_Members = TypeVar("_Members", bound=Enum)
 
 _AZURE_STORAGE = "AzureStorage"
 _OTHER_PROVIDERS = ("azureManaged", "mssql", "Netherite")
@@ -74,6 +79,7 @@ def read_durable_options(
     return DurableOptions(
         hub=TaskHubSettings(
             hub_name=_hub_name(hub or values.get("hubname"), settings),
+            partition_manager=_partition_manager(values, warnings),
             app_name=settings.get("WEBSITE_SITE_NAME") or settings.get("DTFX_APP_NAME") or "",
             **options,
         ),
@@ -124,6 +130,28 @@ def _hub_options(values: Mapping[str, Any]) -> dict[str, Any]:
         for key, option in _OPTIONS.items()
         if option.field and key in values and values[key] is not None
     }
+
+
+def _partition_manager(values: Mapping[str, Any], warnings: list[str]) -> PartitionManager | None:
+    """Return the manager that the section asks for, ``None`` when it leaves it to the hub."""
+    by_table = values.get("storageprovider.usetablepartitionmanagement")
+    is_legacy = values.get("storageprovider.uselegacypartitionmanagement", False)
+    if by_table and is_legacy:
+        raise ConfigurationError(
+            "host.json: extensions.durableTask.storageProvider has both useTablePartitionManagement and "
+            "useLegacyPartitionManagement true; set one of them to false, or remove both to follow the hub."
+        )
+    if is_legacy:
+        if by_table is None:
+            warnings.append(
+                "host.json: extensions.durableTask.storageProvider.useLegacyPartitionManagement is true, so that "
+                "useTablePartitionManagement is false. Remove it, in every worker of the hub, to share partitions by "
+                "table, which is more reliable."
+            )
+        return PartitionManager.LEGACY
+    if by_table is None:
+        return None
+    return PartitionManager.TABLE if by_table else PartitionManager.SAFE
 
 
 def _connection(values: Mapping[str, Any]) -> str:
@@ -251,6 +279,16 @@ def _whole_seconds(low: int, high: int) -> Callable[[Any], int]:
     return lambda value: int(read(value))
 
 
+def _member(members: type[_Members]) -> Callable[[Any], _Members]:
+    """Return a reader of the members of an enum by their values, ignoring case."""
+    read = _choice(*(member.value for member in members))
+    return lambda value: members(read(value))
+
+
+def _is_base64(value: Any) -> bool:
+    return _choice("UTF8", "Base64")(value) == "Base64"
+
+
 def _any_state(value: Any) -> bool:
     return _choice("AnyState", "NonRunningStates")(value) == "AnyState"
 
@@ -263,12 +301,11 @@ _ALL = (
     _Option("defaultVersion", _text, "a text", "default_version"),
     _Option(
         "versionMatchStrategy",
-        _choice("None", "Strict", "CurrentOrOlder"),
+        _member(VersionMatch),
         "None, Strict or CurrentOrOlder",
-        default="CurrentOrOlder",
-        unsupported=True,
+        "version_match",
     ),
-    _Option("versionFailureStrategy", _choice("Reject", "Fail"), "Reject or Fail", default="Reject", unsupported=True),
+    _Option("versionFailureStrategy", _member(VersionFailure), "Reject or Fail", "version_failure"),
     _Option("httpSettings.defaultAsyncRequestSleepTimeMilliseconds", _integer(0), "a whole number of at least 0"),
     _Option("httpSettings.useForwardedHost", _boolean, _BOOLEAN),
     _Option("maxConcurrentActivityFunctions", _integer(1), _POSITIVE, "max_concurrent_activities"),
@@ -295,9 +332,24 @@ _ALL = (
     _Option("storeInputsInOrchestrationHistory", _boolean, _BOOLEAN, "store_inputs"),
     _Option("throwStatusExceptionsOnRaiseEvent", _boolean, _BOOLEAN),
     _Option("useAppLease", _boolean, _BOOLEAN, "use_app_lease"),
-    _Option("appLeaseOptions.renewInterval", _seconds(0), _A_SPAN),
-    _Option("appLeaseOptions.acquireInterval", _seconds(0), _A_SPAN),
-    _Option("appLeaseOptions.leaseInterval", _seconds(0), _A_SPAN),
+    _Option(
+        "appLeaseOptions.renewInterval",
+        _seconds(0.1, 59),
+        _A_SPAN + ' from "00:00:00.1" to "00:00:59", less than leaseInterval',
+        "app_lease_renew_seconds",
+    ),
+    _Option(
+        "appLeaseOptions.acquireInterval",
+        _seconds(0.1, 24 * 3600),
+        _A_SPAN + ' from "00:00:00.1" to "1.00:00:00"',
+        "app_lease_acquire_seconds",
+    ),
+    _Option(
+        "appLeaseOptions.leaseInterval",
+        _whole_seconds(15, 60),
+        _A_SPAN + ' from "00:00:15" to "00:01:00"',
+        "app_lease_seconds",
+    ),
     _Option("localRpcEndpointEnabled", _boolean, _BOOLEAN),
     _Option("useGracefulShutdown", _boolean, _BOOLEAN),
     _Option("maxGrpcMessageSizeInBytes", _integer(1), _POSITIVE),
@@ -344,15 +396,14 @@ _ALL = (
         _A_SPAN + " above zero",
         "max_polling_interval_seconds",
     ),
-    _Option("storageProvider.useLegacyPartitionManagement", _boolean, _BOOLEAN, default=False, unsupported=True),
-    _Option("storageProvider.useTablePartitionManagement", _boolean, _BOOLEAN, default=True, unsupported=True),
+    _Option("storageProvider.useLegacyPartitionManagement", _boolean, _BOOLEAN),
+    _Option("storageProvider.useTablePartitionManagement", _boolean, _BOOLEAN),
     _Option("storageProvider.allowReplayingTerminalInstances", _boolean, _BOOLEAN),
     _Option(
         "storageProvider.queueClientMessageEncoding",
-        _choice("UTF8", "Base64"),
+        _is_base64,
         "UTF8 or Base64",
-        default="UTF8",
-        unsupported=True,
+        "base64_messages",
     ),
     _Option("storageProvider.partitionTableOperationTimeout", _seconds(0), _A_SPAN),
     _Option("storageProvider.useInstanceTableEtag", _boolean, _BOOLEAN),

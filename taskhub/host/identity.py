@@ -31,10 +31,12 @@ class WorkerIdentity:
     Args:
         app_root: folder of the app.
         hub: name of the task hub.
+        number: of this one among the worker processes of a host.
     """
 
-    def __init__(self, app_root: Path, hub: str) -> None:
+    def __init__(self, app_root: Path, hub: str, number: int = 0) -> None:
         place = hashlib.sha256(f"{app_root}\n{hub}".encode()).hexdigest()[:8]
+        place = f"{place}-{number}" if number else place
         machine = socket.gethostname()
         self._lock = _lock(
             Path(tempfile.gettempdir()) / f"taskhub-{os.getuid() if hasattr(os, 'getuid') else 0}-{place}"

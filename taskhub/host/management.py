@@ -81,7 +81,8 @@ class Hubs:
         if client is None:
             if setting not in self._storages:
                 self._storages[setting] = await self._open_connection(setting)
-            settings = dataclasses.replace(self._options.hub, hub_name=hub)
+            # How another hub's workers share its partitions does not concern a client.
+            settings = dataclasses.replace(self._options.hub, hub_name=hub, partition_manager=None)
             client = self._clients[hub, setting] = TaskHubClient(self._storages[setting], settings)
         return client
 

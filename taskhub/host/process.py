@@ -2,14 +2,13 @@
 
 Start: configuration → port → app (user code runs) → storage → doors → worker. The doors open before the worker has
 anything, so that HTTP functions answer while storage is away. Stop (Ctrl+C, SIGTERM): the main door closes and lets its
-requests finish → the worker, which does not wait for slow ones, drains and gives its partitions back → functions that
+requests finish → the workers, which do not wait for slow ones, drain and give their partitions back → functions that
 still run get the rest of the grace period → the loopback door → storage. A second signal ends the process at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 import platform
@@ -21,31 +20,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskhub.errors import ConfigurationError
-from taskhub.host import routes
-from taskhub.host.app_loader import enter_app, load_app
 from taskhub.host.application import FunctionsApplication
-from taskhub.host.bindings import BindingError
-from taskhub.host.call_plan import CallPlan, plan_call
-from taskhub.host.configuration import HostConfiguration, load_configuration, resolve_settings
-from taskhub.host.console import Console, captured_output, wants_colour
-from taskhub.host.durable_options import DEFAULT_CONNECTION, DEFAULT_CONNECTION_ALIAS
-from taskhub.host.functions import DURABLE_TRIGGERS, Function, FunctionError
-from taskhub.host.http_functions import HttpFunctions, check_route
-from taskhub.host.identity import WorkerIdentity
-from taskhub.host.invoker import Invoker, thread_count_of
+from taskhub.host.client_binding import client_payload
+from taskhub.host.configuration import HostConfiguration, load_configuration
+from taskhub.host.console import Console, captured_output, wants_colour, wants_debug
+from taskhub.host.http_functions import HttpFunctions
 from taskhub.host.listing import listing
+from taskhub.host.loading import LoadedApp, load_functions, make_invoker
 from taskhub.host.management import Hubs, Management
 from taskhub.host.official_sdk import find_clash
 from taskhub.host.server import MAX_BODY_BYTES, Listener, MainDoor, RpcDoor, bind_main_port, bind_rpc_port
 from taskhub.host.version import package_version
-from taskhub.runtime.worker import Worker
-from taskhub.wiring import StoreChoice, choose_store, find_setting, open_storage, open_store
+from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
+from taskhub.wiring import StoreChoice, choose_store, chosen_again, find_setting, open_storage, open_store
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from taskhub.host.workers import Workers
     from taskhub.wiring import Storage
 
 DEFAULT_PORT = 7071
@@ -69,6 +63,8 @@ class HostOptions:
     hub: str | None = None
     storage: str | None = None
     verbose: bool = False
+    workers: int | None = None
+    """Worker processes; ``None``: as many as ``FUNCTIONS_WORKER_PROCESS_COUNT`` says, else none besides the host."""
 
 
 def run_host(options: HostOptions) -> int:
@@ -96,9 +92,9 @@ def run_host(options: HostOptions) -> int:
     clash = find_clash()
     if clash is not None:
         console.warning(str(clash))
-    with captured_output(console, debug=_wants_debug(console)):
-        loaded = _load(configuration, console)
-        host = _Host(configuration, console, loaded, store, sockets)
+    with captured_output(console, debug=wants_debug(console, os.environ)):
+        loaded = load_functions(configuration, console)
+        host = _Host(options, configuration, console, loaded, store, sockets)
         try:
             asyncio.run(host.serve())
         except ConfigurationError as error:
@@ -124,50 +120,6 @@ def _enter_environment(configuration: HostConfiguration, port: int) -> None:
     os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
 
 
-def _wants_debug(console: Console) -> bool:
-    asked = os.environ.get("PYTHON_ENABLE_DEBUG_LOGGING", "").strip().lower() in ("1", "true", "yes", "on")
-    return asked or console.shows("debug", "Function")
-
-
-# ---- loading
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    functions: Sequence[Function]
-    plans: Sequence[CallPlan]
-    errors: Sequence[str]
-
-
-def _load(configuration: HostConfiguration, console: Console) -> _Loaded:
-    """Import the app and say what was found; bad functions, or a bad app, leave the host running."""
-    enter_app(configuration.app_root)
-    app = load_app(configuration)
-    planned = [_plan(function, configuration.route_prefix) for function in app.functions]
-    plans = [plan for plan in planned if isinstance(plan, CallPlan)]
-    bad = [error for error in planned if isinstance(error, FunctionError)]
-    console.line("Worker process started and initialized.")
-    for warning in app.warnings:
-        console.warning(warning)
-    errors = [*([app.failure] if app.failure else []), *map(str, app.errors), *map(str, bad)]
-    for error in errors:
-        console.error(error)
-    if not plans:
-        console.warning(
-            "No job functions found. Define functions in function_app.py with the decorators of a func.FunctionApp, or "
-            "in folders with a function.json."
-        )
-    return _Loaded([plan.function for plan in plans], plans, errors)
-
-
-def _plan(function: Function, prefix: str) -> CallPlan | FunctionError:
-    try:
-        check_route(function, prefix)
-        return plan_call(function)
-    except BindingError as error:
-        return FunctionError(function.name, str(error))
-
-
 # ---- serving
 
 
@@ -176,12 +128,14 @@ class _Host:
 
     def __init__(
         self,
+        options: HostOptions,
         configuration: HostConfiguration,
         console: Console,
-        loaded: _Loaded,
+        loaded: LoadedApp,
         store: StoreChoice,
         sockets: list[socket.socket],
     ) -> None:
+        self._options = options
         self._configuration = configuration
         self._console = console
         self._loaded = loaded
@@ -190,6 +144,7 @@ class _Host:
         self._port: int = sockets[0].getsockname()[1]
         self._instance_id = uuid.uuid4().hex
         self._began = time.monotonic()
+        self._workers: Workers | None = None
         self._grace_seconds = 0.0
         self.exit_code = 0
         self.is_busy = False
@@ -215,16 +170,12 @@ class _Host:
     async def _serve_with(self, storage: Storage, stop: asyncio.Event) -> None:
         durable = self._configuration.durable
         rpc_socket = bind_rpc_port() if durable.local_rpc_endpoint else None
-        invoker = Invoker(
-            self._console,
-            thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")),
-            timeout_seconds=self._configuration.function_timeout_seconds,
-        )
-        payload = self._client_payload(rpc_socket)
+        rpc_port: int | None = rpc_socket.getsockname()[1] if rpc_socket else None
+        invoker = make_invoker(self._configuration, self._console)
+        payload = client_payload(self._configuration, http_port=self._port, rpc_port=rpc_port)
         application = FunctionsApplication(self._loaded.plans, invoker, durable.hub, client_payload=payload)
-        identity = WorkerIdentity(self._configuration.app_root, durable.hub.hub_name)
-        worker = Worker(storage, durable.hub, application, worker_id=identity.id)
-        hubs = Hubs(durable, worker.client, storage, self._open_connection)
+        workers = self._workers = self._make_workers(storage, application, rpc_port)
+        hubs = Hubs(durable, workers.client, storage, self._open_connection)
         management = Management(hubs, application, use_forwarded_host=durable.use_forwarded_host)
         functions = HttpFunctions(
             self._loaded.plans,
@@ -244,15 +195,15 @@ class _Host:
         if rpc is not None:
             await rpc.start()
         self._announce(storage)
-        has_work = any(function.trigger.kind in DURABLE_TRIGGERS for function in self._loaded.functions)
-        working = asyncio.create_task(self._work(worker, worker_stop, stop), name="worker") if has_work else None
+        work = self._work(workers, worker_stop, stop) if self._loaded.is_durable else None
+        working = asyncio.create_task(work, name="worker") if work is not None else None
         await stop.wait()
 
         self._console.line("Stopping host...")
         ends = asyncio.get_running_loop().time() + self._grace_seconds
         closing = asyncio.create_task(main.stop(grace_seconds=self._grace_seconds), name="close main door")
         await asyncio.wait([closing], timeout=self._grace_seconds * _REQUESTS_SHARE)
-        worker.grace_seconds = _left(ends)
+        workers.grace_seconds = _left(ends)
         worker_stop.set()
         if working is not None:
             await asyncio.wait([working], timeout=_left(ends) + _LATE_SECONDS)
@@ -264,12 +215,40 @@ class _Host:
             working.cancel()
             await asyncio.wait([working])
         await hubs.aclose()
-        identity.release()
         self.is_busy = invoker.is_busy
+
+    def _make_workers(self, storage: Storage, application: FunctionsApplication, rpc_port: int | None) -> Workers:
+        configuration = self._configuration
+        settings = configuration.durable.hub
+        count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
+        if count == 1:
+            return OneWorker(storage, settings, application, configuration.app_root)
+
+        def options_of(number: int, channel: int) -> WorkerProcessOptions:
+            return WorkerProcessOptions(
+                app_root=str(configuration.app_root),
+                number=number,
+                channel=channel,
+                http_port=self._port,
+                rpc_port=rpc_port,
+                hub=self._options.hub,
+                storage=chosen_again(self._store, self._options.storage),
+                verbose=self._options.verbose,
+                colour=self._console.is_coloured,
+            )
+
+        return WorkerProcesses(
+            storage,
+            settings,
+            count=count,
+            options_of=options_of,
+        )
 
     def _watch_signals(self, stop: asyncio.Event) -> None:
         def on_signal(number: signal.Signals) -> None:
             if stop.is_set():
+                if self._workers is not None:
+                    self._workers.kill()
                 os._exit(128 + number)
             self._grace_seconds = _GRACE_SECONDS[number]
             stop.set()
@@ -277,19 +256,25 @@ class _Host:
         for number in _GRACE_SECONDS:
             asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
 
-    async def _work(self, worker: Worker, worker_stop: asyncio.Event, stop: asyncio.Event) -> None:
+    async def _work(self, workers: Workers, worker_stop: asyncio.Event, stop: asyncio.Event) -> None:
         """Run the worker, which waits out all trouble with storage by itself; a worker that breaks ends the host."""
         ready = asyncio.Event()
         announcing = asyncio.create_task(self._announce_ready(ready), name="announce readiness")
         try:
-            await worker.run(worker_stop, ready=ready)
+            await workers.run(worker_stop, ready=ready)
+        except ConfigurationError as error:
+            self._console.line(str(error), "31")
+            self._give_up(stop)
         except Exception:
-            self.exit_code = 1
             logger.exception("The worker of the task hub broke; the host stops.")
-            self._grace_seconds = _GRACE_SECONDS[signal.SIGINT]
-            stop.set()
+            self._give_up(stop)
         finally:
             announcing.cancel()
+
+    def _give_up(self, stop: asyncio.Event) -> None:
+        self.exit_code = 1
+        self._grace_seconds = _GRACE_SECONDS[signal.SIGINT]
+        stop.set()
 
     async def _announce_ready(self, ready: asyncio.Event) -> None:
         await ready.wait()
@@ -305,22 +290,6 @@ class _Host:
     def _list_functions(self) -> None:
         for line in listing(self._loaded.functions, port=self._port, prefix=self._configuration.route_prefix):
             self._console.pieces(line)
-
-    def _client_payload(self, rpc_socket: socket.socket | None) -> Callable[[Mapping[str, Any]], str]:
-        durable, settings = self._configuration.durable, self._configuration.settings
-        alias = DEFAULT_CONNECTION_ALIAS if durable.connection == DEFAULT_CONNECTION else durable.connection
-        urls = routes.Urls(f"http://localhost:{self._port}{routes.WEBHOOK_PATH}", durable.hub.hub_name, alias)
-        rpc = f"http://127.0.0.1:{rpc_socket.getsockname()[1]}{routes.RPC_PATH}/" if rpc_socket else None
-
-        @functools.cache
-        def payload(hub: str | None, connection: str | None) -> str:
-            return urls.client_payload(rpc, hub, connection)
-
-        def of_binding(properties: Mapping[str, Any]) -> str:
-            hub = properties.get("taskhub")
-            return payload(resolve_settings(hub, settings) if hub else None, properties.get("connectionname") or None)
-
-        return of_binding
 
     async def _open_connection(self, setting: str) -> Storage:
         if find_setting(self._configuration.settings, setting) is None:

@@ -1,7 +1,8 @@
 """The app lease: one app at a time works on the control queues of a hub; all its workers hold the lease together.
 
 The lease is on a container, under an id made of the app's name, so that every worker of the app may acquire it. It is
-not released at the end: another app has to wait until it lapses.
+not released at the end: another app has to wait until it lapses, or be told to take over (:func:`ask_for_lease`). That
+goes by a blob beside the lease, which whoever waits reads now and then.
 
 Source: DurableTask.AzureStorage, AppLeaseManager.
 """
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
     from taskhub.runtime.services import Services
 
-LEASE_SECONDS = 60
-RENEW_SECONDS = 25.0
-ACQUIRE_SECONDS = 300.0
-"""Between two attempts while another app holds it."""
+NO_APP_LEASE = "Cannot make current app primary. This app is not using the AppLease feature."
+"""The extension's text."""
 
 _logger = logging.getLogger("taskhub.app_lease")
 
@@ -56,7 +55,7 @@ class AppLease:
                 await self._acquire()
             except LeaseHeld:
                 self._note_foreign()
-                await self._services.take_over.wait(ACQUIRE_SECONDS)
+                await self._wait_for_turn()
                 continue
             except StorageError as error:
                 await self._trouble(error)
@@ -68,7 +67,9 @@ class AppLease:
     async def _acquire(self) -> None:
         blobs = self._services.storage.blobs
         try:
-            await blobs.acquire_lease(self._container, None, lease_id=self._id, seconds=LEASE_SECONDS)
+            await blobs.acquire_lease(
+                self._container, None, lease_id=self._id, seconds=self._services.settings.app_lease_seconds
+            )
         except LeaseHeld:
             info = await read_app_lease(self._services)
             if info.desired_swap_id != self._id or info.owner_id is None:
@@ -77,13 +78,29 @@ class AppLease:
             await blobs.change_lease(self._container, None, lease_id=info.owner_id, new_lease_id=self._id)
         info = await read_app_lease(self._services)
         if info.owner_id != self._id or info.desired_swap_id == self._id:
-            await _write(self._services, AppLeaseInfo(owner_id=self._id))
+            await _write_info(self._services, AppLeaseInfo(owner_id=self._id))
+
+    async def _wait_for_turn(self) -> None:
+        """Return when it is time for another attempt, or when this app was told to take over."""
+        clock, settings = self._services.environment.clock, self._services.settings
+        deadline = clock.monotonic() + settings.app_lease_acquire_seconds
+        while (left := deadline - clock.monotonic()) > 0:
+            if await self._services.lease_wanted.wait(min(settings.app_lease_renew_seconds, left)):
+                return
+            try:
+                info = await read_app_lease(self._services)
+            except StorageError as error:
+                self._services.health.failed(error)
+            else:
+                # Our own as owner: another worker of this app has just taken over.
+                if self._id in (info.desired_swap_id, info.owner_id):
+                    return
 
     async def _renew_until_lost(self) -> None:
         clock = self._services.environment.clock
         renewed_at = clock.monotonic()
         while True:
-            await clock.sleep(RENEW_SECONDS)
+            await clock.sleep(self._services.settings.app_lease_renew_seconds)
             try:
                 await self._services.storage.blobs.renew_lease(self._container, None, lease_id=self._id)
             except LeaseHeld:
@@ -95,7 +112,7 @@ class AppLease:
             except StorageError as error:
                 # Nobody else can have it before its time is over, and the partitions have leases of their own.
                 self._services.health.failed(error)
-                if clock.monotonic() - renewed_at > LEASE_SECONDS:
+                if clock.monotonic() - renewed_at > self._services.settings.app_lease_seconds:
                     return
             else:
                 renewed_at = clock.monotonic()
@@ -111,13 +128,29 @@ class AppLease:
             "another app works on task hub %s; this one runs activities only, and asks again every %d s. Set "
             "extensions.durableTask.useAppLease to false, or give both the same WEBSITE_SITE_NAME, to share the hub",
             self._services.names.hub,
-            ACQUIRE_SECONDS,
+            self._services.settings.app_lease_acquire_seconds,
             extra={"event": "app_lease_held"},
         )
 
     def _set_held(self, is_held: bool) -> None:
         self.is_held = is_held
         self._changed()
+
+
+async def ask_for_lease(services: Services) -> None:
+    """Ask that this process's app hold the lease instead of whichever does; its workers take over soon after.
+
+    Raises:
+        ConfigurationError: the hub does without the lease.
+    """
+    if not services.settings.use_app_lease:
+        raise ConfigurationError(NO_APP_LEASE)
+    await services.hub.create()
+    mine = app_lease_id(services.settings.app_name)
+    info = await read_app_lease(services)
+    if info.owner_id != mine:
+        await _write_info(services, AppLeaseInfo(info.owner_id, desired_swap_id=mine))
+    services.lease_wanted.set()
 
 
 async def read_app_lease(services: Services) -> AppLeaseInfo:
@@ -129,25 +162,6 @@ async def read_app_lease(services: Services) -> AppLeaseInfo:
         return AppLeaseInfo()
 
 
-async def ask_for_app_lease(services: Services) -> None:
-    """Ask that the app of this process take the lease over from whichever app holds it.
-
-    Its workers do so when they next look: at once in this process, within five minutes elsewhere. The other app's
-    workers then stop at their next renewal.
-
-    Raises:
-        ConfigurationError: the hub does without the lease.
-    """
-    if not services.settings.use_app_lease:
-        raise ConfigurationError("Cannot make current app primary. This app is not using the AppLease feature.")
-    app = app_lease_id(services.settings.app_name)
-    info = await read_app_lease(services)
-    if info.owner_id != app and info.desired_swap_id != app:
-        await _write(services, AppLeaseInfo(owner_id=info.owner_id, desired_swap_id=app))
-    services.take_over.set()
-
-
-async def _write(services: Services, info: AppLeaseInfo) -> None:
-    await services.storage.blobs.put_blob(
-        services.names.app_lease_container, services.names.app_lease_blob, encode_app_lease_info(info).encode()
-    )
+async def _write_info(services: Services, info: AppLeaseInfo) -> None:
+    content = encode_app_lease_info(info).encode()
+    await services.storage.blobs.put_blob(services.names.app_lease_container, services.names.app_lease_blob, content)

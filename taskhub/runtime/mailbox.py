@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskhub.codec.messages import BlobPointer, decode_envelope
+from taskhub.codec.messages import BlobPointer, decode_envelope, is_plain, to_base64
 from taskhub.core.polling import abandon_seconds
 from taskhub.errors import BlobNotFound, MalformedMessage, MessageGone, StorageError
 from taskhub.runtime.nursery import run_all
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from taskhub.model.messages import Envelope
-    from taskhub.runtime.environment import Environment
-    from taskhub.runtime.large_values import LargeValues
-    from taskhub.runtime.outages import StorageHealth
     from taskhub.runtime.poller import Wakeups
-    from taskhub.storage.port import QueueMessage, QueueStore
+    from taskhub.runtime.services import Services
+    from taskhub.storage.port import QueueMessage
 
 MAX_PARALLEL = 16
 MAX_REPORTED = 1_000
@@ -53,18 +51,12 @@ class Held:
 class Mailbox:
     """All messages that a worker has in hand, from every queue."""
 
-    def __init__(
-        self,
-        queues: QueueStore,
-        large: LargeValues,
-        environment: Environment,
-        health: StorageHealth,
-        wakeups: Wakeups,
-    ) -> None:
-        self._queues = queues
-        self._large = large
-        self._environment = environment
-        self._health = health
+    def __init__(self, services: Services, wakeups: Wakeups) -> None:
+        self._queues = services.storage.queues
+        self._large = services.large
+        self._environment = services.environment
+        self._health = services.health
+        self._base64 = services.settings.base64_messages
         self._wakeups = wakeups
         self._held: dict[str, Held] = {}
         self._reported: dict[str, None] = {}
@@ -95,7 +87,7 @@ class Mailbox:
                 known.receipt, known.dequeue_count = message.receipt, message.dequeue_count
         decoded = await run_all(
             self._environment.spawn,
-            [lambda message=message: self._open(queue, message, taken_at) for message in fresh],  # type: ignore[misc]  # binds
+            [lambda message=message: self._open(queue, message, taken_at, hide_seconds) for message in fresh],  # type: ignore[misc]  # binds
             limit=MAX_PARALLEL,
             name="decode",
         )
@@ -146,16 +138,25 @@ class Mailbox:
             name="delete message",
         )
 
-    async def _open(self, queue: str, message: QueueMessage, taken_at: datetime) -> Held | None:
+    async def _open(self, queue: str, message: QueueMessage, taken_at: datetime, hide_seconds: int) -> Held | None:
+        receipt = message.receipt
         try:
             content = decode_envelope(message.text)
             if isinstance(content, BlobPointer):
                 content = decode_envelope(await self._large.get(content.blob_name))
             if isinstance(content, BlobPointer):
                 raise MalformedMessage(f"blob of message {message.id} points to another blob")
+            if self._base64 and is_plain(message.text):
+                # For a worker that reads nothing else, should it come back. The reference also makes it visible again,
+                # and takes it a second time.
+                text = to_base64(message.text)
+                rewritten = await self._queues.update(queue, message.id, receipt, visible_after=hide_seconds, text=text)
+                receipt = rewritten.receipt
         except (MalformedMessage, BlobNotFound) as error:
             self._report_unreadable(queue, message, error)
             await self._put_back(queue, message)
+            return None
+        except MessageGone:
             return None
         except StorageError as error:
             self._health.failed(error)
@@ -163,7 +164,7 @@ class Mailbox:
         return Held(
             queue=queue,
             id=message.id,
-            receipt=message.receipt,
+            receipt=receipt,
             envelope=content,
             dequeue_count=message.dequeue_count,
             inserted=message.inserted,

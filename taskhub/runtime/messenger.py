@@ -6,7 +6,13 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskhub.codec.messages import encode_envelope, encode_pointer, is_large_message, message_blob_name
+from taskhub.codec.messages import (
+    encode_envelope,
+    encode_pointer,
+    is_large_message,
+    message_blob_name,
+    to_base64,
+)
 from taskhub.core.partitioning import partition_of
 from taskhub.core.timers import visible_after
 from taskhub.model.history import TaskScheduled
@@ -46,6 +52,7 @@ class Messenger:
         environment: Environment,
         *,
         partition_count: int,
+        base64: bool,
         wake: Callable[[str, float], None],
     ) -> None:
         self._queues = queues
@@ -53,6 +60,7 @@ class Messenger:
         self._large = large
         self._environment = environment
         self._partition_count = partition_count
+        self._base64 = base64
         self._wake = wake
         self._numbers = itertools.count(1)
 
@@ -110,7 +118,7 @@ class Messenger:
             await self._large.put(packed.blob_name, text)
             text = encode_pointer(packed.blob_name)
         hidden = visible_after(due, Utc.of(self._environment.clock.now()))
-        await self._queues.put(packed.queue, text, visible_after=hidden)
+        await self._queues.put(packed.queue, to_base64(text) if self._base64 else text, visible_after=hidden)
         if wake:
             self._wake(packed.queue, float(hidden))
 

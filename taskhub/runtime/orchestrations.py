@@ -28,11 +28,14 @@ from taskhub.core.admission import (
 )
 from taskhub.core.operations import EpisodeRules
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
+from taskhub.core.versioning import VersionRule
 from taskhub.errors import PayloadError
 from taskhub.model.actions import Actions
 from taskhub.model.history import ExecutionStarted, GenericEvent
 from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
+from taskhub.model.leases import PartitionManager
+from taskhub.model.versions import VersionFailure
 from taskhub.runtime.instance_work import NO_MESSAGES, InstanceWork, Sorted, all_but, pick
 from taskhub.runtime.sessions import Session
 
@@ -86,6 +89,8 @@ class Orchestrations(InstanceWork):
             store_inputs=settings.store_inputs,
             max_custom_status_kilobytes=settings.max_custom_status_kilobytes,
         )
+        self._versions = VersionRule(settings.default_version, settings.version_match, settings.version_failure)
+        self._rejected: set[tuple[str, str | None]] = set()
 
     # ---- processing and completing
 
@@ -186,10 +191,15 @@ class Orchestrations(InstanceWork):
         match admission:
             case Run(accepted=accepted, early=early):
                 episode = episodes.begin_episode(session.state, accepted, now=self._now())
+                if self._rejects(episode):
+                    return self._put_back_version(item, episode)
                 episode, checkpoint = await self._run(session, episode)
                 return Outcome(session, episode, checkpoint, Sorted(all_but(messages, early), pick(messages, early)))
             case Interrupted(used_up=used_up, later=later):
-                episode, checkpoint = await self._run(session, episodes.resume_episode(session.state))
+                episode = episodes.resume_episode(session.state)
+                if self._rejects(episode):
+                    return self._put_back_version(item, episode)
+                episode, checkpoint = await self._run(session, episode)
                 sorted_messages = Sorted(pick(messages, used_up), later=pick(messages, later))
                 return Outcome(session, episode, checkpoint, sorted_messages)
             case NothingNew(refresh_row=refresh_row, early=early):
@@ -212,6 +222,8 @@ class Orchestrations(InstanceWork):
         first = episode
         if episode.terminated is not None:
             return episode, episodes.terminate(episode, now=self._now())
+        if not self._versions.accepts(episode.started):
+            return episode, episodes.refuse_version(episode, now=self._now())
         while True:
             actions = await session.advance(self._application, episode)
             actions = episodes.checked(episode, actions, self._rules)
@@ -244,6 +256,28 @@ class Orchestrations(InstanceWork):
         seconds = max(1, min(int(wait.total_seconds()) + 1, MAX_HIDDEN_SECONDS))
         return replace(messages, used_up=named, hidden=tuple((held, seconds) for held in unnamed))
 
+    def _rejects(self, episode: Episode) -> bool:
+        """Return whether an episode is left to a worker of another version; a termination needs no code."""
+        is_refused = episode.terminated is None and not self._versions.accepts(episode.started)
+        return is_refused and self._versions.failure is VersionFailure.REJECT
+
+    def _put_back_version(self, item: WorkItem, episode: Episode) -> Outcome:
+        version, app_version = episode.started.version, self._versions.app_version
+        kind = (episode.started.name, version)
+        if kind not in self._rejected:
+            self._rejected.add(kind)
+            _logger.warning(
+                "orchestration '%s' of version '%s' is left alone (instance '%s' and others): this app is %s and takes "
+                "%s versions; see defaultVersion, versionMatchStrategy and versionFailureStrategy in host.json",
+                episode.started.name,
+                version or "",
+                item.instance.id,
+                f"version '{app_version}'" if app_version else "without a version",
+                self._versions.match.value,
+                extra={"event": "version_rejected", "instance_id": item.instance.id, "version": version},
+            )
+        return Outcome(messages=Sorted(early=tuple(item.batch.messages)))
+
     # ---- committing
 
     async def _commit(self, item: WorkItem, session: Session, episode: Episode, checkpoint: Checkpoint) -> Checkpoint:
@@ -262,6 +296,8 @@ class Orchestrations(InstanceWork):
         rewound = any(isinstance(event, GenericEvent) for event in checkpoint.new_events)
         return (
             self._services.settings.warm_sessions
+            # There another worker takes a partition without a word: nobody could tell that a session is out of date.
+            and self._services.hub.manager is not PartitionManager.LEGACY
             and not checkpoint.withholds
             and not rewound
             and not session.state.is_terminal

@@ -1,4 +1,8 @@
-"""Owns partitions: reads the lease table every round, does what ``core.balancing`` plans, reads what it owns.
+"""Owns partitions: looks every round at how the hub's leases stand, and reads the queues of those that it owns.
+
+How leases are kept depends on the hub: in its table (:mod:`taskhub.runtime.table_leases`) or in blobs
+(:mod:`taskhub.runtime.blob_leases`). A :class:`LeaseKeeper` makes the rounds and tells the :class:`Partitions` what
+came of them; here stands what follows for a partition, whatever the keeper.
 
 A partition that is given up is drained first: its control queue is read no more, what is in memory is finished. One
 that is lost is dropped at once; what its episodes still try fails at the fence or at an ETag.
@@ -7,34 +11,68 @@ that is lost is dropped at once; what its episodes still try fails at the fence 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from taskhub.codec.lease_rows import PARTITION_KEY, decode_lease, encode_lease
-from taskhub.core.balancing import Change, LeaseWrite, Standing, plan_round
-from taskhub.errors import MalformedMessage, QueueNotFound, RowChanged, RowNotFound, StorageError, TableNotFound
-from taskhub.model.ids import Utc
+from taskhub.core.balancing import Standing
+from taskhub.errors import BlobNotFound, QueueNotFound, StorageError, TableNotFound
 from taskhub.runtime.clock import Signal
 from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.ownership import Partition
-from taskhub.storage.port import Comparison, Row, TableWrite, Where, Write
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from datetime import datetime
 
-    from taskhub.core.balancing import Round
-    from taskhub.model.ids import ETag, WorkerId
-    from taskhub.model.leases import PartitionLease
+    from taskhub.model.ids import WorkerId
+    from taskhub.model.leases import PartitionManager
     from taskhub.runtime.control_queue import ControlQueue
     from taskhub.runtime.inbox import Inbox
     from taskhub.runtime.mailbox import Mailbox
     from taskhub.runtime.services import Services
 
-URGENT_ROUND_SECONDS = 1.0
 MAX_DRAIN_SECONDS = 60.0
 """Then a partition is given away although work on it goes on; the fence and the ETags hold."""
 
 _logger = logging.getLogger("taskhub.partitions")
+
+
+class Estate(Protocol):
+    """The partitions of a worker, as a keeper sees them."""
+
+    def standing(self) -> Standing:
+        """Return what the worker has in hand."""
+
+    def own(self, queue: str, until: datetime) -> None:
+        """Read a partition, or go on reading it: nobody else can own it before ``until``."""
+
+    def drain(self, queue: str, until: datetime | None = None) -> None:
+        """Read a partition no more and finish what is in memory; it is ours until ``until``."""
+
+    def drop(self, queue: str, change: str = "lost") -> None:
+        """Let go of a partition at once; does nothing when it is not in hand."""
+
+    def look(self) -> None:
+        """Begin the next round now."""
+
+    def note(self, change: str, queue: str) -> None:
+        """Tell the log what happened to a partition."""
+
+    def tell_others(self) -> None:
+        """Let other workers that can be reached look at the leases now: a partition is wanted, or free."""
+
+
+class LeaseKeeper(Protocol):
+    """The leases of a hub in one of the places where hubs keep them."""
+
+    async def round(self) -> float:
+        """Claim, renew, steal and give back; return the seconds until the next round.
+
+        When the worker is leaving (:class:`~taskhub.core.balancing.Standing`) everything is drained and given back.
+
+        Raises:
+            StorageError: the round ended early; what was told the estate holds.
+        """
 
 
 class _Owned:
@@ -55,9 +93,11 @@ class Partitions:
         worker_id: under which the leases are held.
         inbox: where messages wait.
         mailbox: messages in hand.
+        keep: makes the keeper for the manager of the hub.
         read: makes the reader of a partition.
         may_own: whether this worker may own partitions now; asked every round.
         first_owned: called when the worker owns a partition for the first time.
+        tell_others: called when other workers should look at the leases.
     """
 
     def __init__(
@@ -67,23 +107,29 @@ class Partitions:
         worker_id: WorkerId,
         inbox: Inbox,
         mailbox: Mailbox,
+        keep: Callable[[PartitionManager, Estate], LeaseKeeper],
         read: Callable[[Partition], ControlQueue],
         may_own: Callable[[], bool],
         first_owned: Callable[[], None],
+        tell_others: Callable[[], None],
     ) -> None:
         self._services = services
         self._worker_id = worker_id
         self._inbox = inbox
         self._mailbox = mailbox
+        self._keep = keep
         self._read = read
         self._may_own = may_own
         self._first_owned = first_owned
-        self._table = services.names.partitions_table
+        self._tell_others = tell_others
+        self._manager: PartitionManager | None = None
+        self._keeper: LeaseKeeper | None = None
         self._owned: dict[str, _Owned] = {}
-        self._unreadable: dict[str, ETag | None] = {}
         self._look = Signal()
         self._is_leaving = False
         self._is_hasty = False
+        self.has_left = False
+        """Whether everything was given back, after :meth:`leave`."""
         self._nursery = Nursery(services.environment.spawn)
 
     def __repr__(self) -> str:
@@ -105,8 +151,8 @@ class Partitions:
         What is in memory is still worked on. :meth:`run` returns when nothing is owned.
         """
         self._is_leaving = True
-        for owned in self._owned.values():
-            self._drain(owned)
+        for queue in self._owned:
+            self.drain(queue)
         self._look.set()
 
     @property
@@ -125,7 +171,7 @@ class Partitions:
             failures = 0
             while True:
                 try:
-                    is_urgent = await self._round()
+                    seconds = await self._round()
                 except StorageError as error:
                     self._trouble(error)
                     failures += 1
@@ -133,129 +179,90 @@ class Partitions:
                     continue
                 failures = 0
                 if self._is_leaving and not self._owned:
+                    self.has_left = True
                     return
-                seconds = URGENT_ROUND_SECONDS if is_urgent else self._services.settings.lease_round_seconds
                 await self._look.wait(seconds)
 
-    # ---- a round
-
-    async def _round(self) -> bool:
-        """Read the table and act; return whether the next round is urgent."""
+    async def _round(self) -> float:
+        """Let the keeper make a round; return the seconds until the next one."""
         self._drop_expired()
-        await self._services.hub.create()
-        if not self._may_own() and not self._is_leaving:
-            self._drop_all()
-            return False
-        asked_at = self._now()
-        leases = await self._leases()
-        plan = plan_round(
-            leases, self._standing(), now=asked_at, lease_seconds=self._services.settings.lease_interval_seconds
-        )
-        for queue in sorted(plan.lost):
-            self._drop(queue)
-        await self._write(plan)
+        hub = self._services.hub
+        await hub.create()
+        if self._keeper is None or self._manager is not hub.manager:
+            for queue in list(self._owned):
+                self.drop(queue)
+            self._manager, self._keeper = hub.manager, self._keep(hub.manager, self)
+        if not self._owned and not self._may_own():
+            return self._services.settings.lease_round_seconds
+        seconds = await self._keeper.round()
         self._services.health.succeeded()
-        return plan.is_urgent
+        return seconds
 
-    async def _leases(self) -> list[PartitionLease]:
-        page = await self._services.storage.tables.query(
-            self._table, Where("PartitionKey", Comparison.EQ, PARTITION_KEY)
-        )
-        ours = set(self._services.hub.control_queues)
-        read = [self._lease(row) for row in page.rows if row.row_key in ours]
-        return [lease for lease in read if lease is not None]
+    # ---- what the keeper tells (Estate)
 
-    def _lease(self, row: Row) -> PartitionLease | None:
-        """Return the lease of a row; one that cannot be read is left alone and reported once for each version."""
-        try:
-            return decode_lease(row.row_key, row.columns, row.etag)
-        except MalformedMessage as error:
-            if self._unreadable.get(row.row_key) != row.etag:
-                self._unreadable[row.row_key] = row.etag
-                _logger.error(
-                    "partition %s has no owner until its lease row is repaired: %s",
-                    row.row_key,
-                    error,
-                    extra={"event": "lease_unreadable", "queue": row.row_key, "error": str(error)},
-                )
-            return None
-
-    async def _write(self, plan: Round) -> None:
-        """Write the planned rows in one transaction (F8); when one of them was changed by somebody, one by one."""
-        if not plan.writes:
-            return
-        tables = self._services.storage.tables
-        try:
-            await tables.batch(self._table, [_replace(write) for write in plan.writes])
-        except (RowChanged, RowNotFound):
-            for write in plan.writes:
-                await self._write_one(write)
-        else:
-            for write in plan.writes:
-                self._apply(write)
-
-    async def _write_one(self, write: LeaseWrite) -> None:
-        try:
-            await self._services.storage.tables.write(self._table, _replace(write))
-        except (RowChanged, RowNotFound):
-            # Another worker was quicker; the next round sees what it did.
-            self._look.set()
-        else:
-            self._apply(write)
-
-    def _apply(self, write: LeaseWrite) -> None:
-        """Follow a row that was written."""
-        lease = write.lease
-        match write.change:
-            case Change.CLAIM | Change.RENEW:
-                self._own(lease)
-            case Change.DRAIN:
-                self._extend(lease)
-                self._drain(self._owned[lease.queue])
-            case Change.RELEASE:
-                self._log("released", lease.queue)
-                self._drop(lease.queue)
-            case Change.STEAL:
-                self._log("asked its owner for", lease.queue)
-
-    # ---- what we own
-
-    def _own(self, lease: PartitionLease) -> None:
-        owned = self._owned.get(lease.queue)
-        if owned is not None and not owned.partition.is_draining:
-            self._extend(lease)
-            return
-        if owned is not None:
-            # Asked back while we drained it for somebody who is gone.
-            self._drop(lease.queue)
-        if lease.expires_at is None:
-            raise ValueError("a lease that is owned has an end")
-        partition = Partition(lease.queue, lease.expires_at.moment())
-        reader = self._read(partition)
-        task = self._nursery.start(reader.run(), name=f"read {lease.queue}")
-        self._owned[lease.queue] = _Owned(partition, reader, task)
-        self._log("owns", lease.queue)
-        self._first_owned()
-
-    def _extend(self, lease: PartitionLease) -> None:
-        owned = self._owned.get(lease.queue)
-        if owned is not None and lease.expires_at is not None:
-            owned.partition.expires_at = lease.expires_at.moment()
-
-    def _drain(self, owned: _Owned) -> None:
-        if owned.draining_since is None:
-            owned.partition.is_draining = True
-            owned.draining_since = self._services.environment.clock.monotonic()
-            owned.reader.stop()
-            self._log("drains", owned.partition.queue)
-
-    def _standing(self) -> Standing:
+    def standing(self) -> Standing:
+        """Return what the worker has in hand; without the app lease it gives everything back."""
         return Standing(
             me=self._worker_id,
             reading=frozenset(self._owned),
             drained=frozenset(queue for queue, owned in self._owned.items() if self._is_drained(owned)),
-            is_leaving=self._is_leaving,
+            is_leaving=self._is_leaving or not self._may_own(),
         )
+
+    def own(self, queue: str, until: datetime) -> None:
+        """Read a partition, or go on reading it."""
+        owned = self._owned.get(queue)
+        if owned is not None and not owned.partition.is_draining:
+            owned.partition.expires_at = until
+            return
+        # Drained for somebody who is gone: it is ours again.
+        self.drop(queue)
+        partition = Partition(queue, until)
+        reader = self._read(partition)
+        task = self._nursery.start(reader.run(), name=f"read {queue}")
+        self._owned[queue] = _Owned(partition, reader, task)
+        self.note("owns", queue)
+        self._first_owned()
+
+    def drain(self, queue: str, until: datetime | None = None) -> None:
+        """Read a partition no more and finish what is in memory."""
+        owned = self._owned[queue]
+        if until is not None:
+            owned.partition.expires_at = until
+        if owned.draining_since is None:
+            owned.partition.is_draining = True
+            owned.draining_since = self._services.environment.clock.monotonic()
+            owned.reader.stop()
+            self.note("drains", queue)
+
+    def drop(self, queue: str, change: str = "lost") -> None:
+        """Let go of a partition at once."""
+        owned = self._owned.pop(queue, None)
+        if owned is None:
+            return
+        self.note(change, queue)
+        owned.partition.is_lost = True
+        owned.reader.stop()
+        waiting = self._inbox.drop(owned.partition)
+        if waiting:
+            # So that the next owner sees them now, and not when their time is over.
+            self._nursery.start(self._mailbox.give_back(waiting), name=f"give back {queue}")
+
+    def note(self, change: str, queue: str) -> None:
+        """Tell the log what happened to a partition."""
+        _logger.info(
+            "worker %s %s %s",
+            self._worker_id,
+            change,
+            queue,
+            extra={"event": "partition", "worker": self._worker_id, "change": change, "queue": queue},
+        )
+
+    def tell_others(self) -> None:
+        """Let other workers look at the leases now."""
+        self._tell_others()
+
+    # ---- the rest
 
     def _is_drained(self, owned: _Owned) -> bool:
         if owned.draining_since is None:
@@ -271,43 +278,9 @@ class Partitions:
         now = self._services.environment.clock.now()
         for queue, owned in list(self._owned.items()):
             if owned.partition.expires_at <= now:
-                self._drop(queue)
-
-    def _drop_all(self) -> None:
-        for queue in list(self._owned):
-            self._drop(queue)
-
-    def _drop(self, queue: str) -> None:
-        owned = self._owned.pop(queue, None)
-        if owned is None:
-            return
-        if not owned.partition.is_draining:
-            self._log("lost", queue)
-        owned.partition.is_lost = True
-        owned.reader.stop()
-        waiting = self._inbox.drop(owned.partition)
-        if waiting:
-            # So that the next owner sees them now, and not when their time is over.
-            self._nursery.start(self._mailbox.give_back(waiting), name=f"give back {queue}")
+                self.drop(queue)
 
     def _trouble(self, error: StorageError) -> None:
-        if isinstance(error, (TableNotFound, QueueNotFound)):
+        if isinstance(error, (TableNotFound, QueueNotFound, BlobNotFound)):
             self._services.hub.forget()
         self._services.health.failed(error)
-
-    def _now(self) -> Utc:
-        return Utc.of(self._services.environment.clock.now())
-
-    def _log(self, what: str, queue: str) -> None:
-        _logger.info(
-            "worker %s %s %s",
-            self._worker_id,
-            what,
-            queue,
-            extra={"event": "partition", "worker": self._worker_id, "change": what, "queue": queue},
-        )
-
-
-def _replace(write: LeaseWrite) -> TableWrite:
-    lease = write.lease
-    return TableWrite(Write.REPLACE, Row(PARTITION_KEY, lease.queue, encode_lease(lease)), if_match=lease.etag)

@@ -94,8 +94,9 @@ class Wakeups:
         if self._pollers.get(queue) is poller:
             del self._pollers[queue]
 
-    def wake(self, queue: str, after_seconds: float = 0.0) -> None:
-        """Wake the reader of ``queue`` if this process has one."""
+    def wake(self, queue: str, after_seconds: float = 0.0) -> bool:
+        """Wake the reader of ``queue``; return whether this process has one."""
         poller = self._pollers.get(queue)
         if poller is not None:
             poller.wake(after_seconds)
+        return poller is not None

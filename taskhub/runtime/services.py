@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.names import HubNames
@@ -36,8 +36,8 @@ class Services:
     messenger: Messenger
     history: HistoryStore
     instances: InstanceStore
-    take_over: Signal = field(default_factory=Signal)
-    """Set when somebody in this process asks that its app work on the hub instead of another."""
+    lease_wanted: Signal
+    """Raised to let a worker in this process try for the app lease now."""
 
     @classmethod
     def of(
@@ -65,11 +65,24 @@ class Services:
             environment=environment,
             names=names,
             health=health,
-            hub=Hub(storage, names, environment, partition_count=settings.partition_count),
+            hub=Hub(
+                storage,
+                names,
+                environment,
+                partition_count=settings.partition_count,
+                partition_manager=settings.partition_manager,
+            ),
             large=large,
             messenger=Messenger(
-                storage.queues, names, large, environment, partition_count=settings.partition_count, wake=wake
+                storage.queues,
+                names,
+                large,
+                environment,
+                partition_count=settings.partition_count,
+                base64=settings.base64_messages,
+                wake=wake,
             ),
             history=HistoryStore(storage.tables, names, large, environment, health),
             instances=InstanceStore(storage.tables, names, large, environment),
+            lease_wanted=Signal(),
         )

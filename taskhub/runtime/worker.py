@@ -13,12 +13,14 @@ Every loop is a child of :meth:`Worker.run`; one that fails ends the worker with
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from taskhub.client import TaskHubClient
 from taskhub.errors import StorageError
+from taskhub.model.leases import PartitionManager
 from taskhub.runtime.activities import Activities
 from taskhub.runtime.app_lease import AppLease
+from taskhub.runtime.blob_leases import LegacyLeases, SafeLeases
 from taskhub.runtime.checkpoints import Checkpoints
 from taskhub.runtime.control_queue import ControlQueue
 from taskhub.runtime.dispatcher import Dispatcher
@@ -32,6 +34,7 @@ from taskhub.runtime.partitions import Partitions
 from taskhub.runtime.poller import Wakeups
 from taskhub.runtime.renewals import Renewals
 from taskhub.runtime.services import Services
+from taskhub.runtime.table_leases import TableLeases
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from taskhub.model.ids import WorkerId
     from taskhub.runtime.application import Application
     from taskhub.runtime.ownership import Partition
+    from taskhub.runtime.partitions import Estate, LeaseKeeper
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
@@ -52,6 +56,19 @@ RELEASE_SECONDS = 1.0
 _logger = logging.getLogger("taskhub.worker")
 
 
+class Announce(Protocol):
+    """Hears of messages that a process puts, and of leases that others should look at (:meth:`Worker.wake`)."""
+
+    def __call__(self, queue: str, after_seconds: float, *, is_read_here: bool) -> None:
+        """Take note of one.
+
+        Args:
+            queue: where it was put.
+            after_seconds: until readers see it.
+            is_read_here: whether this worker reads the queue and knows.
+        """
+
+
 class Worker:
     """Runs the orchestrations, entities and activities of an application on a task hub.
 
@@ -61,6 +78,8 @@ class Worker:
         application: the functions.
         worker_id: name of this worker, unique among the hub's.
         environment: clock, ids, randomness and tasks; the system's by default.
+        announce: called for every message that this process puts, so that others may hear of it, and then
+            :meth:`wake` their worker.
     """
 
     def __init__(
@@ -71,15 +90,21 @@ class Worker:
         *,
         worker_id: WorkerId,
         environment: Environment | None = None,
+        announce: Announce | None = None,
     ) -> None:
         environment = environment or Environment()
         self._worker_id = worker_id
         self._settings = settings
         self._environment = environment
-        wakeups = Wakeups()
-        services = Services.of(
-            storage, settings, environment, wake=wakeups.wake if settings.wake_readers else _wake_nobody
-        )
+        self._wakeups = wakeups = Wakeups()
+
+        def wake(queue: str, after_seconds: float) -> None:
+            if settings.wake_readers:
+                is_read_here = wakeups.wake(queue, after_seconds)
+                if announce is not None:
+                    announce(queue, after_seconds, is_read_here=is_read_here)
+
+        services = Services.of(storage, settings, environment, wake=wake)
         self._services = services
         self.client = TaskHubClient.sharing(services)
         """A client in the same process, which wakes the worker for what it sends."""
@@ -87,8 +112,8 @@ class Worker:
         """How long a stop may take: for work in progress, and for giving the partitions back. May be changed until the
         worker is told to stop."""
 
-        self._messages = Mailbox(storage.queues, services.large, environment, services.health, wakeups)
-        self._work_items = Mailbox(storage.queues, services.large, environment, services.health, wakeups)
+        self._messages = Mailbox(services, wakeups)
+        self._work_items = Mailbox(services, wakeups)
         self._message_renewals = Renewals(
             self._messages, environment, hide_seconds=settings.control_queue_visibility_seconds
         )
@@ -120,6 +145,19 @@ class Worker:
         def read(partition: Partition) -> ControlQueue:
             return ControlQueue(partition, services, self._messages, inbox, wakeups)
 
+        def keep(manager: PartitionManager, estate: Estate) -> LeaseKeeper:
+            match manager:
+                case PartitionManager.TABLE:
+                    return TableLeases(services, estate)
+                case PartitionManager.SAFE:
+                    return SafeLeases(services, estate, worker_id)
+                case PartitionManager.LEGACY:
+                    return LegacyLeases(services, estate, worker_id)
+
+        def tell_others() -> None:
+            if announce is not None:
+                announce(services.names.partitions_table, 0.0, is_read_here=False)
+
         self._ready: asyncio.Event | None = None
         self._app_lease = AppLease(services, changed=lambda: self._partitions.look())
         self._partitions = Partitions(
@@ -127,14 +165,27 @@ class Worker:
             worker_id=worker_id,
             inbox=inbox,
             mailbox=self._messages,
+            keep=keep,
             read=read,
             may_own=lambda: self._app_lease.is_held,
             first_owned=self._first_owned,
+            tell_others=tell_others,
         )
 
     def __repr__(self) -> str:
         work = f"{self._orchestrations!r}, {self._entities!r}, {self._activities!r}"
         return f"<Worker {self._worker_id}: {self._partitions!r}, {work}>"
+
+    def wake(self, queue: str, after_seconds: float = 0.0) -> None:
+        """Look at a queue, now or in some seconds, if this worker reads it: another process announced a message.
+
+        The name of the Partitions table stands for the leases. Polling finds everything anyway, this only makes it
+        quicker.
+        """
+        if queue == self._services.names.partitions_table:
+            self._partitions.look()
+        elif self._settings.wake_readers:
+            self._wakeups.wake(queue, after_seconds)
 
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event | None = None) -> None:
         """Work until ``stop`` is set; then finish what is in progress and give the partitions back.
@@ -213,7 +264,7 @@ class Worker:
         await self._messages.give_back_all()
         await self._work_items.give_back_all()
         self._partitions.look()
-        await self._until(ends, lambda: not self._partitions.owned)
+        await self._until(ends, lambda: self._partitions.has_left)
         _logger.info("worker %s stopped", self._worker_id, extra={"event": "worker_stopped", "worker": self._worker_id})
 
     async def _until(self, deadline: float, is_over: Callable[[], bool]) -> bool:
@@ -227,7 +278,3 @@ class Worker:
     def _first_owned(self) -> None:
         if self._ready is not None:
             self._ready.set()
-
-
-def _wake_nobody(queue: str, after_seconds: float) -> None:
-    """Leave readers to their polling."""

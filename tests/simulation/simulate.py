@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from taskhub import TaskHubClient, TaskHubSettings, Worker
 from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.model.instance import RuntimeStatus
+from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
 from taskhub.storage.faults import NO_FAULTS, FaultInjector, FaultRates
 from tests.simulation.checks import Violation, Watch, check_at_rest, check_ledgers
@@ -87,6 +88,7 @@ class Simulation:
             "max_warm_history_events": self._draw.choice([20, 500_000]),
             "wake_readers": self._draw.random() < 0.7,
             "max_polling_interval_seconds": self._draw.choice([0.5, 5.0]),
+            "partition_manager": self._draw.choice([None, None, *PartitionManager]),
         }
         self._settings = TaskHubSettings(**{**settings, **overrides})
         self._workload = workload or {f"i-{n}": draw_start(self._draw) for n in range(self._draw.randrange(1, 6))}

@@ -60,13 +60,20 @@ async def read_hub(storage: Storage, names: HubNames, *, partition_count: int) -
     return HubState(
         history=await _rows(storage, names.history_table),
         instances=await _rows(storage, names.instances_table),
-        partitions=await _rows(storage, names.partitions_table),
+        partitions=await _partitions(storage, names),
         messages={queue: await storage.queues.count(queue) for queue in queues},
         blobs={
             blob.name: decompress(await storage.blobs.get_blob(names.large_messages_container, blob.name))
             for blob in blobs
         },
     )
+
+
+async def _partitions(storage: Storage, names: HubNames) -> list[Row]:
+    # A hub whose leases are blobs has no such table.
+    if not await storage.tables.table_exists(names.partitions_table):
+        return []
+    return await _rows(storage, names.partitions_table)
 
 
 async def _rows(storage: Storage, table: str) -> list[Row]:

@@ -26,6 +26,20 @@ def sequence(context: df.DurableOrchestrationContext):
     return total
 
 
+@app.orchestration_trigger(context_name="context")
+def spread(context: df.DurableOrchestrationContext):
+    """Run activities side by side; return the processes that they ran in."""
+    job = context.get_input()
+    ids = yield context.task_all([context.call_activity("process_id", job["seconds"]) for _ in range(job["size"])])
+    return sorted(set(ids))
+
+
+@app.activity_trigger(input_name="seconds")
+def process_id(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
 @app.activity_trigger(input_name="job")
 def leave_trace(job: dict) -> int:
     time.sleep(job["seconds"])

@@ -23,6 +23,7 @@ SCENARIOS = (
     "http_status",
     "human_interaction",
     "stored_inputs",
+    "version_failed",
     "wait_for_completion",
 )
 
@@ -68,3 +69,16 @@ async def test_purges_restarts_and_rewinds_are_answered_as_recorded_but_running_
 def instances(answer):
     found = json.loads(masked(answer.body))
     return [f"{each['instanceId']} {each['name']} {each['runtimeStatus']}" for each in found]
+
+
+@pytest.mark.parametrize("scenario", ["http_purge_restart_rewind", "overridable_any_state"])
+async def test_an_app_is_made_primary_as_recorded(scenario):
+    """With the app lease it succeeds, with ``useAppLease`` false it cannot."""
+    recorded = [each for each in recorded_answers(scenario) if each.url.endswith("/makeprimary")]
+
+    async with running_lab(scenario) as (_, lab):
+        for each in recorded:
+            await lab.http(each.method, "makeprimary")
+
+    assert recorded
+    assert_alike(lab.answers, recorded)

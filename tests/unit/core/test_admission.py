@@ -60,6 +60,15 @@ def test_an_answer_that_beats_its_question_is_put_back():
     assert admission == Run((completed(0),), early=(1,))
 
 
+def test_an_answer_that_comes_with_the_start_waits_for_its_question_however_often_it_was_read():
+    """The worker that asked died before it stored anything; the start runs again and asks again."""
+    arrivals = [arrival(started()), arrival(completed(0), dequeue_count=9)]
+
+    admission = admit(RuntimeState(), arrivals, execution_id=ExecutionId("e1"))
+
+    assert admission == Run((started(),), early=(1,))
+
+
 @pytest.mark.parametrize(("dequeue_count", "is_early"), [(1, True), (5, True), (6, False)])
 def test_an_answer_without_any_history_is_dropped_in_the_end(dequeue_count, is_early):
     admission = admit(EMPTY, [arrival(completed(0), dequeue_count=dequeue_count)], execution_id=ExecutionId("e1"))

@@ -6,6 +6,8 @@ import pytest
 from taskhub.errors import ConfigurationError
 from taskhub.host.configuration import _with_overrides
 from taskhub.host.durable_options import read_durable_options
+from taskhub.model.leases import PartitionManager
+from taskhub.model.versions import VersionFailure, VersionMatch
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "extension" / "startup.jsonl"
 STARTS = [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
@@ -115,3 +117,60 @@ def test_the_default_connection_is_the_default_setting(name):
     options = read_durable_options({"storageProvider": {"connectionName": name}}, {})
 
     assert options.connection == "AzureWebJobsStorage"
+
+
+@pytest.mark.parametrize(
+    ("provider", "manager"),
+    [
+        ({}, None),
+        ({"useTablePartitionManagement": True}, PartitionManager.TABLE),
+        ({"useTablePartitionManagement": "false"}, PartitionManager.SAFE),
+        ({"useLegacyPartitionManagement": False}, None),
+        ({"useTablePartitionManagement": False, "useLegacyPartitionManagement": True}, PartitionManager.LEGACY),
+        ({"useLegacyPartitionManagement": True}, PartitionManager.LEGACY),
+    ],
+)
+def test_two_switches_choose_among_three_partition_managers(provider, manager):
+    assert read_durable_options({"storageProvider": provider}, {}).hub.partition_manager is manager
+
+
+def test_the_legacy_manager_alone_is_worth_a_warning():
+    options = read_durable_options({"storageProvider": {"useLegacyPartitionManagement": True}}, {})
+
+    assert "useTablePartitionManagement is false" in options.warnings[0]
+
+
+def test_two_partition_managers_at_once_end_the_start():
+    both = {"useTablePartitionManagement": True, "useLegacyPartitionManagement": True}
+
+    with pytest.raises(ConfigurationError, match="set one of them to false"):
+        read_durable_options({"storageProvider": both}, {})
+
+
+def test_versions_encoding_and_app_lease_become_settings():
+    section = {
+        "defaultVersion": "2.0",
+        "versionMatchStrategy": "strict",
+        "versionFailureStrategy": "FAIL",
+        "appLeaseOptions": {"renewInterval": "00:00:10", "acquireInterval": "00:01:00", "leaseInterval": "00:00:30"},
+        "storageProvider": {"queueClientMessageEncoding": "base64"},
+    }
+
+    options = read_durable_options(section, {})
+
+    hub = options.hub
+    assert (hub.default_version, hub.version_match, hub.version_failure) == (
+        "2.0",
+        VersionMatch.STRICT,
+        VersionFailure.FAIL,
+    )
+    assert (hub.app_lease_renew_seconds, hub.app_lease_acquire_seconds, hub.app_lease_seconds) == (10, 60, 30)
+    assert hub.base64_messages
+    assert options.warnings == ()
+
+
+def test_an_app_lease_must_be_renewed_before_it_ends():
+    lease = {"leaseInterval": "00:00:20"}
+
+    with pytest.raises(ConfigurationError, match="less than the length of the lease, 20"):
+        read_durable_options({"appLeaseOptions": lease}, {})

@@ -120,19 +120,6 @@ def test_instances_run_on_while_their_partition_moves():
     assert open_executions == 0
 
 
-def test_rows_of_a_larger_hub_are_left_alone():
-    async def main(hub):
-        await hub.worker("a", partition_count=2)
-        await hub.sleep(30)
-        return await owners(hub)
-
-    async def with_four(hub):
-        await hub.client.create_hub()
-        return await main(hub)
-
-    assert VirtualHub(partition_count=4).run(with_four) == ["a", "a", None, None]
-
-
 # ---- the app lease
 
 

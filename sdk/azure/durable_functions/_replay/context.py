@@ -22,6 +22,7 @@ from azure.durable_functions._replay.actions import (
     CallSubOrchestratorWithRetryAction,
     ContinueAsNewAction,
     CreateTimerAction,
+    LockEntitiesAction,
     SignalEntityAction,
     WaitForExternalEventAction,
     as_utc,
@@ -39,8 +40,10 @@ from azure.durable_functions._replay.tasks import (
     AtomicTask,
     EntityCallTask,
     ExternalEventTask,
+    LockTask,
     LongTimerTask,
     RetryAbleTask,
+    SubOrchestrationTask,
     TaskBase,
     TimerTask,
     WhenAllTask,
@@ -127,6 +130,7 @@ class DurableOrchestrationContext:
         executor.is_replaying = isReplaying
         limits = _limits(maximumShortTimerDuration, longRunningTimerIntervalDuration)
         self._prepare(executor, instanceId, parentInstanceId, input, limits, kwargs)
+        self._offers_locks = max(upperSchemaVersion, upperSchemaVersionNew or 0) >= _FIRST_SCHEMA_WITH_LOCKS
 
     def _prepare(
         self,
@@ -146,6 +150,7 @@ class DurableOrchestrationContext:
         self._custom_status: Any = None
         self._id_counter = 0
         self._functions: AppFunctions | None = None
+        self._offers_locks = True
         self._logger: ReplaySafeLogger | None = None
         self._function_context = FunctionContext(**function_context)
 
@@ -269,7 +274,7 @@ class DurableOrchestrationContext:
         """
         self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
-        task = AtomicTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
+        task = SubOrchestrationTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
         task.expected_type = expected_type or promised
         return task
 
@@ -291,7 +296,7 @@ class DurableOrchestrationContext:
         self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
-        first = AtomicTask(None, action)
+        first = SubOrchestrationTask(None, action)
         first.expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
 
@@ -401,6 +406,38 @@ class DurableOrchestrationContext:
         self._require("entity", entityId.name)
         self._executor.signal(task)
         return task
+
+    def lock_entities(self, entities: Sequence[EntityAddress]) -> TaskBase:
+        """Lock entities, so that until they are released nobody else is served by them.
+
+        Yield the task to wait for the lock; its result is used in a ``with`` block::
+
+            with (yield context.lock_entities([first, second])):
+                yield context.call_entity(first, "add", -10)
+                yield context.call_entity(second, "add", 10)
+
+        Within it only the locked entities can be called, each by one call at a time; they cannot be signalled, and no
+        sub-orchestration can be called. What is still locked when the orchestration returns or continues as new is
+        released; when it fails, the entities stay locked until the hub is cleaned of such locks.
+
+        Args:
+            entities: ids; their order does not matter.
+
+        Raises:
+            ValueError: no entity.
+            FunctionNotFoundError: the app has no such entity.
+            UnsupportedByHostError: the host's extension is too old for it.
+        """
+        if not self._offers_locks:
+            raise UnsupportedByHostError(
+                "lock_entities is not possible here: this host's Durable Task extension does not offer schema version "
+                "3 of its protocol, the first one with locks.",
+                feature="lock_entities",
+            )
+        action = LockEntitiesAction(entities)
+        for entity in entities:
+            self._require("entity", entity.name)
+        return LockTask(None, action)
 
     def create_timer(self, fire_at: datetime) -> TaskBase:
         """Wake up at a time.
@@ -652,10 +689,13 @@ class DurableOrchestrationContext:
 
     def another_attempt(self, child: TaskBase) -> TaskBase:
         """Return a fresh task like ``child``, an attempt that failed."""
-        task = AtomicTask(None, child.action_repr)
+        task = type(child)(None, child.action_repr)
         task.expected_type = child.expected_type  # type: ignore[attr-defined]  # attempts are atomic
         return task
 
+
+_FIRST_SCHEMA_WITH_LOCKS = 3
+"""The host takes lock actions under every schema; what it offers tells whether it knows them."""
 
 _REQUIRED = ("history", "instanceId", "isReplaying", "parentInstanceId")
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -1,0 +1,202 @@
+"""How many storage transactions does a task hub make, and which?
+
+Each scenario is one instance, started by a client in another process than the worker, on a hub that is up and idle;
+counted until it has ended and all its messages are deleted. Time is virtual, so the numbers are exact and every run
+has the same: nothing but the program decides. One table transaction counts as one, like on the bill.
+
+Client and worker are counted apart, and so are reads of queues that found nothing and what the leases cost. The idle
+minute has everything in it. ``warm`` keeps instances in memory between episodes, ``classic`` loads the history for each
+as DurableTask.AzureStorage does.
+
+Usage: ``python -m benchmarks.calls [--kinds]``. The last line is one JSON object of named figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report import Report
+from taskhub import TaskHubClient
+from taskhub.model.ids import InstanceId
+from taskhub.storage.counting import CallCounter
+from tests.support.virtual_hub import VirtualHub
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PARTITIONS = 4
+SETTLE_SECONDS = 300.0
+"""After which polling has backed off as far as it does."""
+
+LEASES = ("table.query Partitions", "table.batch Partitions", "table.put Partitions", "blob.put.lease")
+EMPTY = "queue.get empty"
+
+
+# ---- the programs
+
+
+def hello(context: Any) -> Any:
+    """Call three activities, one after the other."""
+    results = []
+    for city in ("Tokyo", "Seattle", "London"):
+        results.append((yield context.call_activity("say", city)))  # noqa: PERF401 (no yield in comprehensions)
+    return results
+
+
+def fan_out(context: Any) -> Any:
+    """Call N activities at once."""
+    return (yield context.task_all([context.call_activity("say", n) for n in range(context.get_input())]))
+
+
+def timer(context: Any) -> Any:
+    """Wait two seconds."""
+    yield context.create_timer(context.current_utc_datetime + timedelta(seconds=2))
+
+
+def event(context: Any) -> Any:
+    """Wait for an event."""
+    return (yield context.wait_for_external_event("go"))
+
+
+def parent(context: Any) -> Any:
+    """Call a child that calls one activity."""
+    return (yield context.call_sub_orchestrator("child", "x", "sub:child"))
+
+
+def child(context: Any) -> Any:
+    """Call one activity."""
+    return (yield context.call_activity("say", context.get_input()))
+
+
+ORCHESTRATORS = {"hello": hello, "fan_out": fan_out, "timer": timer, "event": event, "parent": parent, "child": child}
+ACTIVITIES = {"say": lambda value: value}
+
+
+# ---- counting
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One instance to count."""
+
+    name: str
+    orchestrator: str
+    given: Any = None
+    raises_event: bool = False
+
+
+SCENARIOS = (
+    Scenario("hello", "hello"),
+    Scenario("fan_out_10", "fan_out", 10),
+    Scenario("fan_out_100", "fan_out", 100),
+    Scenario("timer", "timer"),
+    Scenario("event", "event", raises_event=True),
+    Scenario("sub_orchestration", "parent"),
+)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What an instance cost, by kind of transaction."""
+
+    client: Mapping[str, int]
+    worker: Mapping[str, int]
+    """Without empty reads and leases."""
+    empty_reads: int
+
+    @property
+    def work(self) -> int:
+        """Transactions of client and worker, without empty reads and leases."""
+        return sum(self.client.values()) + sum(self.worker.values())
+
+
+def count_instance(scenario: Scenario, *, warm: bool) -> Calls:
+    """Run a scenario and count."""
+    hub = VirtualHub(ORCHESTRATORS, ACTIVITIES, partition_count=PARTITIONS, warm_sessions=warm)
+    by_client, by_worker = CallCounter(), CallCounter()
+
+    async def play(hub: VirtualHub) -> None:
+        running = await hub.worker(wrap=by_worker.wrap)
+        process = hub.process("counted client", wrap=by_client.wrap)
+        client = TaskHubClient(process.storage, hub.settings, environment=process.environment, wake=running.worker.wake)
+        await client.create_hub()
+        await hub.sleep(SETTLE_SECONDS)
+        by_client.counts.clear()
+        by_worker.counts.clear()
+        given = None if scenario.given is None else json.dumps(scenario.given)
+        instance_id = await client.start(scenario.orchestrator, instance_id=InstanceId(scenario.name), input=given)
+        if scenario.raises_event:
+            await hub.sleep(1)
+            await client.raise_event(instance_id, "go", "1")
+        await hub.end(instance_id)
+        await hub.sleep(0.5)
+
+    hub.run(play)
+    work = {kind: n for kind, n in by_worker.counts.items() if not kind.startswith((EMPTY, *LEASES))}
+    return Calls(dict(by_client.counts), work, by_worker.matching(EMPTY))
+
+
+def count_idle_minute(*, warm: bool) -> Mapping[str, float]:
+    """Count what a worker does in a minute without work, as the mean of ten."""
+    hub, counter = VirtualHub(partition_count=PARTITIONS, warm_sessions=warm), CallCounter()
+
+    async def play(hub: VirtualHub) -> None:
+        await hub.worker(wrap=counter.wrap)
+        await hub.sleep(SETTLE_SECONDS)
+        counter.counts.clear()
+        await hub.sleep(600)
+
+    hub.run(play)
+    return {kind: n / 10 for kind, n in counter.counts.items()}
+
+
+# ---- showing
+
+
+REFERENCE = {
+    "hello": (33, 3),
+    "fan_out_10": (60, 3),
+    "fan_out_100": (515, 3),
+    "timer": (12, 3),
+    "event": (11, 4),
+    "sub_orchestration": (27, 3),
+}
+"""Transactions of the .NET worker, and of its client: storage.md, section 8, in the best case; recordings."""
+REFERENCE_IDLE_MINUTE = 42.4
+
+
+def main() -> None:
+    """Count everything and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kinds", action="store_true", help="show the transactions of each kind")
+    kinds = parser.parse_args().kinds
+    report = Report(__doc__ or "")
+    for mode, warm in (("classic", False), ("warm", True)):
+        for scenario in SCENARIOS:
+            calls = count_instance(scenario, warm=warm)
+            worker, client = REFERENCE[scenario.name]
+            name = f"{mode}_{scenario.name}"
+            report.add(f"{name}_worker", sum(calls.worker.values()), "calls", f"<= {worker}")
+            report.add(f"{name}_client", sum(calls.client.values()), "calls", f"<= {client}")
+            report.add(f"{name}_empty_reads", calls.empty_reads, "calls")
+            if kinds:
+                _show_kinds(Counter(calls.client) + Counter(calls.worker))
+        idle = count_idle_minute(warm=warm)
+        report.add(f"{mode}_idle_minute", sum(idle.values()), "calls", f"<= {REFERENCE_IDLE_MINUTE}")
+        if kinds:
+            _show_kinds(idle)
+    report.close()
+
+
+def _show_kinds(counts: Mapping[str, float]) -> None:
+    for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        print(f"    {count:8g}  {kind}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The text that a durable client binding receives: where the management API of which hub is reached."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from taskhub.host import routes
+from taskhub.host.configuration import resolve_settings
+from taskhub.host.durable_options import DEFAULT_CONNECTION, DEFAULT_CONNECTION_ALIAS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskhub.host.configuration import HostConfiguration
+
+
+def client_payload(
+    configuration: HostConfiguration, *, http_port: int, rpc_port: int | None
+) -> Callable[[Mapping[str, Any]], str]:
+    """Return what makes the text from the properties of a binding.
+
+    Args:
+        configuration: of the app.
+        http_port: of the main door.
+        rpc_port: of the loopback door, ``None`` when there is none.
+    """
+    durable, settings = configuration.durable, configuration.settings
+    alias = DEFAULT_CONNECTION_ALIAS if durable.connection == DEFAULT_CONNECTION else durable.connection
+    urls = routes.Urls(f"http://localhost:{http_port}{routes.WEBHOOK_PATH}", durable.hub.hub_name, alias)
+    rpc = None if rpc_port is None else f"http://127.0.0.1:{rpc_port}{routes.RPC_PATH}/"
+
+    @functools.cache
+    def payload(hub: str | None, connection: str | None) -> str:
+        return urls.client_payload(rpc, hub, connection)
+
+    def of_binding(properties: Mapping[str, Any]) -> str:
+        hub = properties.get("taskhub")
+        return payload(resolve_settings(hub, settings) if hub else None, properties.get("connectionname") or None)
+
+    return of_binding

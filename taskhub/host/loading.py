@@ -1,0 +1,84 @@
+"""Imports an app and says what was found; bad functions, or a bad app, leave the host running."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskhub.host.app_loader import enter_app, load_app
+from taskhub.host.bindings import BindingError
+from taskhub.host.call_plan import CallPlan, plan_call
+from taskhub.host.functions import DURABLE_TRIGGERS, FunctionError
+from taskhub.host.http_functions import check_route
+from taskhub.host.invoker import Invoker, thread_count_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskhub.host.configuration import HostConfiguration
+    from taskhub.host.console import Console
+    from taskhub.host.functions import Function
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedApp:
+    """What is left of an app to run."""
+
+    functions: Sequence[Function]
+    plans: Sequence[CallPlan]
+    errors: Sequence[str]
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether there is something for a worker of a task hub."""
+        return any(function.trigger.kind in DURABLE_TRIGGERS for function in self.functions)
+
+
+def load_functions(configuration: HostConfiguration, console: Console, *, is_told: bool = True) -> LoadedApp:
+    """Import the app.
+
+    Args:
+        configuration: of the app.
+        console: where it is said.
+        is_told: false in processes beside the one that says it.
+    """
+    enter_app(configuration.app_root)
+    app = load_app(configuration)
+    planned = [_plan(function, configuration.route_prefix) for function in app.functions]
+    plans = [plan for plan in planned if isinstance(plan, CallPlan)]
+    bad = [error for error in planned if isinstance(error, FunctionError)]
+    errors = [*([app.failure] if app.failure else []), *map(str, app.errors), *map(str, bad)]
+    if is_told:
+        _tell(console, plans, app.warnings, errors)
+    return LoadedApp([plan.function for plan in plans], plans, errors)
+
+
+def make_invoker(configuration: HostConfiguration, console: Console) -> Invoker:
+    """Return what runs the functions of an app, as it is configured."""
+    return Invoker(
+        console,
+        thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")),
+        timeout_seconds=configuration.function_timeout_seconds,
+    )
+
+
+def _tell(console: Console, plans: Sequence[CallPlan], warnings: Sequence[str], errors: Sequence[str]) -> None:
+    console.line("Worker process started and initialized.")
+    for warning in warnings:
+        console.warning(warning)
+    for error in errors:
+        console.error(error)
+    if not plans:
+        console.warning(
+            "No job functions found. Define functions in function_app.py with the decorators of a func.FunctionApp, or "
+            "in folders with a function.json."
+        )
+
+
+def _plan(function: Function, prefix: str) -> CallPlan | FunctionError:
+    try:
+        check_route(function, prefix)
+        return plan_call(function)
+    except BindingError as error:
+        return FunctionError(function.name, str(error))

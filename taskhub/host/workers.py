@@ -1,0 +1,274 @@
+"""The workers of a host: one in its own process, or several in processes of their own.
+
+Several are for apps that are bound by the processor. Each is a whole worker of the hub under a name of its own, so
+that it may die at any time; it is started again, at once the first time and ever later while it keeps dying. The host
+keeps the HTTP side, and passes on who should look at which queue (:mod:`taskhub.host.channel`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from taskhub.client import TaskHubClient
+from taskhub.errors import ConfigurationError
+from taskhub.host.channel import Channel, Hints
+from taskhub.host.identity import WorkerIdentity
+from taskhub.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from taskhub.runtime.application import Application
+    from taskhub.settings import TaskHubSettings
+    from taskhub.wiring import Storage
+
+MAX_BY_SETTING = 10
+"""Workers that ``FUNCTIONS_WORKER_PROCESS_COUNT`` may ask for, the original's limit."""
+
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 30.0
+_STEADY_SECONDS = 60.0
+"""A worker that lived so long before it died is not one that keeps dying."""
+
+_KILL_SECONDS = 1.0
+"""After the grace period of its worker, a process that has not ended is killed."""
+
+logger = logging.getLogger(__name__)
+
+
+class Workers(Protocol):
+    """What works on the host's task hub."""
+
+    client: TaskHubClient
+    """For the management API; what it sends wakes the workers."""
+    grace_seconds: float
+    """How long a stop may take; may be changed until they are told to stop."""
+
+    async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
+        """Work until ``stop`` is set; ``ready`` is set when the first partition is owned.
+
+        Raises:
+            ConfigurationError: the hub is not one that these workers may join.
+        """
+
+    def kill(self) -> None:
+        """End what runs in other processes at once; what was in hand is done by others later."""
+
+
+class OneWorker:
+    """A worker in the host's own process."""
+
+    def __init__(self, storage: Storage, settings: TaskHubSettings, application: Application, app_root: Path) -> None:
+        self._identity = WorkerIdentity(app_root, settings.hub_name)
+        self._worker = Worker(storage, settings, application, worker_id=self._identity.id)
+        self.client = self._worker.client
+        self.grace_seconds = self._worker.grace_seconds
+
+    def __repr__(self) -> str:
+        return f"<OneWorker {self._worker!r}>"
+
+    async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
+        """See :class:`Workers`."""
+        own_stop = asyncio.Event()
+        waiting = asyncio.create_task(self._pass_on(stop, own_stop), name="wait for stop")
+        try:
+            await self._worker.run(own_stop, ready=ready)
+        finally:
+            waiting.cancel()
+            self._identity.release()
+
+    async def _pass_on(self, stop: asyncio.Event, own_stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._worker.grace_seconds = self.grace_seconds
+        own_stop.set()
+
+    def kill(self) -> None:
+        """See :class:`Workers`: nothing runs elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcessOptions:
+    """What a worker process is told, as JSON, on its command line."""
+
+    app_root: str
+    number: int
+    channel: int
+    """Descriptor of its end of the channel."""
+    http_port: int
+    rpc_port: int | None
+    hub: str | None
+    storage: str | None
+    verbose: bool
+    colour: bool
+
+    @classmethod
+    def of(cls, text: str) -> WorkerProcessOptions:
+        """Read the text of a command line."""
+        return cls(**json.loads(text))
+
+    def command(self) -> list[str]:
+        """Return the command line of such a process."""
+        words = {name: getattr(self, name) for name in self.__slots__}
+        return [sys.executable, "-m", "taskhub.host.worker_process", json.dumps(words)]
+
+
+@dataclass(slots=True)
+class _Child:
+    """A worker process that runs."""
+
+    process: asyncio.subprocess.Process
+    channel: Channel
+    refusal: str | None = None
+
+
+class WorkerProcesses:
+    """Several workers, each in a process of its own.
+
+    Args:
+        storage: for the client.
+        settings: of the hub.
+        count: how many.
+        options_of: returns what to tell the process of a number, which gets a descriptor for its end of the channel.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        settings: TaskHubSettings,
+        *,
+        count: int,
+        options_of: Callable[[int, int], WorkerProcessOptions],
+    ) -> None:
+        self._count = count
+        self._options_of = options_of
+        self.grace_seconds = settings.stop_grace_seconds
+        self._children: dict[int, _Child] = {}
+        self._is_stopping = False
+        hints = Hints(lambda queue, after_seconds: self._broadcast(queue, after_seconds, but=None))
+        self.client = TaskHubClient(
+            storage, settings, wake=lambda queue, after: hints.note(queue, after, is_read_here=False)
+        )
+
+    def __repr__(self) -> str:
+        return f"<WorkerProcesses {len(self._children)} of {self._count} running>"
+
+    async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
+        """See :class:`Workers`."""
+        keepers = [
+            asyncio.create_task(self._keep(number, ready), name=f"worker process {number}")
+            for number in range(self._count)
+        ]
+        stopping = asyncio.create_task(stop.wait(), name="wait for stop")
+        try:
+            await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
+            await self._end(keepers)
+            for keeper in keepers:
+                if keeper.done() and not keeper.cancelled():
+                    keeper.result()
+        finally:
+            stopping.cancel()
+            self.kill()
+            for keeper in keepers:
+                keeper.cancel()
+
+    def kill(self) -> None:
+        """See :class:`Workers`."""
+        for child in self._children.values():
+            if child.process.returncode is None:
+                child.process.kill()
+
+    async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
+        """Let all processes stop, and kill those that do not."""
+        self._is_stopping = True
+        grace = self.grace_seconds
+        for child in self._children.values():
+            child.channel.send("stop", grace)
+        for number, keeper in enumerate(keepers):
+            if number not in self._children:
+                keeper.cancel()
+        _, late = await asyncio.wait(keepers, timeout=grace + _KILL_SECONDS)
+        for child in self._children.values():
+            logger.warning("worker process %d did not stop within %.0f s and is killed", child.process.pid, grace)
+        self.kill()
+        if late:
+            await asyncio.wait(late)
+
+    async def _keep(self, number: int, ready: asyncio.Event) -> None:
+        """Run the worker of a number, again and again, until all stop."""
+        clock = asyncio.get_running_loop().time
+        pause = 0.0
+        while True:
+            began = clock()
+            child = await self._start(number)
+            self._children[number] = child
+            if self._is_stopping:
+                child.channel.send("stop", 1.0)
+            try:
+                await self._listen(number, child, ready)
+                code = await child.process.wait()
+            finally:
+                del self._children[number]
+                await child.channel.aclose()
+            if child.refusal is not None:
+                raise ConfigurationError(child.refusal)
+            if self._is_stopping:
+                return
+            pause = 0.0 if clock() - began >= _STEADY_SECONDS else pause
+            logger.error(
+                "worker process %d (pid %d) ended with %s; it is started again%s",
+                number,
+                child.process.pid,
+                f"signal {-code}" if code < 0 else f"exit code {code}",
+                f" in {pause:.1f} s" if pause else "",
+            )
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _MAX_PAUSE_SECONDS) or _FIRST_PAUSE_SECONDS
+
+    async def _start(self, number: int) -> _Child:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *self._options_of(number, theirs.fileno()).command(),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        return _Child(process, await Channel.over(ours))
+
+    async def _listen(self, number: int, child: _Child, ready: asyncio.Event) -> None:
+        async for kind, *rest in child.channel.lines():
+            match kind:
+                case "wake":
+                    self._broadcast(*rest, but=number)
+                case "ready":
+                    ready.set()
+                case "refused":
+                    child.refusal = rest[0]
+
+    def _broadcast(self, queue: str, after_seconds: float, *, but: int | None) -> None:
+        for number, child in self._children.items():
+            if number != but:
+                child.channel.hint(queue, after_seconds)
+
+
+def worker_count_of(asked: int | None, setting: str | None) -> int:
+    """Return how many worker processes a host has.
+
+    Args:
+        asked: on the command line.
+        setting: ``FUNCTIONS_WORKER_PROCESS_COUNT``, which may be up to 10.
+    """
+    if asked is not None or not setting:
+        return asked or 1
+    if setting.strip().isdigit() and 1 <= int(setting) <= MAX_BY_SETTING:
+        return int(setting)
+    logger.warning(
+        "FUNCTIONS_WORKER_PROCESS_COUNT is '%s', not a whole number from 1 to %d; ignored", setting, MAX_BY_SETTING
+    )
+    return 1
