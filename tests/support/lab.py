@@ -249,8 +249,12 @@ def _plans(module: ModuleType, notes: Notes) -> list[Any]:
     for name, function in getattr(module, "ENTITIES", {}).items():
         plans.append(_entity_plan(name, df.Entity.create(function), notes))
     for name, function in getattr(module, "RAW_ENTITIES", {}).items():
-        plans.append(_entity_plan(name, lambda context, function=function: function(context.body), notes))
+        plans.append(_entity_plan(name, _handle_of_body(function), notes))
     return plans
+
+
+def _handle_of_body(function: Callable[[str], str]) -> Callable[[Any], str]:
+    return lambda context: function(context.body)
 
 
 def _entity_plan(name: str, handle: Callable[[Any], str], notes: Notes) -> Any:
