@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._replay import actions, executor, tasks
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import TaskState
 
 from tests.support.mends.mending import Mend, is_back
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PARENT = "a task in two compounds"
 TWICE = "a task twice in one compound, or started between making and yielding the compound"
@@ -89,14 +92,18 @@ def completed_twice(task: Any) -> str:
     )
 
 
+_fresh: set[Any] = set()
+"""Leaves that nothing had started when the code yielded."""
+
+
 def _start_noted(self: Any, starter: Any) -> Any:
-    """Start each child that was not started when this was made, as often as it is there; send it as often, too."""
+    """Listen for a fresh event as often as it is there; send what was not started when this was made, as often."""
     self._started = True
     for child in self.children:
-        if not child._started:
-            child.start(starter)
-        elif child in getattr(self, "_unstarted", ()):
+        if child._started:
             _listen_again(child, starter)
+        else:
+            child.start(starter)
     found = [action for child in getattr(self, "_unstarted", []) for action in sent(child)]
     if not found or self._make_action is None:
         return None
@@ -108,8 +115,20 @@ def _start_unless_scheduled(self: Any, task: Any) -> None:
     """Leave alone what has only scheduled tasks in it, however it was when it was made."""
     if _is_scheduled(task):
         task._started = True
-    else:
+        return
+    _fresh.update(leaf for leaf in _leaves(task) if not leaf._started)
+    try:
         _start(self, task)
+    finally:
+        _fresh.clear()
+
+
+def _leaves(task: Any) -> Iterator[Any]:
+    children = getattr(task, "children", ())
+    if not children:
+        yield task
+    for child in children:
+        yield from _leaves(child)
 
 
 def _is_scheduled(task: Any) -> bool:
@@ -119,10 +138,9 @@ def _is_scheduled(task: Any) -> bool:
 
 
 def _listen_again(task: Any, starter: Any) -> None:
-    if isinstance(task, tasks.ExternalEventTask) and not task.is_completed:
-        starter.listen(task)
-    for child in getattr(task, "_unstarted", ()):
-        _listen_again(child, starter)
+    for leaf in _leaves(task):
+        if leaf in _fresh and isinstance(leaf, tasks.ExternalEventTask) and not leaf.is_completed:
+            starter.listen(leaf)
 
 
 def sent(task: Any) -> list[Any]:

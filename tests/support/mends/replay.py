@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions import errors
-from azure.durable_functions._replay import context, executor, tasks
+from azure.durable_functions._replay import context, executor, shell, tasks
 from azure.durable_functions._replay.corruption import corrupt_event
 from azure.durable_functions._replay.foreign import foreign_error
 from azure.durable_functions._replay.history import HistoryEvent
@@ -177,13 +177,19 @@ def _run(self: Any, code: Any) -> None:
     """Let the code start with whatever event resumes it."""
     self._code = code
     self.has_started = True
-    self._current.complete(_SUCCEEDED, None, is_played=self.is_replaying)
+    self._current.complete(_SUCCEEDED, None, is_played=False)
+
+
+def _feed_history(context: Any, history: Any) -> None:
+    """Say of the start, whatever event makes it, whether it is old."""
+    last_start = max(i for i, event in enumerate(history) if event["EventType"] == 12)
+    started = next((event for event in history if event["EventType"] == 0), {"IsPlayed": False})
+    context._executor._current.is_played = last_start > 0 or bool(started["IsPlayed"])
+    _feed_all(context, history)
 
 
 def _on_execution_started(self: Any, event: Any) -> None:
     self.event_is_played = self._is_played(event)
-    if self._current.action_repr == []:
-        self._current.is_played = self.event_is_played
     self._resume()
 
 
@@ -193,6 +199,7 @@ def _start_over(self: Any, event: Any) -> None:
     self._current.complete(_SUCCEEDED, None, is_played=False)
 
 
+_feed_all = shell._feed
 _complete_unknown = executor.Executor._on_unknown_completion
 _complete = executor.Executor._complete
 _answer_call = executor._complete_entity_call
@@ -292,7 +299,15 @@ MENDS: tuple[Mend, ...] = (
     Mend(CASE, _LISTENING),
     Mend(OLD_RESULTS, ((executor.Executor, "_resume", _resume),)),
     Mend(NO_TASK, ((executor.Executor, "_resume", _resume), *_ANY_EVENT)),
-    Mend(STARTED, (*_ANY_EVENT, (executor.Executor, "run", _run), *_handled(0, _on_execution_started))),
+    Mend(
+        STARTED,
+        (
+            *_ANY_EVENT,
+            *_handled(0, _on_execution_started),
+            (executor.Executor, "run", _run),
+            (shell, "_feed", _feed_history),
+        ),
+    ),
     Mend("ContinueAsNew within a history", _handled(16, _start_over)),
     Mend(ANSWERED, ((executor.Executor, "_complete", _complete_leaf),)),
     Mend(ENVELOPE, ((executor, "_complete_entity_call", _complete_entity_call),)),
