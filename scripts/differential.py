@@ -28,10 +28,12 @@ def main() -> int:
     with Reference() as reference:
         comparison = Comparison(reference)
         kinds = KINDS[arguments.only]
-        for finding in explore(comparison, seed=seed, seconds=arguments.seconds, kinds=kinds):
-            found += 1
-            report(finding, f"found_{seed}_{found}", arguments.into)
-    summarise(comparison, found, time.monotonic() - began)
+        try:
+            for finding in explore(comparison, seed=seed, seconds=arguments.seconds, kinds=kinds):
+                found += 1
+                report(finding, f"found_{seed}_{found}", arguments.into)
+        finally:  # also when it is stopped by hand
+            summarise(comparison, found, time.monotonic() - began)
     return 1 if found else 0
 
 

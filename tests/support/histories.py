@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     Context = dict[str, Any]
     Event = dict[str, Any]
 
-_DELIVERED = {0, 5, 6, 8, 9, 11, 15, 19, 20}
+_ANSWERS = (5, 6, 8, 9, 11, 15, 19, 20)
+_DELIVERED = (0, *_ANSWERS)
 _STARTED = 12
 
 
@@ -113,7 +114,7 @@ def corrupted(context: Context, rng: random.Random) -> Context:
 
 def _repeat_completion(context: Context, rng: random.Random) -> None:
     history = context["history"]
-    answers = [event for event in history if event.get("EventType") in _DELIVERED - {0}]
+    answers = [event for event in history if event.get("EventType") in _ANSWERS]
     if answers:
         history.insert(rng.randrange(2, len(history) + 1), dict(rng.choice(answers)))
 
