@@ -200,6 +200,7 @@ def repair_columns(
     hub: str,
     execution_id: ExecutionId,
     row_exists: bool,
+    has_input: bool = True,
     input_url: str | None = None,
     output_url: str | None = None,
 ) -> Columns:
@@ -212,6 +213,7 @@ def repair_columns(
         hub: name of the task hub as configured.
         execution_id: the execution of the history.
         row_exists: whether there is a row to merge into.
+        has_input: whether that row has the input of this execution.
         input_url: see :func:`checkpoint_columns`.
         output_url: see :func:`checkpoint_columns`.
     """
@@ -227,6 +229,7 @@ def repair_columns(
     )
     if row_exists:
         del columns["CustomStatus"]
+    if row_exists and has_input:
         columns.pop("Input", None)
     return columns
 

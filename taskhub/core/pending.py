@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskhub.core.operations import due_of_event
+from taskhub.core.timers import due_of_event
 from taskhub.model.history import (
     EventRaised,
     EventSent,
