@@ -49,12 +49,10 @@ from taskhub.runtime.transfer import Dump, Load
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from taskhub.codec.dump_lines import DumpEnd
     from taskhub.model.entities import EntityId, EntityState
     from taskhub.model.history import HistoryEvent
-    from taskhub.model.hub import HubStatus
+    from taskhub.model.hub import DumpSummary, HubContents, HubStatus
     from taskhub.model.instance import InstanceFilter, InstanceState
-    from taskhub.runtime.transfer import DumpSummary
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
@@ -139,7 +137,7 @@ class TaskHubClient:
         """
         return await Dump(self._services, write).run(force=force)
 
-    async def load_hub(self, lines: Iterable[str]) -> DumpEnd:
+    async def load_hub(self, lines: Iterable[str]) -> HubContents:
         """Fill this hub, which must be empty or not exist, with what :meth:`dump_hub` wrote; return how much it was.
 
         The dump may come from another store, from a hub of another name and with another number of partitions.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from taskhub.cli import instances, start
+from taskhub.cli import hub, instances, start
 
 app = typer.Typer(
     name="taskhub",
@@ -35,6 +35,7 @@ def _options(
 
 app.command("start")(start.start)
 app.add_typer(instances.app, name="instances")
+app.add_typer(hub.app, name="hub")
 
 
 def main() -> None:

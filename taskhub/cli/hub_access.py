@@ -7,8 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import typer
-
+from taskhub.cli.output import fail
 from taskhub.client import TaskHubClient
 from taskhub.errors import ConfigurationError, TaskHubError
 from taskhub.host.configuration import load_configuration
@@ -30,16 +29,23 @@ class HubOptions:
     storage: str | None
 
 
-def with_hub(options: HubOptions, act: Callable[[TaskHubClient], Awaitable[_T]]) -> _T:
-    """Open the hub, do something with its client, close it; end the command with a message when that fails."""
+def with_hub(options: HubOptions, act: Callable[[TaskHubClient], Awaitable[_T]], *, creates: bool = False) -> _T:
+    """Open the hub, do something with its client, close it; end the command with a message when that fails.
+
+    Args:
+        options: which hub.
+        act: what to do.
+        creates: whether an embedded store that does not exist is made; else that is an error.
+    """
     try:
-        return asyncio.run(_with_hub(options, act))
+        return asyncio.run(_with_hub(options, act, creates=creates))
     except TaskHubError as error:
-        typer.secho(str(error), fg=typer.colors.RED, err=True)
-        raise typer.Exit(1) from error
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("Interrupted.", code=130)
 
 
-async def _with_hub(options: HubOptions, act: Callable[[TaskHubClient], Awaitable[_T]]) -> _T:
+async def _with_hub(options: HubOptions, act: Callable[[TaskHubClient], Awaitable[_T]], *, creates: bool) -> _T:
     root = options.app_root.resolve()
     configuration = load_configuration(root, os.environ, hub=options.hub)
     store = choose_store(
@@ -48,7 +54,7 @@ async def _with_hub(options: HubOptions, act: Callable[[TaskHubClient], Awaitabl
         app_root=root,
         setting=configuration.durable.connection,
     )
-    if isinstance(store, EmbeddedStore) and not store.path.is_file():
+    if isinstance(store, EmbeddedStore) and not store.path.is_file() and not creates:
         raise ConfigurationError(
             f"There is no embedded store {store.path} ({store.why}). "
             "Start the app first, or say with --app or --storage where its task hub is."

@@ -21,3 +21,6 @@ AppOption = Annotated[
     Path, typer.Option("--app", metavar="APP_DIR", help="Folder of the app, for its host.json and settings.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+InstanceArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the instance.")]
+InstancesArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of the instances.")]

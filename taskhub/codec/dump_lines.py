@@ -27,6 +27,7 @@ from taskhub.codec.jsontext import json_of, parse_utc, writable
 from taskhub.codec.overflow import compress, decompress
 from taskhub.codec.records import Mismatch, require, take
 from taskhub.errors import MalformedMessage
+from taskhub.model.hub import HubContents
 from taskhub.model.ids import Utc
 
 if TYPE_CHECKING:
@@ -84,16 +85,8 @@ class DumpedMessage:
     """Not read from the queue, which hides it, but told by the tables: it must be there."""
 
 
-@dataclass(frozen=True, slots=True)
-class DumpEnd:
-    """The last line: how much there was, so that a cut dump is noticed."""
-
-    blobs: int = 0
-    rows: int = 0
-    messages: int = 0
-
-
-DumpItem = Union[HubHead, DumpedBlob, DumpedRow, DumpedMessage, DumpEnd]  # noqa: UP007 (a runtime alias on 3.10)
+# The end of a dump tells how much there was, so that a cut one is noticed.
+DumpItem = Union[HubHead, DumpedBlob, DumpedRow, DumpedMessage, HubContents]  # noqa: UP007 (a runtime alias on 3.10)
 
 
 # ---- writing
@@ -130,7 +123,7 @@ def encode_line(item: DumpItem) -> str:
             if item.is_inferred:
                 values["inferred"] = True
             values |= _text_content(item.text, "message")
-        case DumpEnd():
+        case HubContents():
             values = {"kind": "end", "blobs": item.blobs, "rows": item.rows, "messages": item.messages}
     return writable(json_of(values))
 
@@ -233,8 +226,8 @@ def _message(values: Mapping[str, Any]) -> DumpedMessage:
     )
 
 
-def _end(values: Mapping[str, Any]) -> DumpEnd:
-    return DumpEnd(require(values, "blobs", int), require(values, "rows", int), require(values, "messages", int))
+def _end(values: Mapping[str, Any]) -> HubContents:
+    return HubContents(require(values, "blobs", int), require(values, "rows", int), require(values, "messages", int))
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:

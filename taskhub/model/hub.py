@@ -52,3 +52,21 @@ class HubStatus:
     def workers(self) -> tuple[str, ...]:
         """Workers that hold partitions."""
         return tuple(sorted({each.owner for each in self.partitions if each.is_held and each.owner}))
+
+
+@dataclass(frozen=True, slots=True)
+class HubContents:
+    """How much a hub holds, or a dump of one."""
+
+    blobs: int = 0
+    rows: int = 0
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DumpSummary:
+    """What a dump holds."""
+
+    contents: HubContents
+    unread: int
+    """Messages that are about in the queues but could be neither read nor inferred; of ended instances, mostly."""

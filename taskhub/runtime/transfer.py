@@ -14,14 +14,13 @@ begins to run on half a hub.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskhub.codec.dump_lines import (
     DumpedBlob,
     DumpedMessage,
     DumpedRow,
-    DumpEnd,
     HubHead,
     decode_line,
     encode_line,
@@ -36,6 +35,7 @@ from taskhub.core.pending import pending_messages
 from taskhub.core.timers import visible_after
 from taskhub.errors import ConfigurationError, MalformedMessage, MessageGone, PayloadError, TableNotFound
 from taskhub.model.history import ExecutionStarted, OrchestrationInstance, OrchestratorStarted
+from taskhub.model.hub import DumpSummary, HubContents
 from taskhub.model.ids import InstanceId, PartitionIndex, Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import CLIENT, TaskMessage
@@ -61,15 +61,6 @@ MAX_BATCH_BYTES = 3 * 1024 * 1024
 _ROW_OVERHEAD_BYTES = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class DumpSummary:
-    """What a dump holds."""
-
-    end: DumpEnd
-    unread: int
-    """Messages that are about in the queues but could be neither read nor inferred. Of ended instances, mostly."""
-
-
 class Dump:
     """One dump of one hub.
 
@@ -82,7 +73,7 @@ class Dump:
         self._services = services
         self._write = write
         self._now = Utc.of(services.environment.clock.now())
-        self._end = DumpEnd()
+        self._contents = HubContents()
         self._unread = 0
         self._sleepers: dict[str, None] = {}
         """Partition keys of histories with something scheduled for later."""
@@ -112,17 +103,17 @@ class Dump:
         await self._rows("Instances", services.names.instances_table)
         for queue in (services.names.work_item_queue, *queues):
             await self._messages(queue)
-        self._put(self._end)
-        return DumpSummary(self._end, self._unread)
+        self._put(self._contents)
+        return DumpSummary(self._contents, self._unread)
 
     def _put(self, item: DumpItem) -> None:
         match item:
             case DumpedBlob():
-                self._end = replace(self._end, blobs=self._end.blobs + 1)
+                self._contents = replace(self._contents, blobs=self._contents.blobs + 1)
             case DumpedRow():
-                self._end = replace(self._end, rows=self._end.rows + 1)
+                self._contents = replace(self._contents, rows=self._contents.rows + 1)
             case DumpedMessage():
-                self._end = replace(self._end, messages=self._end.messages + 1)
+                self._contents = replace(self._contents, messages=self._contents.messages + 1)
             case _:
                 pass
         self._write(encode_line(item))
@@ -280,9 +271,9 @@ class Load:
         self._rows: list[DumpedRow] = []
         self._row_bytes = 0
         self._messages: list[DumpedMessage] = []
-        self._loaded = DumpEnd()
+        self._loaded = HubContents()
 
-    async def run(self, lines: Iterable[str]) -> DumpEnd:
+    async def run(self, lines: Iterable[str]) -> HubContents:
         """Load a dump; return how much it held.
 
         Args:
@@ -293,7 +284,7 @@ class Load:
             PayloadError: a line is none of a dump's, or lines are missing. Then rows and blobs may be there, but no
                 message, so that nothing runs; delete the hub before the next attempt.
         """
-        end: DumpEnd | None = None
+        end: HubContents | None = None
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -303,7 +294,7 @@ class Load:
                 raise PayloadError(f"line {number} of the dump is {error}") from error
             if end is not None or isinstance(item, HubHead) is not (self._source is None):
                 raise PayloadError(f"line {number} of the dump stands in the wrong place: {line[:80]}")
-            if isinstance(item, DumpEnd):
+            if isinstance(item, HubContents):
                 end = item
             else:
                 await self._take(item)
@@ -334,7 +325,7 @@ class Load:
             case DumpedMessage():
                 self._loaded = replace(self._loaded, messages=self._loaded.messages + 1)
                 self._messages.append(item)
-            case DumpEnd():
+            case HubContents():
                 raise ValueError("the end is no item to load")
 
     async def _begin(self, head: HubHead) -> None:

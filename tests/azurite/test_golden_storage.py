@@ -3,113 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from azure.durable_functions.replay import StartSubOrchestration
 
 from taskhub import InstanceExists, TaskHubSettings, Worker
 from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.names import HubNames
 from taskhub.runtime.environment import Environment
+from tests.support.dotnet_programs import ORCHESTRATORS, DotnetApplication, activities
 from tests.support.golden_state import recorded_state, stored_state
-from tests.support.world import PlainApplication, PlainOrchestration
-
-# ---- the recorded programs, in Python
-
-
-def hello_sequence(context):
-    tokyo = yield context.call_activity("Hello", "Tokyo")
-    seattle = yield context.call_activity("Hello", "Seattle")
-    london = yield context.call_activity("Hello", "London")
-    return [tokyo, seattle, london]
-
-
-def fan_out(context):
-    numbers = yield context.task_all([context.call_activity("Echo", n) for n in range(context.get_input())])
-    return sum(numbers)
-
-
-def parent(context):
-    return (yield context.call_sub_orchestrator("HelloSequence", context.get_input(), f"{context.instance_id}:child"))
-
-
-def default_child(context):
-    return (yield context.call_sub_orchestrator("Child", context.get_input()))
-
-
-def child(context):
-    return (yield context.call_activity("Hello", context.get_input()))
-
-
-def timer(context):
-    yield context.create_timer(context.current_utc_datetime + timedelta(seconds=context.get_input()))
-    return "fired"
-
-
-def timer_or_event(context):
-    deadline = context.create_timer(context.current_utc_datetime + timedelta(seconds=context.get_input()))
-    event = context.wait_for_external_event("go")
-    winner = yield context.task_any([event, deadline])
-    if winner is event:
-        deadline.cancel()
-    return ["event", event.result]
-
-
-def wait_event(context):
-    return (yield context.wait_for_external_event("go"))
-
-
-def slow_then_event(context):
-    yield context.call_activity("Slow", {"ms": context.get_input(), "value": "slow"})
-    return (yield context.wait_for_external_event("go"))
-
-
-def status(context):
-    context.set_custom_status({"step": 1})
-    yield context.call_activity("Hello", "Tokyo")
-    context.set_custom_status({"step": 2})
-    return (yield context.call_activity("Hello", "Seattle"))
-
-
-class DotnetOrchestration(PlainOrchestration):
-    """Gives children their input as .NET code does: encoded once, not twice as the Python SDK does."""
-
-    async def advance(self, events, *, replayed):
-        decisions = await super().advance(events, replayed=replayed)
-        operations = [
-            replace(each, input=json.loads(each.input)) if isinstance(each, StartSubOrchestration) else each
-            for each in decisions.operations
-        ]
-        return replace(decisions, operations=operations)
-
-
-class DotnetApplication(PlainApplication):
-    orchestration_type = DotnetOrchestration
-
-
-async def slow(request):
-    await asyncio.sleep(request["ms"] / 1000)
-    return request["value"]
-
-
-ORCHESTRATORS = {
-    "HelloSequence": hello_sequence,
-    "FanOut": fan_out,
-    "Parent": parent,
-    "DefaultChild": default_child,
-    "Child": child,
-    "Timer": timer,
-    "TimerOrEvent": timer_or_event,
-    "WaitEvent": wait_event,
-    "SlowThenEvent": slow_then_event,
-    "Status": status,
-}
-ACTIVITIES = {"Hello": lambda name: f"Hello {name}!", "Echo": lambda value: value, "Slow": slow}
-
 
 # ---- what was done
 
@@ -127,7 +31,7 @@ class Run:
         worker = Worker(
             self._storage,
             self._settings,
-            DotnetApplication(ORCHESTRATORS, ACTIVITIES),
+            DotnetApplication(ORCHESTRATORS, activities()),
             worker_id="worker-a",
             environment=Environment(),
         )

@@ -11,13 +11,13 @@ from taskhub.codec.dump_lines import (
     DumpedBlob,
     DumpedMessage,
     DumpedRow,
-    DumpEnd,
     HubHead,
     decode_line,
     encode_line,
 )
 from taskhub.codec.overflow import compress, decompress
 from taskhub.errors import MalformedMessage
+from taskhub.model.hub import HubContents
 from taskhub.model.ids import Utc
 from tests.support.recordings import folders
 
@@ -50,7 +50,7 @@ NOON = Utc("2026-01-05T12:00:00.1234567Z")
         ),
         DumpedMessage("workitems", "plain text, \x09 no JSON"),
         DumpedMessage("control-03", '{"$type":"X","a":"b"}', visible=NOON, dequeue_count=7, is_inferred=True),
-        DumpEnd(1, 2, 3),
+        HubContents(1, 2, 3),
     ],
     ids=lambda item: type(item).__name__,
 )
