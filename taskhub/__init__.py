@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from taskhub.client import TaskHubClient
     from taskhub.errors import (
         ConfigurationError,
+        HubInUse,
         InstanceExists,
         InstanceNotFound,
         InvalidHubName,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigurationError",
+    "HubInUse",
     "InstanceExists",
     "InstanceNotFound",
     "InvalidHubName",
@@ -44,6 +46,7 @@ __all__ = [
 
 _HOMES = {
     "ConfigurationError": "errors",
+    "HubInUse": "errors",
     "InstanceExists": "errors",
     "InstanceNotFound": "errors",
     "InvalidHubName": "errors",

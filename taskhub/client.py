@@ -6,14 +6,17 @@ hub at the same time, beside any number of workers.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskhub.codec.keys import escape_instance_id
 from taskhub.errors import (
+    BlobNotFound,
     InstanceExists,
     InstanceNotFound,
     InvalidInstanceState,
     PayloadError,
+    QueueNotFound,
     StaleCheckpoint,
     TableNotFound,
 )
@@ -28,21 +31,27 @@ from taskhub.model.history import (
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
-from taskhub.runtime.app_lease import ask_for_lease
+from taskhub.runtime.app_lease import ask_for_app_lease
 from taskhub.runtime.environment import Environment
+from taskhub.runtime.hub_status import delete_hub, hub_status
+from taskhub.runtime.purging import Purging
 from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from taskhub.model.history import HistoryEvent
+    from taskhub.model.hub import HubStatus
     from taskhub.model.instance import InstanceFilter, InstanceState
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
 MAX_INSTANCE_ID_CHARACTERS = 500
 """Of the escaped id: a table key holds 512 UTF-16 units."""
+
+SOURCE_TAG = "MS_DurableFunctions_SourceInstanceId"
+"""Tag of an instance that was restarted under an id of the caller's choice: the id of the one before."""
 
 
 class TaskHubClient:
@@ -87,6 +96,25 @@ class TaskHubClient:
         """Create the hub's queues, tables and containers unless they exist; remembered for the process."""
         await self._services.hub.create()
 
+    async def hub_status(self, *, count_instances: bool = True) -> HubStatus:
+        """Look at the hub: its partitions and their owners, lengths of queues, instances by status.
+
+        Args:
+            count_instances: whether to read through all instances, a call for every 1,000 of them.
+        """
+        return await hub_status(self._services, count_instances=count_instances)
+
+    async def delete_hub(self, *, force: bool = False) -> bool:
+        """Delete the hub with everything in it; return whether there was anything.
+
+        Args:
+            force: delete it also while workers work on it; they make it again, empty.
+
+        Raises:
+            HubInUse: workers hold partitions.
+        """
+        return await delete_hub(self._services, force=force)
+
     async def start(
         self,
         name: str,
@@ -118,13 +146,8 @@ class TaskHubClient:
             PayloadError: the id or a value cannot be stored.
         """
         services = self._services
-        await services.hub.create()
         instance_id = instance_id or InstanceId(services.environment.new_guid().hex)
         _check_instance_id(instance_id)
-        existing = await services.instances.read(instance_id)
-        status = existing.status if existing else None
-        if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
-            raise InstanceExists(instance_id, status)
         instance = OrchestrationInstance(instance_id, execution_id or ExecutionId(services.environment.new_guid().hex))
         started = ExecutionStarted(
             timestamp=self._now(),
@@ -134,19 +157,47 @@ class TaskHubClient:
             input=input,
             tags=dict(tags) if tags else None,
             scheduled_start=scheduled_start,
-            generation=0 if existing is None else (existing.generation or 0) + 1,
         )
-        message = TaskMessage(started, target=instance)
-        # Message and row are made before either is stored: a message without a row would be read for nothing.
-        packed = services.messenger.pack(message)
-        input_url = None if packed.blob_name is None else services.large.url_of(packed.blob_name)
-        row = services.instances.encode(started, input_url=input_url)
-        # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
-        # woken before the row is there.
-        await services.messenger.put(packed, due=scheduled_start, wake=False)
-        await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
-        services.messenger.wake(message, scheduled_start)
+        await self._in_hub(lambda: self._start(started))
         return instance_id
+
+    async def restart(
+        self,
+        state: InstanceState,
+        *,
+        with_new_id: bool = True,
+        new_id: InstanceId | None = None,
+        version: str | None = None,
+    ) -> InstanceId:
+        """Start an orchestration anew with the name, input and tags of an instance, whatever became of that.
+
+        Args:
+            state: the instance, as read with its input.
+            with_new_id: whether to leave the instance as it is; else the new one takes its place, if it has ended.
+            new_id: the new instance's address, by default a generated one; with it, the new instance has a tag that
+                names the old one.
+            version: of the orchestration; by default the hub's default version, not the instance's.
+
+        Returns:
+            The new instance's id.
+
+        Raises:
+            InstanceExists: the id belongs to an instance that has not ended.
+            InvalidInstanceState: the row does not say which orchestration it was.
+            PayloadError: ``new_id`` cannot be stored.
+        """
+        if state.name is None:
+            raise InvalidInstanceState(f"instance '{state.instance_id}' has no orchestrator name")
+        tags = dict(state.tags or {})
+        if new_id is not None:
+            tags[SOURCE_TAG] = state.instance_id
+        return await self.start(
+            state.name,
+            instance_id=new_id if with_new_id else state.instance_id,
+            input=state.input,
+            version=version,
+            tags=tags or None,
+        )
 
     async def get(
         self, instance_id: InstanceId, *, with_input: bool = True, with_output: bool = True
@@ -235,26 +286,37 @@ class TaskHubClient:
             raise InvalidInstanceState(str(error)) from error
 
     async def purge(self, instance_id: InstanceId) -> int:
-        """Delete all that is stored of an instance, whatever its state; return 1, or 0 when there was none."""
-        services = self._services
-        if await self.get(instance_id, with_input=False, with_output=False) is None:
-            return 0
-        # With a slash at the end: `order-4/` must not take the blobs of `order-42`.
-        for prefix in dict.fromkeys((f"{instance_id}/", f"{escape_instance_id(instance_id)}/")):
-            await services.large.purge(prefix)
-        await services.history.delete(instance_id)
-        await services.instances.delete(instance_id)
-        return 1
-
-    async def make_primary(self) -> None:
-        """Let this app's workers have the hub's app lease instead of another app's: one read, one blob.
-
-        They take over within the renewal interval of the lease, and at once where they run in this process.
+        """Delete all that is stored of an instance, whatever its state; return 1, or 0 when there was none.
 
         Raises:
-            ConfigurationError: the hub does without the app lease.
+            InvalidInstanceState: a worker goes on writing it; terminate it first.
         """
-        await ask_for_lease(self._services)
+        try:
+            return await Purging(self._services).one(instance_id)
+        except TableNotFound:
+            return 0
+        except StaleCheckpoint as error:
+            raise InvalidInstanceState(str(error)) from error
+
+    async def purge_ended(self, wanted: InstanceFilter) -> int:
+        """Delete all that is stored of the ended instances that a filter takes; return how many there were.
+
+        Args:
+            wanted: the filter. Without statuses it means all ended instances; statuses of live ones match nothing.
+        """
+        try:
+            return await Purging(self._services).ended(wanted)
+        except TableNotFound:
+            return 0
+
+    async def make_primary(self) -> None:
+        """Let the app of this process work on the hub, in place of another app that holds the app lease.
+
+        Raises:
+            ConfigurationError: the hub does without the lease, so that all apps work on it.
+        """
+        await self._services.hub.create()
+        await ask_for_app_lease(self._services)
 
     async def wait(
         self, instance_id: InstanceId, *, timeout_seconds: float, poll_seconds: float = 1.0
@@ -278,11 +340,40 @@ class TaskHubClient:
                 return state
             await clock.sleep(min(poll_seconds, left))
 
+    async def _start(self, started: ExecutionStarted) -> None:
+        services, instance_id = self._services, started.instance.instance_id
+        existing = await services.instances.read(instance_id)
+        status = existing.status if existing else None
+        if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
+            raise InstanceExists(instance_id, status)
+        started = replace(started, generation=0 if existing is None else (existing.generation or 0) + 1)
+        message = TaskMessage(started, target=started.instance)
+        # Message and row are made before either is stored: a message without a row would be read for nothing.
+        packed = services.messenger.pack(message)
+        input_url = None if packed.blob_name is None else services.large.url_of(packed.blob_name)
+        row = services.instances.encode(started, input_url=input_url)
+        # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
+        # woken before the row is there.
+        await services.messenger.put(packed, due=started.scheduled_start, wake=False)
+        await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
+        services.messenger.wake(message, started.scheduled_start)
+
     async def _send(self, instance_id: InstanceId, event: HistoryEvent) -> None:
         _check_instance_id(instance_id)
-        await self._services.hub.create()
         # Without an execution id: for whichever execution is current.
-        await self._services.messenger.send(TaskMessage(event, target=OrchestrationInstance(instance_id, None)))
+        message = TaskMessage(event, target=OrchestrationInstance(instance_id, None))
+        await self._in_hub(lambda: self._services.messenger.send(message))
+
+    async def _in_hub(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do something on the hub, which is made if need be; also if it was deleted since we last saw it."""
+        hub = self._services.hub
+        await hub.create()
+        try:
+            await act()
+        except (QueueNotFound, TableNotFound, BlobNotFound):
+            hub.forget()
+            await hub.create()
+            await act()
 
     def _now(self) -> Utc:
         return Utc.of(self._services.environment.clock.now())

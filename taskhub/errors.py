@@ -25,6 +25,10 @@ class HubMismatch(ConfigurationError):
     """The hub in storage is laid out otherwise than the settings say; the message tells both and the fix."""
 
 
+class HubInUse(TaskHubError):
+    """Workers hold partitions of the hub: stop them first."""
+
+
 class InstanceNotFound(TaskHubError):
     """No instance has this id."""
 

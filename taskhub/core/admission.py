@@ -57,6 +57,8 @@ class StartVerdict(enum.Enum):
     PROCESS = "process"
     DUPLICATE = "duplicate"
     """Another start won; delete the message."""
+    TERMINATED = "terminated"
+    """The instance was ended before it began; delete the message."""
     WAIT = "wait"
     """The row may not be written yet; come back later."""
 
@@ -66,7 +68,8 @@ def judge_start(
 ) -> StartVerdict:
     """Compare a client's start message with the Instances row, which the client writes after it.
 
-    The row's status does not matter: an instance that was terminated before its delayed start is started anyway.
+    An instance without history whose row says that it was terminated has been so before its start, which was delayed or
+    still on its way. (The reference does not look at the status: it starts such an instance all the same.)
 
     Args:
         started: the message's event.
@@ -76,7 +79,10 @@ def judge_start(
     """
     if row is not None:
         if not row.execution_id or row.execution_id == started.instance.execution_id:
-            return StartVerdict.PROCESS
+            is_terminated = row.execution_id and row.status is RuntimeStatus.Terminated
+            return StartVerdict.TERMINATED if is_terminated else StartVerdict.PROCESS
+        if (row.generation or 0) > (started.generation or 0):
+            return StartVerdict.DUPLICATE  # a later start has taken its place
         if row.generation == started.generation and row.created is not None:
             is_older = row.status is RuntimeStatus.Pending and row.created.moment() < started.timestamp.moment()
             is_late = dequeue_count > 1 and taken_at.moment() > row.created.moment()

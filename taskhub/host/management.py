@@ -154,6 +154,11 @@ class Management:
             case routes.Purge():
                 state = await client.get(command.instance_id)
                 return routes.refusal_of_purge(command, state) or routes.purged(await client.purge(command.instance_id))
+            case routes.PurgeEnded():
+                return routes.purged_ended(await client.purge_ended(command.filter))
+            case routes.MakePrimary():
+                await client.make_primary()
+                return routes.DONE
             case routes.RaiseEvent():
                 state = await client.get(command.instance_id)
                 refusal = routes.refusal_of_event(command, state)
@@ -175,9 +180,6 @@ class Management:
                 return refusal or routes.ACCEPTED
             case routes.Restart():
                 return await self._restart(client, command, request)
-            case routes.MakePrimary():
-                await client.make_primary()
-                return routes.DONE
 
     async def _start(self, client: TaskHubClient, command: routes.Start, request: routes.Request) -> routes.Response:
         if self._hubs.is_own(command.target):
@@ -201,11 +203,8 @@ class Management:
             return refusal or routes.NOT_FOUND
         if self._hubs.is_own(command.target):
             self._application.find_orchestrator(state.name)
-        instance_id = await client.start(
-            state.name,
-            instance_id=None if command.with_new_id else command.instance_id,
-            input=state.input,
-            tags=state.tags,
+        instance_id = await client.restart(
+            state, with_new_id=command.with_new_id, new_id=command.new_id, version=command.version
         )
         return await self._started(client, command, instance_id, request)
 

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 
 from taskhub.host.history_view import history_json
 from taskhub.model.ids import InstanceId, Utc
-from taskhub.model.instance import InstanceFilter, InstancePage, RuntimeStatus
+from taskhub.model.instance import TERMINAL_STATUSES, InstanceFilter, InstancePage, RuntimeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -140,6 +140,14 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
+class PurgeEnded:
+    """R5: remove the ended instances of a period."""
+
+    target: Target
+    filter: InstanceFilter
+
+
+@dataclass(frozen=True, slots=True)
 class RaiseEvent:
     """R6: an event for an instance."""
 
@@ -170,6 +178,13 @@ class Rewind:
 
 
 @dataclass(frozen=True, slots=True)
+class MakePrimary:
+    """R16: let this app work on the hub in place of another."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """R11: start an instance anew with its name and input."""
 
@@ -177,16 +192,12 @@ class Restart:
     instance_id: InstanceId
     with_new_id: bool
     wait: Wait | None
+    new_id: InstanceId | None = None
+    """``None``: a generated one."""
+    version: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MakePrimary:
-    """R16: let this app have the hub's app lease."""
-
-    target: Target
-
-
-Command = Start | ReadStatus | List | Purge | RaiseEvent | Control | Rewind | Restart | MakePrimary
+Command = Start | ReadStatus | List | Purge | PurgeEnded | RaiseEvent | Control | Rewind | Restart | MakePrimary
 
 
 # ---- request → command
@@ -267,6 +278,19 @@ def _purge(_: Request, segments: Sequence[str], query: Query) -> Command:
     return Purge(query.target(), InstanceId(segments[1]))
 
 
+def _purge_ended(_: Request, __: Sequence[str], query: Query) -> Command | Response:
+    created_from = query.time("createdTimeFrom")
+    if created_from is None:
+        return Response(400, _compact("Please provide value for 'createdTimeFrom' parameter."))
+    statuses = TERMINAL_STATUSES
+    if (query.text("runtimeStatus") or "").strip():
+        # With nothing but statuses of live instances the reference removes everything, running instances too.
+        statuses = query.statuses("runtimeStatus") & TERMINAL_STATUSES
+        if not statuses:
+            return NOT_FOUND
+    return PurgeEnded(query.target(), InstanceFilter(created_from, query.time("createdTimeTo"), statuses))
+
+
 def _operation(request: Request, segments: Sequence[str], query: Query) -> Command | Response:
     instance_id, operation = InstanceId(segments[1]), segments[2].lower()
     if operation in ("terminate", "suspend", "resume"):
@@ -277,7 +301,26 @@ def _operation(request: Request, segments: Sequence[str], query: Query) -> Comma
         return Restart(
             query.target(), instance_id, query.boolean("restartWithNewInstanceId", default=True), query.wait()
         )
-    return _unsupported(request, segments, query) if operation == "restartwithoptions" else NOT_FOUND
+    if operation == "restartwithoptions":
+        return _restart_with_options(instance_id, query)
+    return NOT_FOUND
+
+
+def _restart_with_options(instance_id: InstanceId, query: Query) -> Command | Response:
+    new_id = query.text("newInstanceId") or ""
+    if not new_id.strip():
+        return argument_error("The query parameter newInstanceId must name the new instance.")
+    refusal = _refusal_of_id(new_id)
+    if refusal is not None:
+        return refusal
+    return Restart(
+        query.target(),
+        instance_id,
+        with_new_id=True,
+        wait=query.wait(),
+        new_id=InstanceId(new_id),
+        version=query.text("version"),
+    )
 
 
 def _raise_event(request: Request, segments: Sequence[str], query: Query) -> Command | Response:
@@ -307,7 +350,7 @@ _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query],
     ("GET", "instances", 2): _read_status,
     ("GET", "instances", 1): _list,
     ("DELETE", "instances", 2): _purge,
-    ("DELETE", "instances", 1): _unsupported,
+    ("DELETE", "instances", 1): _purge_ended,
     ("POST", "instances", 3): _operation,
     ("POST", "instances", 4): _raise_event,
     ("GET", "entities", 1): _unsupported,
@@ -548,6 +591,11 @@ def internal_error(text: str, kind: str = "System.InvalidOperationException") ->
 def purged(count: int) -> Response:
     """Return the answer to a purge."""
     return Response(200, _compact({"instancesDeleted": count}))
+
+
+def purged_ended(count: int) -> Response:
+    """Return the answer to a purge of many."""
+    return purged(count) if count else NOT_FOUND
 
 
 def status_response(

@@ -74,6 +74,8 @@ class InstanceFilter:
     statuses: frozenset[RuntimeStatus] = frozenset()
     """Empty: any."""
     id_prefix: str | None = None
+    excludes_entities: bool = False
+    """Leave out ids that begin with ``@``. Does nothing beside a prefix, which says by itself what is wanted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,20 +192,27 @@ class HistoryStore:
             ) from error
 
     async def delete(self, instance_id: InstanceId) -> int:
-        """Delete all rows of an instance, of older generations too; return how many there were."""
+        """Delete all rows of an instance, of older generations too; return how many there were.
+
+        The sentinel goes first, if it is as it was read. A worker that holds the instance cannot commit from then on,
+        and rows of an execution that begins meanwhile have other ETags.
+
+        Raises:
+            StaleCheckpoint: a worker committed in between; nothing was deleted.
+        """
         partition_key = escape_instance_id(instance_id)
-        mine = Where("PartitionKey", Comparison.EQ, partition_key)
-        rows = await self._pages(mine, select=("RowKey",))
-        for start in range(0, len(rows), MAX_BATCH_OPERATIONS):
-            deletes = [
-                TableWrite(Write.DELETE, Row(partition_key, row.row_key, {}))
-                for row in rows[start : start + MAX_BATCH_OPERATIONS]
-            ]
+        rows = await self._pages(Where("PartitionKey", Comparison.EQ, partition_key), select=(EXECUTION_ID_COLUMN,))
+        rows.sort(key=lambda row: row.row_key != SENTINEL)
+        deletes = [TableWrite(Write.DELETE, Row(partition_key, row.row_key, {}), if_match=row.etag) for row in rows]
+        for start in range(0, len(deletes), MAX_BATCH_OPERATIONS):
+            batch = deletes[start : start + MAX_BATCH_OPERATIONS]
             try:
-                await self._tables.batch(self._table, deletes)
-            except RowNotFound:
-                for delete in deletes:
-                    with contextlib.suppress(RowNotFound):
+                await self._tables.batch(self._table, batch)
+            except (RowChanged, RowNotFound) as error:
+                if start == 0 and isinstance(error, RowChanged):
+                    raise StaleCheckpoint(f"instance '{instance_id}' was written while it was purged") from error
+                for delete in batch:
+                    with contextlib.suppress(RowChanged, RowNotFound):
                         await self._tables.write(self._table, delete)
         return len(rows)
 

@@ -146,10 +146,10 @@ class InstanceStore:
         with contextlib.suppress(RowNotFound):
             await self._write(Write.MERGE, instance_id, row.columns, None)
 
-    async def delete(self, instance_id: InstanceId) -> None:
-        """Delete the row of an instance; one that is gone is no error."""
-        with contextlib.suppress(RowNotFound):
-            await self._write(Write.DELETE, instance_id, {}, None)
+    async def delete(self, instance_id: InstanceId, *, etag: ETag | None) -> None:
+        """Delete the row of an instance, unless it is gone or, with an ETag, was written since."""
+        with contextlib.suppress(RowNotFound, RowChanged):
+            await self._write(Write.DELETE, instance_id, {}, etag)
 
     async def _write(self, kind: Write, instance_id: InstanceId, columns: Columns, etag: ETag | None) -> ETag | None:
         row = Row(escape_instance_id(instance_id), ROW_KEY, columns)
@@ -199,6 +199,15 @@ def _where(wanted: InstanceFilter) -> Filter | None:
         parts.append(Where("PartitionKey", Comparison.GE, low))
         if high is not None:
             parts.append(Where("PartitionKey", Comparison.LT, high))
+    elif wanted.excludes_entities:
+        parts.append(
+            AnyOf(
+                (
+                    Where("PartitionKey", Comparison.LT, "@"),
+                    Where("PartitionKey", Comparison.GE, "A"),
+                )
+            )
+        )
     if not parts:
         return None
     return parts[0] if len(parts) == 1 else AllOf(tuple(parts))

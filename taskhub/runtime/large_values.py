@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskhub.codec.overflow import compress, decompress
-from taskhub.errors import BlobNotFound, PayloadError
+from taskhub.errors import BlobNotFound
 from taskhub.runtime.nursery import run_all
 
 if TYPE_CHECKING:
@@ -69,13 +69,10 @@ class LargeValues:
         for name in blob_names:
             await self._blobs.delete_blob(self._container, name)
 
-    async def purge(self, prefix: str) -> int:
-        """Delete all texts below ``prefix``, which must end with ``/``; return how many there were."""
-        if not prefix.endswith("/"):
-            raise PayloadError(f"purging {prefix!r} would take the blobs of other instances")
-        items = await self._blobs.list_blobs(self._container, prefix)
-        await self.delete_all(item.name for item in items)
-        return len(items)
+    async def names_in(self, folder: str) -> list[str]:
+        """Return the names of the texts in a folder, but not of those in folders below it."""
+        items = await self._blobs.list_blobs(self._container, f"{folder}/")
+        return [item.name for item in items if "/" not in item.name[len(folder) + 1 :]]
 
     def url_of(self, blob_name: str) -> str:
         """Return the URL that an instance's row shows in place of a text."""

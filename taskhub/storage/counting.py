@@ -42,6 +42,7 @@ _VERBS: Mapping[tuple[str, str], str] = {
     ("queue", "update"): "queue.update_message",
     ("queue", "delete"): "queue.delete_message",
     ("queue", "count"): "queue.get.metadata",
+    ("queue", "snapshot"): "queue.get.snapshot",
     ("table", "create_table"): "table.post.admin",
     ("table", "delete_table"): "table.delete.admin",
     ("table", "table_exists"): "table.query",

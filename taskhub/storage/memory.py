@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING
 from taskhub.errors import BlobExists, BlobNotFound, MessageGone, QueueNotFound, TableNotFound
 from taskhub.model.ids import ETag
 from taskhub.storage import rules
-from taskhub.storage.port import BlobItem, BlobLease, Page, PutReceipt, QueueMessage, Row, Storage, TableValue
+from taskhub.storage.port import (
+    BlobItem,
+    BlobLease,
+    Page,
+    PutReceipt,
+    QueueMessage,
+    Row,
+    Storage,
+    StoredMessage,
+    TableValue,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -179,6 +189,16 @@ class MemoryQueues:
         """Return how many messages the queue holds."""
         await asyncio.sleep(0)
         return len(self._queue(queue).messages)
+
+    async def snapshot(self, queue: str) -> Sequence[StoredMessage]:
+        """Return all messages without taking them."""
+        await asyncio.sleep(0)
+        messages = self._queue(queue).messages.values()
+        stored = [
+            StoredMessage(each.text, each.dequeue_count, each.inserted, each.visible_at or each.inserted)
+            for each in messages
+        ]
+        return sorted(stored, key=lambda message: message.next_visible)
 
     def _queue(self, queue: str) -> _Queue:
         try:

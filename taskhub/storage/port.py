@@ -64,6 +64,18 @@ class PutReceipt:
     next_visible: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as a queue holds it, looked at without being taken."""
+
+    text: str
+    dequeue_count: int
+    """Reads so far."""
+    inserted: datetime
+    next_visible: datetime
+    """Past for a message that is visible."""
+
+
 class QueueStore(Protocol):
     """Queues with visibility timeouts. Delivery is at least once and in no guaranteed order."""
 
@@ -134,6 +146,16 @@ class QueueStore(Protocol):
 
         Raises:
             QueueNotFound: the queue does not exist.
+        """
+
+    async def snapshot(self, queue: str) -> Sequence[StoredMessage] | None:
+        """Return all messages, hidden ones too, without taking them; the next to become visible first.
+
+        ``None`` where the service shows no hidden messages, which is Azure's way: there one can only take what is
+        visible.
+
+        Raises:
+            QueueNotFound: the queue does not exist; not where the answer is ``None`` anyway.
         """
 
 

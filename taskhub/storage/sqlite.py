@@ -43,7 +43,18 @@ from taskhub.errors import (
 )
 from taskhub.model.ids import ETag, Utc
 from taskhub.storage import rules
-from taskhub.storage.port import BlobItem, BlobLease, Page, PutReceipt, QueueMessage, Row, Storage, TableValue, Write
+from taskhub.storage.port import (
+    BlobItem,
+    BlobLease,
+    Page,
+    PutReceipt,
+    QueueMessage,
+    Row,
+    Storage,
+    StoredMessage,
+    TableValue,
+    Write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -630,6 +641,22 @@ class SqliteQueues:
             found = db.execute("SELECT count(*) FROM messages WHERE queue = ?", (_queue_id(db, queue),))
             number: int = found.fetchone()[0]
             return number
+
+        return await self._desk.read(work)
+
+    async def snapshot(self, queue: str) -> Sequence[StoredMessage]:
+        """Return all messages without taking them."""
+
+        def work(db: sqlite3.Connection) -> Sequence[StoredMessage]:
+            found = db.execute(
+                "SELECT text, dequeue_count, inserted, visible_at FROM messages WHERE queue = ? "
+                "ORDER BY visible_at, id",
+                (_queue_id(db, queue),),
+            )
+            return [
+                StoredMessage(text, dequeue_count, _moment(inserted), _moment(visible_at))
+                for text, dequeue_count, inserted, visible_at in found
+            ]
 
         return await self._desk.read(work)
 

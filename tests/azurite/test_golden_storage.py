@@ -226,15 +226,6 @@ async def play_terminate(run):
     await run.ended("term-1", RuntimeStatus.Terminated)
 
 
-async def play_terminate_pending(run):
-    when = Utc.of(Environment().clock.now()).plus(timedelta(seconds=3))
-    await run.start("HelloSequence", "term-2", scheduled_start=when)
-    await run.client.terminate(InstanceId("term-2"), "before it started")
-    await run.ended("term-2", RuntimeStatus.Terminated)
-    # As recorded: a termination before the start does not keep the start message from being run.
-    await run.running("term-2", RuntimeStatus.Completed)
-
-
 async def play_delayed_start(run):
     when = Utc.of(Environment().clock.now()).plus(timedelta(seconds=3))
     await run.start("Child", "delayed-1", '"x"', scheduled_start=when)

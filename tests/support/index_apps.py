@@ -29,7 +29,7 @@ def _v2() -> dict[str, list[dict[str, object]]]:
     module = importlib.import_module("function_app")
     (app,) = (value for value in vars(module).values() if isinstance(value, func.FunctionRegister))
     return {
-        function.get_function_name(): sorted(map(json.loads, function.get_raw_bindings()), key=str)
+        str(function.get_function_name()): sorted(map(json.loads, function.get_raw_bindings()), key=str)
         for function in app.get_functions()
     }
 

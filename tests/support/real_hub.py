@@ -92,3 +92,13 @@ class RealHub:
                 return state
             assert loop.time() < deadline, f"{instance_id} is still {state}"
             await asyncio.sleep(0.02)
+
+
+async def parts_of(hub: RealHub) -> list[str]:
+    """Return the names of everything that exists of a hub."""
+    names, storage = hub.names, hub.storage
+    tables = (names.history_table, names.instances_table, names.partitions_table)
+    found = [name for name in tables if await storage.tables.table_exists(name)]
+    containers = (names.app_lease_container, names.large_messages_container, names.leases_container)
+    found += [name for name in containers if await storage.blobs.container_exists(name)]
+    return [*found, *await storage.queues.list_queues(f"{names.hub.lower()}-")]

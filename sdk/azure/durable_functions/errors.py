@@ -3,8 +3,10 @@
 In an orchestrator: :class:`TaskFailedError` is what a call that failed raises, :class:`FunctionNotFoundError` the same
 for a function that does not exist, :class:`PayloadDecodeError` for a value that is not what the code expects,
 :class:`ForeignAwaitableError` for an ``await`` that no replay can repeat, :class:`UnsupportedByHostError` for what
-this host cannot do. To the host: :class:`NonDeterminismError` when the code and its history disagree,
-:class:`CorruptHistoryError` and :class:`MalformedContextError` when what the host handed over cannot be right.
+this host cannot do, :class:`LockingRulesError` for what must not happen in a critical section.
+
+To the host: :class:`NonDeterminismError` when the code and its history disagree, :class:`CorruptHistoryError` and
+:class:`MalformedContextError` when what the host handed over cannot be right.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ __all__ = [
     "FailureDetails",
     "ForeignAwaitableError",
     "FunctionNotFoundError",
+    "LockingRulesError",
     "MalformedContextError",
     "NonDeterminismError",
     "PayloadDecodeError",
@@ -90,6 +93,10 @@ class TaskFailedError(Exception):
     ``str()`` is what azure-functions-durable gives: ``"{reason} \n {details}"`` of the host; for entities the decoded
     message.
 
+    Args:
+        message: what ``str()`` gives.
+        failure: the host's structured description, DurableTask's ``FailureDetails``, if it sent one.
+
     Attributes:
         kind: what failed.
         name: name of the activity or orchestration, or the entity as ``@name@key``; ``None`` when not known.
@@ -155,6 +162,9 @@ class TaskFailedError(Exception):
 
 class FunctionNotFoundError(TaskFailedError):
     """A function was called that does not exist, or is of another kind.
+
+    Args:
+        **facts: as of :class:`TaskFailedError`.
 
     Attributes:
         known: the names that exist, when they are known.
@@ -313,6 +323,18 @@ class UnsupportedByHostError(NotImplementedError):
     def __init__(self, message: str = "", *, feature: str | None = None) -> None:
         super().__init__(message)
         self.feature = feature
+
+
+class LockingRulesError(Exception):
+    """Code in a critical section did what its locks do not allow.
+
+    Attributes:
+        entity: the entity that it is about, as ``@name@key``; ``None`` when it is about no single one.
+    """
+
+    def __init__(self, message: str = "", *, entity: str | None = None) -> None:
+        super().__init__(message)
+        self.entity = entity
 
 
 class PayloadDecodeError(ValueError, TypeError):

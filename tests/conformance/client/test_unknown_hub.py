@@ -4,19 +4,9 @@ import pytest
 
 from taskhub.model.ids import InstanceId, PartitionIndex
 from taskhub.model.instance import InstanceFilter
-from tests.support.real_hub import RealHub
+from tests.support.real_hub import RealHub, parts_of
 
 NOBODY = InstanceId("nobody")
-
-
-async def exists(hub):
-    """Return which parts of a hub exist."""
-    names, storage = hub.names, hub.storage
-    tables = (names.history_table, names.instances_table, names.partitions_table)
-    found = [name for name in tables if await storage.tables.table_exists(name)]
-    containers = (names.app_lease_container, names.large_messages_container)
-    found += [name for name in containers if await storage.blobs.container_exists(name)]
-    return [*found, *await storage.queues.list_queues(names.work_item_queue.removesuffix("-workitems"))]
 
 
 async def test_reading_creates_nothing(any_storage):
@@ -29,7 +19,7 @@ async def test_reading_creates_nothing(any_storage):
     waited = await hub.client.wait(NOBODY, timeout_seconds=0)
 
     assert (state, list(page.instances), page.token, list(events), purged, waited) == (None, [], None, [], 0, None)
-    assert await exists(hub) == []
+    assert await parts_of(hub) == []
 
 
 @pytest.mark.parametrize("act", ["start", "raise_event", "terminate"])
@@ -43,4 +33,4 @@ async def test_starting_and_sending_create_it(any_storage, act):
     }[act]()
 
     queues = {hub.names.work_item_queue, *(hub.names.control_queue(PartitionIndex(index)) for index in range(4))}
-    assert queues < set(await exists(hub))
+    assert queues < set(await parts_of(hub))

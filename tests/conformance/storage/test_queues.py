@@ -281,6 +281,28 @@ async def test_hidden_messages_count(subject):
     assert await subject.queues.count(queue) == 2
 
 
+async def test_a_snapshot_shows_every_message_and_takes_none(subject):
+    queue = await subject.a_queue()
+    await subject.queues.put(queue, "later", visible_after=60)
+    await subject.queues.put(queue, "now")
+    await subject.queues.put(queue, "taken")
+    taken = {message.text for message in await subject.queues.get(queue, limit=1, invisible_for=30)}
+
+    stored = await subject.queues.snapshot(queue)
+
+    if subject.kind == "azure":
+        assert stored is None
+        return
+    assert [message.text for message in stored][2:] == ["later"]
+    assert {message.text: message.dequeue_count for message in stored} == {
+        text: int(text in taken) for text in ("later", "now", "taken")
+    }
+    assert [(message.next_visible - subject.clock.now()).total_seconds() for message in stored] == [0, 30, 60]
+    assert len(await subject.queues.get(queue, limit=32, invisible_for=1)) == 1
+    with pytest.raises(QueueNotFound):
+        await subject.queues.snapshot(f"{subject.prefix}-absent")
+
+
 async def test_a_queue_made_again_is_empty(subject):
     queue = await subject.a_queue()
     await subject.queues.put(queue, "x")

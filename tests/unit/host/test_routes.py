@@ -218,3 +218,88 @@ def test_continuation_tokens_survive_their_header(token):
     assert sent.isascii()
     assert "\n" not in sent
     assert parse("GET", "instances", **{routes.TOKEN_HEADER: sent}).token == token
+
+
+# ---- rewind, restart with options, purge many, primary app
+
+
+@pytest.mark.parametrize("status", ALL)
+def test_only_failed_instances_are_rewound(status):
+    command = parse("POST", "instances/i/rewind", "reason=try+again")
+
+    refusal = routes.refusal_of_rewind(command, state(status))
+
+    assert command == routes.Rewind(routes.Target(), InstanceId("i"), "try again")
+    if status is RuntimeStatus.Failed:
+        assert refusal is None
+    else:
+        assert refusal.status == 412
+        assert json.loads(refusal.body) == (
+            f"This orchestration has status {status.name}, but only orchestrations in the "
+            '"Failed" state can be rewound.'
+        )
+
+
+def test_rewinding_nobody_is_not_found_in_the_words_of_the_extension():
+    refusal = routes.refusal_of_rewind(parse("POST", "instances/nobody/rewind"), None)
+
+    assert (refusal.status, json.loads(refusal.body)) == (404, 'No orchestration with instance ID "$nobody" found.')
+
+
+def test_a_restart_with_options_names_the_new_instance():
+    command = parse("POST", "instances/i/restartWithOptions", "newInstanceId=j&version=2.0")
+
+    assert command == routes.Restart(
+        routes.Target(), InstanceId("i"), with_new_id=True, wait=None, new_id=InstanceId("j"), version="2.0"
+    )
+
+
+@pytest.mark.parametrize("new_id", ["", "%20", "%40j", "a%23b", "i" * 257])
+def test_a_restart_with_options_refuses_ids_that_cannot_be(new_id):
+    refusal = parse("POST", "instances/i/restartWithOptions", f"newInstanceId={new_id}")
+
+    assert refusal.status == 400
+    assert "ExceptionMessage" in json.loads(refusal.body)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ("", ENDED),
+        ("&runtimeStatus=", ENDED),
+        ("&runtimeStatus=Failed", ("Failed",)),
+        ("&runtimeStatus=Failed,Running&runtimeStatus=5", ("Failed", "Terminated")),
+        ("&runtimeStatus=Running,Pending", None),
+        ("&runtimeStatus=nonsense", None),
+    ],
+)
+def test_many_are_purged_only_in_terminal_states(statuses, expected):
+    found = parse("DELETE", "instances", f"createdTimeFrom=2026-01-02&createdTimeTo=2026-01-03{statuses}")
+
+    if expected is None:
+        assert found == routes.NOT_FOUND
+    else:
+        assert found.filter == InstanceFilter(
+            Utc("2026-01-02T00:00:00Z"),
+            Utc("2026-01-03T00:00:00Z"),
+            frozenset(RuntimeStatus[name] for name in expected),
+        )
+
+
+@pytest.mark.parametrize("query", ["", "createdTimeFrom=garbage", "runtimeStatus=Completed"])
+def test_many_are_not_purged_without_a_time(query):
+    refusal = parse("DELETE", "instances", query)
+
+    assert (refusal.status, json.loads(refusal.body)) == (400, "Please provide value for 'createdTimeFrom' parameter.")
+
+
+@pytest.mark.parametrize(("count", "answer"), [(0, (404, None)), (3, (200, '{"instancesDeleted":3}'))])
+def test_a_purge_that_found_nothing_is_not_found(count, answer):
+    response = routes.purged_ended(count)
+
+    assert (response.status, response.body) == answer
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_any_method_makes_the_app_primary(method):
+    assert parse(method, "makeprimary") == routes.MakePrimary(routes.Target())

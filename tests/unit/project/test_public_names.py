@@ -2,6 +2,7 @@ import taskhub
 
 PUBLIC = {
     "ConfigurationError",
+    "HubInUse",
     "InstanceExists",
     "InstanceNotFound",
     "InvalidHubName",

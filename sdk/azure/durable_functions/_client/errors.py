@@ -8,6 +8,11 @@ from typing import Any
 class DurableClientError(Exception):
     """The host refused a request, or answered in a way that the client does not know.
 
+    Args:
+        message: what was asked, and what the host says.
+        status: see the attribute.
+        body: see the attribute.
+
     Attributes:
         status: HTTP status of the answer; ``None`` when there was no answer.
         body: the answer's decoded body.

@@ -44,9 +44,18 @@ class DurableFunctionsClient(DurableOrchestrationClient):
         instance_id: str | None = None,
         version: str | None = None,
     ) -> str:
-        """Start an instance of an orchestrator, given by name or as the decorated function; return its id.
+        """Start an instance of an orchestrator.
 
-        See :meth:`~DurableOrchestrationClient.start_new`.
+        Args:
+            orchestrator: its name, or the function under ``@orchestration_trigger``.
+            input: the orchestrator's input: any JSON value, or an object with ``to_json``.
+            instance_id: id of the new instance; the host makes one if there is none.
+            version: version of the instance; the app's default if there is none.
+
+        Returns:
+            The instance's id.
+
+        See :meth:`DurableOrchestrationClient.start_new`.
         """
         return await self.start_new(orchestrator, instance_id, input, version)
 
@@ -62,38 +71,52 @@ class DurableFunctionsClient(DurableOrchestrationClient):
         return await self.get_status(instance_id, show_input=fetch_payloads) or None
 
     async def get_all_orchestration_states(self) -> list[DurableOrchestrationStatus]:
-        """Read the statuses of all instances; see :meth:`~DurableOrchestrationClient.get_status_all`."""
+        """Read the statuses of all instances; see :meth:`DurableOrchestrationClient.get_status_all`."""
         return await self.get_status_all()
 
     async def raise_orchestration_event(self, instance_id: str, event_name: str, *, data: Any = None) -> None:
-        """Send an external event; see :meth:`~DurableOrchestrationClient.raise_event`."""
+        """Send an external event; see :meth:`DurableOrchestrationClient.raise_event`.
+
+        Args:
+            instance_id: the instance.
+            event_name: what the orchestrator waits for.
+            data: the event's value, a JSON value.
+        """
         await self.raise_event(instance_id, event_name, data)
 
     async def terminate_orchestration(self, instance_id: str, *, output: Any = None) -> None:
         """Stop an instance; its output is then ``output``, as JSON text unless it is text.
 
-        See :meth:`~DurableOrchestrationClient.terminate`.
+        See :meth:`DurableOrchestrationClient.terminate`.
         """
         await self.terminate(instance_id, output if output is None or isinstance(output, str) else json.dumps(output))
 
     async def suspend_orchestration(self, instance_id: str, *, reason: str | None = None) -> None:
-        """Pause an instance; see :meth:`~DurableOrchestrationClient.suspend`."""
+        """Pause an instance; see :meth:`DurableOrchestrationClient.suspend`."""
         await self.suspend(instance_id, reason)
 
     async def resume_orchestration(self, instance_id: str, *, reason: str | None = None) -> None:
-        """Let a suspended instance go on; see :meth:`~DurableOrchestrationClient.resume`."""
+        """Let a suspended instance go on; see :meth:`DurableOrchestrationClient.resume`."""
         await self.resume(instance_id, reason)
 
     async def restart_orchestration(self, instance_id: str, *, restart_with_new_instance_id: bool = False) -> str:
-        """Start an instance over; unlike :meth:`~DurableOrchestrationClient.restart` it keeps its id by default."""
+        """Start an instance over; unlike :meth:`DurableOrchestrationClient.restart` it keeps its id by default.
+
+        Args:
+            instance_id: the instance, which must have ended.
+            restart_with_new_instance_id: whether a new instance is made instead.
+
+        Returns:
+            The id of the instance that was started.
+        """
         return await self.restart(instance_id, restart_with_new_instance_id)
 
     async def rewind_orchestration(self, instance_id: str, *, reason: str | None = None) -> None:
-        """Let a failed instance go on; see :meth:`~DurableOrchestrationClient.rewind`."""
+        """Let a failed instance go on; see :meth:`DurableOrchestrationClient.rewind`."""
         await self.rewind(instance_id, reason)
 
     async def purge_orchestration(self, instance_id: str) -> PurgeHistoryResult:
-        """Remove an instance; see :meth:`~DurableOrchestrationClient.purge_instance_history`."""
+        """Remove an instance; see :meth:`DurableOrchestrationClient.purge_instance_history`."""
         return await self.purge_instance_history(instance_id)
 
     async def purge_orchestrations_by(
@@ -102,11 +125,18 @@ class DurableFunctionsClient(DurableOrchestrationClient):
         created_time_to: datetime | None = None,
         runtime_status: list[OrchestrationRuntimeStatus] | None = None,
     ) -> PurgeHistoryResult:
-        """Remove instances; see :meth:`~DurableOrchestrationClient.purge_instance_history_by`."""
+        """Remove instances; see :meth:`DurableOrchestrationClient.purge_instance_history_by`."""
         return await self.purge_instance_history_by(created_time_from, created_time_to, runtime_status)
 
     async def get_entity(self, entity_instance_id: EntityId) -> EntityStateResponse | None:
-        """Read the state of an entity; ``None`` when it does not exist."""
+        """Read the state of an entity.
+
+        Args:
+            entity_instance_id: the entity.
+
+        Returns:
+            Its decoded state; ``None`` when it does not exist.
+        """
         found = await self.read_entity_state(entity_instance_id)
         return found if found.entity_exists else None
 

@@ -337,6 +337,69 @@ class SignalEntityAction(CallEntityAction):
         return ActionType.SIGNAL_ENTITY
 
 
+class LockEntitiesAction(Action):
+    """Lock entities, one after the other in the order of their ids; duplicates count once."""
+
+    __slots__ = ("entities", "instance_id", "instance_ids", "request")
+    recorded_as = HistoryEventType.EVENT_SENT
+
+    def __init__(self, entities: Sequence[EntityAddress]) -> None:
+        if not entities:
+            raise ValueError("At least one entity is needed to lock.")
+        self.entities = {scheduler_id(entity): entity for entity in entities}
+        self.instance_ids = tuple(sorted(self.entities))
+        self.instance_id = self.instance_ids[0]
+        self.request: Request | None = None
+        """As of :class:`CallEntityAction`."""
+
+    @property
+    def action_type(self) -> int:
+        return 13
+
+    @property
+    def recorded_name(self) -> str:
+        return self.instance_id
+
+    def to_json(self) -> dict[str, Any]:
+        lock_set = [{"name": e.name.lower(), "key": e.key} for e in map(self.entities.__getitem__, self.instance_ids)]
+        return {"actionType": 13, "lockSet": lock_set}
+
+
+class ReleaseEntitiesAction(Action):
+    """Release all entities that are locked."""
+
+    __slots__ = ()
+
+    @property
+    def action_type(self) -> int:
+        return 14
+
+    def to_json(self) -> dict[str, Any]:
+        return {"actionType": 14}
+
+
+class ReleaseEntityAction(Action):
+    """What releasing is in the history, once for each entity; never sent as an action of its own."""
+
+    __slots__ = ("instance_id", "request_id")
+    recorded_as = HistoryEventType.EVENT_SENT
+
+    def __init__(self, instance_id: str, request_id: str | None) -> None:
+        self.instance_id = instance_id
+        self.request_id = request_id
+
+    @property
+    def action_type(self) -> int:
+        return 14
+
+    @property
+    def recorded_name(self) -> str:
+        return self.instance_id
+
+    def to_json(self) -> dict[str, Any]:
+        raise NotImplementedError("all entities are released by one action")
+
+
 class ContinueAsNewAction(Action):
     """Start over with a new input and an empty history."""
 

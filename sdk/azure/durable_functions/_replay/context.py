@@ -22,6 +22,7 @@ from azure.durable_functions._replay.actions import (
     CallSubOrchestratorWithRetryAction,
     ContinueAsNewAction,
     CreateTimerAction,
+    LockEntitiesAction,
     SignalEntityAction,
     WaitForExternalEventAction,
     as_utc,
@@ -39,8 +40,10 @@ from azure.durable_functions._replay.tasks import (
     AtomicTask,
     EntityCallTask,
     ExternalEventTask,
+    LockTask,
     LongTimerTask,
     RetryAbleTask,
+    SubOrchestrationTask,
     TaskBase,
     TimerTask,
     WhenAllTask,
@@ -90,6 +93,18 @@ class DurableOrchestrationContext:
 
     An orchestrator is given one; the keyword names are the keys of the JSON that the host hands over.
 
+    Args:
+        history: events of the execution so far, one dictionary each, with the property names of DurableTask.
+        instanceId: id of the instance.
+        isReplaying: whether the first code that runs has run before.
+        parentInstanceId: id of the orchestration that called this one.
+        input: the input, usually JSON text.
+        upperSchemaVersion: the newest form of actions that the host can read, as old hosts tell it.
+        maximumShortTimerDuration: longest timer of the host, a .NET time span, ``6.00:00:00``.
+        longRunningTimerIntervalDuration: length of the parts that longer ones are made of, likewise.
+        upperSchemaVersionNew: the newest form of actions that the host can read.
+        **kwargs: whatever else the host tells; see ``function_context``.
+
     Raises:
         CorruptHistoryError: the history holds no OrchestratorStarted event, or something that is no event.
         MalformedContextError: a schema version that nobody knows, or a time span that is none; the key is told.
@@ -115,6 +130,7 @@ class DurableOrchestrationContext:
         executor.is_replaying = isReplaying
         limits = _limits(maximumShortTimerDuration, longRunningTimerIntervalDuration)
         self._prepare(executor, instanceId, parentInstanceId, input, limits, kwargs)
+        self._offers_locks = max(upperSchemaVersion, upperSchemaVersionNew or 0) >= _FIRST_SCHEMA_WITH_LOCKS
 
     def _prepare(
         self,
@@ -134,6 +150,7 @@ class DurableOrchestrationContext:
         self._custom_status: Any = None
         self._id_counter = 0
         self._functions: AppFunctions | None = None
+        self._offers_locks = True
         self._logger: ReplaySafeLogger | None = None
         self._function_context = FunctionContext(**function_context)
 
@@ -165,7 +182,16 @@ class DurableOrchestrationContext:
         limits: Limits | None,
         events: EventLog,
     ) -> DurableOrchestrationContext:
-        """Make the context of a live execution, whose history is still growing."""
+        """Make the context of a live execution, whose history is still growing; for the live shell.
+
+        Args:
+            executor: what runs the code.
+            instance_id: id of the instance.
+            parent_instance_id: id of the orchestration that called it.
+            input_: the input, usually JSON text.
+            limits: the host's limits for one timer.
+            events: the history, which grows.
+        """
         self = cls.__new__(cls)
         self._events = events
         self._histories = []
@@ -238,6 +264,9 @@ class DurableOrchestrationContext:
             version: version of the child; by default the app's.
             expected_type: class of the result; by default what the function's annotation says.
 
+        Returns:
+            A task whose result is what the child returned; when the child fails, so does the task.
+
         Raises:
             ValueError: no name, or a function that is no orchestrator.
             FunctionNotFoundError: the app has no such orchestrator.
@@ -245,7 +274,7 @@ class DurableOrchestrationContext:
         """
         self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
-        task = AtomicTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
+        task = SubOrchestrationTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
         task.expected_type = expected_type or promised
         return task
 
@@ -267,7 +296,7 @@ class DurableOrchestrationContext:
         self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
-        first = AtomicTask(None, action)
+        first = SubOrchestrationTask(None, action)
         first.expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
 
@@ -333,6 +362,15 @@ class DurableOrchestrationContext:
     ) -> TaskBase:
         """Run an operation of an entity and wait for its result.
 
+        Args:
+            entityId: the entity; it need not exist.
+            operationName: the operation.
+            operationInput: a JSON value, or an object with ``to_json``.
+            expected_type: class of the result.
+
+        Returns:
+            A task whose result is what the operation returned; when the operation raises, so does the task.
+
         Raises:
             ValueError: no entity.
             FunctionNotFoundError: the app has no such entity.
@@ -351,6 +389,11 @@ class DurableOrchestrationContext:
     ) -> TaskBase:
         """Run an operation of an entity without waiting; sent at once, without a ``yield``.
 
+        Args:
+            entityId: the entity; it need not exist.
+            operationName: the operation.
+            operationInput: a JSON value, or an object with ``to_json``.
+
         Returns:
             A task that never completes: do not yield it.
 
@@ -364,11 +407,47 @@ class DurableOrchestrationContext:
         self._executor.signal(task)
         return task
 
+    def lock_entities(self, entities: Sequence[EntityAddress]) -> TaskBase:
+        """Lock entities, so that until they are released nobody else is served by them.
+
+        Yield the task to wait for the lock; its result is used in a ``with`` block::
+
+            with (yield context.lock_entities([first, second])):
+                yield context.call_entity(first, "add", -10)
+                yield context.call_entity(second, "add", 10)
+
+        Within it only the locked entities can be called, each by one call at a time; they cannot be signalled, and no
+        sub-orchestration can be called. What is still locked when the orchestration returns or continues as new is
+        released; when it fails, the entities stay locked until the hub is cleaned of such locks.
+
+        Args:
+            entities: ids; their order does not matter.
+
+        Raises:
+            ValueError: no entity.
+            FunctionNotFoundError: the app has no such entity.
+            UnsupportedByHostError: the host's extension is too old for it.
+        """
+        if not self._offers_locks:
+            raise UnsupportedByHostError(
+                "lock_entities is not possible here: this host's Durable Task extension does not offer schema version "
+                "3 of its protocol, the first one with locks.",
+                feature="lock_entities",
+            )
+        action = LockEntitiesAction(entities)
+        for entity in entities:
+            self._require("entity", entity.name)
+        return LockTask(None, action)
+
     def create_timer(self, fire_at: datetime) -> TaskBase:
         """Wake up at a time.
 
         Args:
             fire_at: when; without zone it is UTC. Beyond the host's limit it becomes a chain of timers.
+
+        Returns:
+            A task whose result is ``None``. Its ``cancel()`` takes the timer back; an instance does not have to wait
+            for a timer that lost a race.
 
         Raises:
             ValueError: not a time.
@@ -390,6 +469,9 @@ class DurableOrchestrationContext:
             name: name of the event.
             expected_type: class of its data.
 
+        Returns:
+            A task whose result is the event's data.
+
         Raises:
             ValueError: no name.
         """
@@ -398,11 +480,33 @@ class DurableOrchestrationContext:
         return task
 
     def task_all(self, activities: Sequence[TaskBase]) -> TaskBase:
-        """Wait for all tasks; the result is the list of theirs, the first failure fails it at once."""
+        """Wait for all tasks.
+
+        Args:
+            activities: tasks that this context made.
+
+        Returns:
+            A task whose result is the list of theirs, in the order of ``activities``. The first failure fails it at
+            once.
+
+        Raises:
+            ForeignAwaitableError: something that is no task.
+        """
         return WhenAllTask(activities, self.replay_schema)
 
     def task_any(self, activities: Sequence[TaskBase]) -> TaskBase:
-        """Wait for the first task that is complete; the result is that task, however it ended."""
+        """Wait for the first task that is complete.
+
+        Args:
+            activities: tasks that this context made.
+
+        Returns:
+            A task whose result is that task itself, however it ended: compare it with ``is`` or ``==``, and read its
+            ``result``. The others go on; cancel timers that are not needed any more.
+
+        Raises:
+            ForeignAwaitableError: something that is no task.
+        """
         return WhenAnyTask(activities, self.replay_schema)
 
     def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:
@@ -435,6 +539,9 @@ class DurableOrchestrationContext:
         Args:
             expected_type: class of the input; by default what the trigger's ``input_type`` says.
 
+        Returns:
+            The input; ``None`` when there is none.
+
         Raises:
             PayloadDecodeError: the input is not of that class, and it is one that is made from plain JSON; in strict
                 mode of whatever class.
@@ -454,7 +561,11 @@ class DurableOrchestrationContext:
             raise undecodable("input of the orchestration", value, expected, error) from error
 
     def set_custom_status(self, status: Any) -> None:
-        """Show a JSON value in the instance's status; falsy values are shown as none."""
+        """Show a value in the instance's status, from the end of this episode on.
+
+        Args:
+            status: a JSON value whose text is at most 16 KB in UTF-16; falsy values are shown as none.
+        """
         self._custom_status = status
 
     @property
@@ -504,7 +615,7 @@ class DurableOrchestrationContext:
         return self._logger
 
     def create_replay_safe_logger(self, logger: logging.Logger) -> ReplaySafeLogger:
-        """Return a logger that passes on to another one what is not replayed; see :attr:`logger`."""
+        """Return a logger that passes on to ``logger`` what is not replayed; see ``context.logger``."""
         return ReplaySafeLogger(logger, self._executor, instance_id=self._instance_id, function_name=self._name)
 
     @property
@@ -577,11 +688,14 @@ class DurableOrchestrationContext:
         return self._limits
 
     def another_attempt(self, child: TaskBase) -> TaskBase:
-        """Return a fresh task like an attempt that failed."""
-        task = AtomicTask(None, child.action_repr)
+        """Return a fresh task like ``child``, an attempt that failed."""
+        task = type(child)(None, child.action_repr)
         task.expected_type = child.expected_type  # type: ignore[attr-defined]  # attempts are atomic
         return task
 
+
+_FIRST_SCHEMA_WITH_LOCKS = 3
+"""The host takes lock actions under every schema; what it offers tells whether it knows them."""
 
 _REQUIRED = ("history", "instanceId", "isReplaying", "parentInstanceId")
 _KINDS: dict[str, tuple[type, ...]] = {

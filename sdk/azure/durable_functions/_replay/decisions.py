@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleActivity:
-    """Run an activity; ``TaskScheduled`` with ``task_id`` as its EventId."""
+    """Run the activity ``name``; ``TaskScheduled`` with ``task_id`` as its EventId."""
 
     task_id: int
     name: str
@@ -29,7 +29,7 @@ class ScheduleActivity:
 
 @dataclass(frozen=True, slots=True)
 class CreateTimer:
-    """Wake the orchestration at a time; ``TimerCreated``."""
+    """Wake the orchestration at a time; ``TimerCreated`` with ``task_id`` as its EventId."""
 
     task_id: int
     fire_at: datetime
@@ -38,7 +38,10 @@ class CreateTimer:
 
 @dataclass(frozen=True, slots=True)
 class StartSubOrchestration:
-    """Start a child and wait for its end; ``SubOrchestrationInstanceCreated``."""
+    """Start a child of the orchestrator ``name`` and wait for its end.
+
+    ``SubOrchestrationInstanceCreated`` with ``task_id`` as its EventId; ``input`` is JSON text.
+    """
 
     task_id: int
     name: str
@@ -51,7 +54,10 @@ class StartSubOrchestration:
 
 @dataclass(frozen=True, slots=True)
 class SendEvent:
-    """Send an event to another instance (entity requests travel so); ``EventSent``."""
+    """Send the event ``name`` to another instance (entity requests travel so).
+
+    ``EventSent`` with ``task_id`` as its EventId; ``input`` is JSON text.
+    """
 
     task_id: int
     instance_id: str

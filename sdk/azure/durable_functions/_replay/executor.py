@@ -23,30 +23,38 @@ import logging
 import re
 import warnings
 from collections import deque
+from dataclasses import replace
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from azure.durable_functions._replay.actions import ContinueAsNewAction, SignalEntityAction, as_utc
+from azure.durable_functions._replay.actions import (
+    ContinueAsNewAction,
+    ReleaseEntitiesAction,
+    ReleaseEntityAction,
+    SignalEntityAction,
+    as_utc,
+)
 from azure.durable_functions._replay.corruption import corrupt_event
 from azure.durable_functions._replay.foreign import foreign_error
 from azure.durable_functions._replay.history import HistoryEventType, to_ticks
+from azure.durable_functions._replay.locks import CriticalSection, EntityLock, locking_error
 from azure.durable_functions._replay.nondeterminism import mismatch
 from azure.durable_functions._replay.payloads import result_of, undecodable
 from azure.durable_functions._replay.schema import ReplaySchema
-from azure.durable_functions._replay.tasks import EntityCallTask, TaskBase, TaskState
+from azure.durable_functions._replay.tasks import AtomicTask, EntityCallTask, LockTask, TaskBase, TaskState
 from azure.durable_functions._serialization import df_loads, loads_event
-from azure.durable_functions.errors import NonDeterminismError, TaskFailedError, task_failed
+from azure.durable_functions.errors import LockingRulesError, NonDeterminismError, TaskFailedError, task_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from datetime import datetime
 
-    from azure.durable_functions._replay.actions import Action, CallEntityAction, WhenAnyAction
+    from azure.durable_functions._replay.actions import Action, CallEntityAction, LockEntitiesAction, WhenAnyAction
     from azure.durable_functions._replay.entities import RequestLabels
     from azure.durable_functions._replay.foreign import GuardedCoroutine
     from azure.durable_functions._replay.history import Clock
-    from azure.durable_functions._replay.tasks import AtomicTask, ExternalEventTask
+    from azure.durable_functions._replay.tasks import ExternalEventTask
     from azure.durable_functions.errors import ForeignAwaitableError
 
     Event = Mapping[str, Any]
@@ -90,6 +98,8 @@ class Executor:
         "_kept_events",
         "_open",
         "_races",
+        "_section",
+        "_section_lock",
         "_waits",
         "actions",
         "clock",
@@ -140,6 +150,8 @@ class Executor:
         self._current = TaskBase(None, [])  # completed by ExecutionStarted
         self._open: dict[Any, TaskBase] = {}
         self._races: list[WhenAnyAction] = []
+        self._section: CriticalSection | None = None
+        self._section_lock: LockTask | None = None
         self._early_completions: dict[Any, tuple[TaskState, Event]] = {}
         self._waits: dict[str, list[ExternalEventTask]] = {}
         self._early_events: dict[str, deque[tuple[int, Event]]] = {}
@@ -220,6 +232,7 @@ class Executor:
 
     def finish(self, output: Any) -> None:
         """The code returned."""
+        self._release_at_end()
         self.output = output
         self.is_done = True
         self.has_ended = True
@@ -307,15 +320,58 @@ class Executor:
             request = self.labels.label(task.action_repr.instance_id, self.clock)
             task.action_repr.request = request
             self._open[request.id] = task
+        if isinstance(task, LockTask):
+            self._section = CriticalSection(task.action_repr.instance_ids)
+            self._section_lock = task
+        elif self._section is not None:
+            self._section.call(task.action_repr.instance_id)
 
     def signal(self, task: AtomicTask) -> None:
         """Send a signal at once; nothing answers it."""
         action: SignalEntityAction = task.action_repr
+        problem = None if self._section is None else self._section.why_not_signal(action.instance_id)
+        if problem is not None:
+            raise locking_error(problem, action.instance_id)
         if self.labels is not None:
             action.request = self.labels.label(action.instance_id, self.clock)
         task._started = True
         task.id = self._take_id(task)
         self.record(action)
+
+    # -- critical sections ------------------------------------------------------------------------------------------
+
+    @property
+    def section(self) -> CriticalSection | None:
+        """The critical section that the code is in, or about to enter."""
+        return self._section
+
+    def release(self, section: CriticalSection) -> None:
+        """Release a section, unless it is over.
+
+        Raises:
+            LockingRulesError: an entity of it has not answered yet.
+        """
+        if section is not self._section:
+            return
+        if section.is_calling:
+            raise LockingRulesError("Must await the calls of a critical section before its entities are released.")
+        self.record(ReleaseEntitiesAction())
+        self._release_each(section)
+
+    def _release_each(self, section: CriticalSection) -> None:
+        """Send a release to each entity: as many messages, as many ids."""
+        lock: LockEntitiesAction | None = None if self._section_lock is None else self._section_lock.action_repr
+        request = None if lock is None else lock.request
+        self._section = None
+        for entity in section.to_release:
+            task = AtomicTask(None, ReleaseEntityAction(entity, None if request is None else request.id))
+            task._started = True
+            task.id = self._take_id(task)
+
+    def _release_at_end(self) -> None:
+        """Release what is still held when the code returns or continues as new; the official host does it by itself."""
+        if self._section is not None and self._section.is_granted and self.unrecorded is not None:
+            self._release_each(self._section)
 
     @property
     def keeps_events(self) -> bool:
@@ -326,6 +382,7 @@ class Executor:
         """Take the first wish to start over; later ones change nothing, and no later action goes out."""
         self.record(action)
         if self.continued_as_new is None:
+            self._release_at_end()
             self.continued_as_new = action
             self._kept_events = self._unprocessed_events() if keep_events else ()
 
@@ -410,7 +467,11 @@ class Executor:
         self.event_is_played = self._is_played(event)
         name = event["Name"]
         task = self._open.pop(name, None)
-        if isinstance(task, EntityCallTask):
+        if isinstance(task, LockTask):
+            self._enter_section(task)
+        elif isinstance(task, EntityCallTask):
+            if self._section is not None:
+                self._section.answer(task.action_repr.instance_id)
             _complete_entity_call(task, event, self.event_is_played)
         else:
             wait = self._take_wait(name.lower())
@@ -421,6 +482,13 @@ class Executor:
             _complete_wait(wait, event, self.event_is_played)
         if self._current.state is not _RUNNING:
             self._resume()
+
+    def _enter_section(self, task: LockTask) -> None:
+        section = self._section
+        if section is None or task is not self._section_lock:
+            return  # a grant that comes twice
+        section.is_granted = True
+        task.complete(_SUCCEEDED, EntityLock(section, self), self.event_is_played)
 
     def _take_wait(self, name: str) -> ExternalEventTask | None:
         """Take the oldest wait for a name that the code is waiting for now, else the oldest of all.
@@ -469,7 +537,9 @@ class Executor:
         ours = task.action_repr.request.id
         text = event.get("Input")
         if text is not None and ours not in text and self._open.pop(ours, None) is not None:
-            self._open[json.loads(text)["id"]] = task
+            theirs = json.loads(text)["id"]
+            task.action_repr.request = replace(task.action_repr.request, id=theirs)
+            self._open[theirs] = task
 
     def _recorded(self, event: Event) -> TaskBase | None:
         unrecorded = self.unrecorded

@@ -16,6 +16,8 @@ from azure.durable_functions._replay.actions import (
     CallSubOrchestratorAction,
     CallSubOrchestratorWithRetryAction,
     CreateTimerAction,
+    LockEntitiesAction,
+    ReleaseEntityAction,
     SignalEntityAction,
 )
 from azure.durable_functions._replay.decisions import (
@@ -45,6 +47,10 @@ def operation_of(task: TaskBase, instance_id: str, execution_id: str | None) -> 
         execution_id: likewise.
     """
     action: Action = task.action_repr
+    if isinstance(action, LockEntitiesAction):
+        return _lock_request(task.id, action, instance_id, execution_id)
+    if isinstance(action, ReleaseEntityAction):
+        return _release(task.id, action, instance_id)
     if isinstance(action, CallEntityAction):
         return _entity_request(task.id, action, instance_id, execution_id)
     return _BUILDERS[type(action)](task.id, action)
@@ -99,6 +105,34 @@ def _entity_request(task_id: int, action: CallEntityAction, instance_id: str, ex
     message["Predecessor"] = labels.predecessor
     message["requestTime"] = labels.sent_at
     return SendEvent(task_id, action.instance_id, "op", compact_json(message))
+
+
+def _lock_request(task_id: int, action: LockEntitiesAction, instance_id: str, execution_id: str | None) -> Operation:
+    labels = action.request
+    if labels is None:
+        raise RuntimeError("The request was never sent.")
+    message: dict[str, Any] = {
+        "$type": f"{_EXTENSION}.RequestMessage, {_EXTENSION}",
+        "op": None,
+        "id": labels.id,
+        "parent": instance_id,
+    }
+    if execution_id is not None:
+        message["parentExecution"] = execution_id
+    message["Timestamp"] = labels.timestamp
+    message["Predecessor"] = labels.predecessor
+    kind = f"{_EXTENSION}.EntityId, {_EXTENSION}"
+    message["lockset"] = [{"$type": kind, **entity} for entity in action.to_json()["lockSet"]]
+    return SendEvent(task_id, action.instance_id, "op", compact_json(message))
+
+
+def _release(task_id: int, action: ReleaseEntityAction, instance_id: str) -> Operation:
+    message = {
+        "$type": f"{_EXTENSION}.ReleaseMessage, {_EXTENSION}",
+        "parent": instance_id,
+        "id": action.request_id,
+    }
+    return SendEvent(task_id, action.instance_id, "release", compact_json(message))
 
 
 _BUILDERS: dict[type[Action], Callable[[int, Any], Operation]] = {

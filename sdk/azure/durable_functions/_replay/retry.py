@@ -32,9 +32,9 @@ class RetryOptions:
         max_retry_interval_in_milliseconds: longest wait; six days by default.
         retry_timeout_in_milliseconds: no attempt begins later than this after the first began; no limit by default.
         handle: after which failures there is another attempt: an exception class or its name, several of them, or a
-            function of the :class:`~azure.durable_functions.errors.TaskFailedError` that says whether to try again.
+            function of the :class:`TaskFailedError` that says whether to try again.
             It is asked again on each replay, so it must depend on nothing but the error. Whatever it refuses fails the
-            call at once. See :meth:`~azure.durable_functions.errors.TaskFailedError.is_caused_by` for classes.
+            call at once. See :meth:`TaskFailedError.is_caused_by` for classes.
 
     Raises:
         ValueError: a number is too small, or too large for the host.
@@ -119,7 +119,7 @@ class RetryOptions:
         return _DEFAULT_LONGEST_WAIT if given is None else timedelta(milliseconds=given)
 
     def wait_after(self, attempt: int) -> timedelta:
-        """Return how long to wait after an attempt, the first being 1."""
+        """Return how long to wait after the attempt with the number ``attempt``, the first being 1."""
         longest = self.longest_interval
         try:
             wait = self.interval * float(self._backoff_coefficient) ** (attempt - 1)
@@ -128,11 +128,11 @@ class RetryOptions:
         return min(wait, longest)
 
     def accepts(self, error: TaskFailedError) -> bool:
-        """Return whether there may be another attempt after a failure, as far as ``handle`` is concerned."""
+        """Return whether there may be another attempt after ``error``, as far as ``handle`` is concerned."""
         return self._accepts is None or bool(self._accepts(error))
 
     def limited_to(self, attempts: int) -> RetryOptions:
-        """Return the same policy with another number of attempts."""
+        """Return the same policy with ``attempts`` as the number of attempts."""
         twin = copy.copy(self)
         twin._max_number_of_attempts = attempts
         return twin

@@ -21,6 +21,7 @@ from azure.durable_functions._replay.actions import (
     as_utc,
 )
 from azure.durable_functions._replay.foreign import no_task_error
+from azure.durable_functions._replay.locks import locking_error
 from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions.errors import TaskFailedError
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
     from datetime import datetime, timedelta
 
+    from azure.durable_functions._replay.locks import CriticalSection
     from azure.durable_functions._replay.retry import RetryOptions
+    from azure.durable_functions.errors import LockingRulesError
 
 
 class TaskState(Enum):
@@ -73,6 +76,10 @@ class Starter(Protocol):
 
     def keep_order(self) -> None:
         """Have the host wait for the winners of the races so far, as the code did."""
+
+    @property
+    def section(self) -> CriticalSection | None:
+        """The critical section that the code is in, or about to enter."""
 
     retries: int
     """How many timers and further attempts of retried calls have been started so far."""
@@ -213,9 +220,45 @@ class EntityCallTask(AtomicTask):
 
     def start(self, starter: Starter) -> Action | None:
         self._started = True
+        problem = self.why_not(starter)
+        if problem is not None:
+            self.complete(_FAILED, problem, False)
+            return None
         starter.request(self)
         action: Action = self.action_repr
         return action
+
+    def why_not(self, starter: Starter) -> LockingRulesError | None:
+        """Return why it cannot be started now, in a critical section."""
+        section, entity = starter.section, self.action_repr.instance_id
+        problem = None if section is None else section.why_not_call(entity)
+        return None if problem is None else locking_error(problem, entity)
+
+
+class LockTask(EntityCallTask):
+    """Waits until entities are locked; the result is an :class:`EntityLock`."""
+
+    __slots__ = ()
+
+    def why_not(self, starter: Starter) -> LockingRulesError | None:
+        if starter.section is None:
+            return None
+        problem = "Must not enter another critical section from within a critical section."
+        return locking_error(problem, self.action_repr.instance_id)
+
+
+class SubOrchestrationTask(AtomicTask):
+    """Waits for a child."""
+
+    __slots__ = ()
+
+    def start(self, starter: Starter) -> Action | None:
+        if starter.section is not None:
+            self._started = True
+            problem = "While holding locks, cannot call suborchestrators."
+            self.complete(_FAILED, locking_error(problem, starter.section.entities[0]), False)
+            return None
+        return super().start(starter)
 
 
 class TimerTask(AtomicTask):
@@ -407,9 +450,10 @@ class RetryAbleTask(WhenAllTask):
         if self.retry_options.retry_timeout_in_milliseconds is not None:
             self._started_at = starter.ticks
             starter.keep_order()
-        self.children[0].start(starter)
+        action = self.children[0].start(starter)
         self.id = self.children[0].id
-        action: Action = self.children[0].action_repr
+        if action is None:
+            return None
         return action if self._context.replay_schema is ReplaySchema.V1 else WhenAllAction([action])
 
     def leaf_actions(self) -> Iterable[Action]:

@@ -48,6 +48,10 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
             context_name: name of the parameter that takes the :class:`DurableOrchestrationContext`.
             orchestration: name under which it is started; the function's name if there is none.
             input_type: class that ``context.get_input()`` returns, unless it is told otherwise.
+
+        Returns:
+            The decorator. What it returns can be given to ``context.call_sub_orchestrator`` and ``client.start_new``
+            in the place of a name.
         """
 
         def decorate(builder: FunctionBuilder) -> FunctionBuilder:
@@ -68,6 +72,9 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
         Args:
             input_name: name of the parameter that takes the input.
             activity: name under which it is called; the function's name if there is none.
+
+        Returns:
+            The decorator. What it returns can be given to ``context.call_activity`` in the place of a name.
         """
 
         def decorate(builder: FunctionBuilder) -> FunctionBuilder:
@@ -82,6 +89,9 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
         Args:
             context_name: name of the parameter that takes the :class:`DurableEntityContext`.
             entity_name: name under which it is addressed; the function's name if there is none.
+
+        Returns:
+            The decorator.
         """
 
         def decorate(builder: FunctionBuilder) -> FunctionBuilder:
@@ -105,6 +115,9 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
                 client class.
             task_hub: another task hub than the app's.
             connection_name: setting with another storage connection than the app's.
+
+        Returns:
+            The decorator.
 
         Raises:
             ValueError: no name is given, and not exactly one parameter has such an annotation.

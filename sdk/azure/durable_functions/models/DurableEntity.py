@@ -33,12 +33,21 @@ class DurableEntity:
     """The entity's context, set before the method runs."""
 
     def get_state(self, expected_type: type | None = None, default: Any = None) -> Any:
-        """Return the entity's state, or ``default`` when there is none."""
+        """Return the entity's state.
+
+        Args:
+            expected_type: class of the state.
+            default: what to return when there is none.
+        """
         state = self.context.get_state(expected_type=expected_type)
         return default if state is None else state
 
     def set_state(self, state: Any) -> None:
-        """Set the entity's state: any JSON value, or an object with ``to_json``."""
+        """Set the entity's state.
+
+        Args:
+            state: any JSON value, or an object with ``to_json``.
+        """
         self.context.set_state(state)
 
     def delete(self) -> None:

@@ -134,6 +134,9 @@ class DurableEntityContext:
             initializer: makes the state when there is none; the state stays unset until ``set_state``.
             expected_type: class of the state.
 
+        Returns:
+            The decoded state, the same object each time; ``None`` when there is neither a state nor ``initializer``.
+
         Raises:
             Exception: there is no state, and ``initializer`` cannot be called.
             PayloadDecodeError: the state is not of that class, and it is one that is made from plain JSON.
@@ -155,13 +158,22 @@ class DurableEntityContext:
         return initializer()
 
     def set_state(self, state: Any) -> None:
-        """Set the entity's state: any JSON value, or an object with ``to_json``. The entity exists from now on."""
+        """Set the entity's state. The entity exists from now on.
+
+        Args:
+            state: any JSON value, or an object with ``to_json``. It is encoded when the batch ends.
+        """
         self._exists = True
         self._state_is_raw = False
         self._state = state
 
     def set_result(self, result: Any) -> None:
-        """Set the operation's result: any JSON value, or an object with ``to_json``. The entity exists from now on."""
+        """Set the operation's result. The entity exists from now on.
+
+        Args:
+            result: any JSON value, or an object with ``to_json``. It is encoded when the operation ends, and stands
+                before what the function returns.
+        """
         self._exists = True
         self._has_result = True
         self._result = result

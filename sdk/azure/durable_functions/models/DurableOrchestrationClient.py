@@ -213,9 +213,13 @@ class DurableOrchestrationClient(InstanceLinks):
         )
 
     async def terminate(self, instance_id: str, reason: str | None) -> None:
-        """Stop an instance from outside; its output is then the reason. Sub-orchestrations go on.
+        """Stop an instance from outside. Its sub-orchestrations go on.
 
         Nothing happens to an instance that has ended.
+
+        Args:
+            instance_id: the instance.
+            reason: why; becomes the instance's output. ``None`` for no reason.
 
         Raises:
             DurableClientError: no such instance.
@@ -227,6 +231,10 @@ class DurableOrchestrationClient(InstanceLinks):
 
         Nothing happens to an instance that has ended.
 
+        Args:
+            instance_id: the instance.
+            reason: why, for its history; ``None`` for no reason.
+
         Raises:
             DurableClientError: no such instance, or it is suspended.
         """
@@ -236,6 +244,10 @@ class DurableOrchestrationClient(InstanceLinks):
         """Let a suspended instance go on.
 
         Nothing happens to an instance that has ended.
+
+        Args:
+            instance_id: the instance.
+            reason: why, for its history; ``None`` for no reason.
 
         Raises:
             DurableClientError: no such instance, or it is not suspended.

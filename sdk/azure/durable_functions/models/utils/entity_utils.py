@@ -26,12 +26,12 @@ class EntityId:
 
     @staticmethod
     def get_scheduler_id(entity_id: EntityId) -> str:
-        """Return the id of the instance that runs the entity: ``@``, name in lower case, ``@``, key."""
+        """Return the id of the instance that runs ``entity_id``: ``@``, name in lower case, ``@``, key."""
         return f"@{entity_id.name.lower()}@{entity_id.key}"
 
     @staticmethod
     def get_entity_id(scheduler_id: str) -> EntityId:
-        """Return the entity id that a scheduler id (``@name@key``) stands for.
+        """Return the entity id that ``scheduler_id``, ``@name@key``, stands for.
 
         Raises:
             ValueError: the text does not hold exactly a name and a key; a key with ``@`` cannot be read back.
@@ -43,7 +43,7 @@ class EntityId:
 
     @staticmethod
     def get_entity_id_url_path(entity_id: EntityId) -> str:
-        """Return ``entities/{name}/{key}`` as it is, nothing escaped."""
+        """Return ``entities/{name}/{key}`` of ``entity_id`` as it is, nothing escaped."""
         return f"entities/{entity_id.name}/{entity_id.key}"
 
     def __str__(self) -> str:

@@ -1,0 +1,117 @@
+"""Removes what is stored of instances: history, large values, row, in this order.
+
+The row goes last, so that whatever breaks a purge off, the instance is still found and can be purged again. Blobs are
+listed before the history goes: those of a start under the same id that comes meanwhile are not among them. What waits
+on queues is not touched; its reader finds no such instance.
+
+Source: DurableTask.AzureStorage, AzureTableTrackingStore.PurgeInstanceHistoryAsync.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from taskhub.codec.keys import escape_instance_id
+from taskhub.errors import StaleCheckpoint, StorageError
+from taskhub.model.instance import TERMINAL_STATUSES
+from taskhub.runtime.nursery import run_all
+
+if TYPE_CHECKING:
+    from taskhub.model.ids import InstanceId
+    from taskhub.model.instance import InstanceFilter, InstanceState
+    from taskhub.runtime.services import Services
+
+MAX_ATTEMPTS = 5
+"""To purge one instance that a worker is working on."""
+
+MAX_PARALLEL = 8
+PAGE = 100
+
+_logger = logging.getLogger("taskhub.purging")
+
+
+class Purging:
+    """See the module."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def one(self, instance_id: InstanceId) -> int:
+        """Remove an instance, whatever its state; return 1, or 0 when there is none.
+
+        Raises:
+            StaleCheckpoint: a worker goes on writing it.
+        """
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            state = await self._services.instances.read(instance_id)
+            if state is None:
+                return 0
+            try:
+                await self._remove(state)
+            except StaleCheckpoint:
+                if attempt == MAX_ATTEMPTS:
+                    raise
+            else:
+                break
+        return 1
+
+    async def ended(self, wanted: InstanceFilter) -> int:
+        """Remove the ended instances that a filter takes, page by page; return how many.
+
+        One that cannot be removed is reported and left; so is one that is started anew meanwhile.
+        """
+        statuses = (wanted.statuses or TERMINAL_STATUSES) & TERMINAL_STATUSES
+        if not statuses:
+            return 0
+        wanted = replace(wanted, statuses=statuses)
+        removed = 0
+        token: str | None = None
+        while True:
+            page = await self._services.instances.query(
+                wanted, top=PAGE, token=token, with_input=False, with_output=False
+            )
+            results = await run_all(
+                self._services.environment.spawn,
+                [lambda state=state: self._try_to_remove(state) for state in page.instances],  # type: ignore[misc]  # binds
+                limit=MAX_PARALLEL,
+                name="purge",
+            )
+            removed += sum(results)
+            token = page.token
+            if token is None:
+                return removed
+
+    async def _try_to_remove(self, state: InstanceState) -> bool:
+        try:
+            await self._remove(state)
+        except (StaleCheckpoint, StorageError) as error:
+            _logger.warning(
+                "instance '%s' is not purged: %s",
+                state.instance_id,
+                error,
+                extra={"event": "purge_failed", "instance_id": state.instance_id, "error": str(error)},
+            )
+            return False
+        return True
+
+    async def _remove(self, state: InstanceState) -> None:
+        services, instance_id = self._services, state.instance_id
+        blobs = await self._blobs_of(instance_id)
+        await services.history.delete(instance_id)
+        await services.large.delete_all(blobs)
+        has_ended = state.status is not None and state.status.is_terminal
+        # The row of one that had ended has been written since only if it was started anew.
+        await services.instances.delete(instance_id, etag=state.etag if has_ended else None)
+
+    async def _blobs_of(self, instance_id: InstanceId) -> list[str]:
+        """Return the names of an instance's blobs, and no neighbour's: not those of ``a/b`` for ``a``, for example.
+
+        Messages lie in the folder of the id, history values in that of the escaped id, and one instance's id may be
+        what another's is escaped to.
+        """
+        escaped = escape_instance_id(instance_id)
+        names = [name for folder in {instance_id, escaped} for name in await self._services.large.names_in(folder)]
+        own = (f"{instance_id}/message-", f"{escaped}/history-")
+        return [name for name in names if name.startswith(own)]

@@ -1,0 +1,36 @@
+"""Code and texts out of a page of the documentation."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the blocks of one language, those in lists too."""
+    found = _BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [textwrap.dedent(code) for _, name, code in found if name == language]
+
+
+def run_page(page: Path, folder: Path) -> dict[str, Any]:
+    """Run the Python of a page from top to bottom, each block as a ``function_app.py`` of its own; return its names.
+
+    Args:
+        page: the page.
+        folder: where the files go, so that tracebacks find their lines.
+    """
+    names: dict[str, Any] = {"__name__": "function_app"}
+    for number, code in enumerate(blocks(page, "python")):
+        file = folder / str(number) / "function_app.py"
+        file.parent.mkdir()
+        file.write_text(code, encoding="utf-8")
+        linecache.checkcache(str(file))
+        exec(compile(code, str(file), "exec"), names)
+    return names
