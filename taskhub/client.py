@@ -31,7 +31,7 @@ from taskhub.model.history import (
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
-from taskhub.runtime.app_lease import ask_for_app_lease
+from taskhub.runtime.app_lease import ask_for_lease
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.hub_status import delete_hub, hub_status
 from taskhub.runtime.purging import Purging
@@ -310,13 +310,14 @@ class TaskHubClient:
             return 0
 
     async def make_primary(self) -> None:
-        """Let the app of this process work on the hub, in place of another app that holds the app lease.
+        """Let this app's workers have the hub's app lease instead of another app's: one read, one blob.
+
+        They take over within the renewal interval of the lease, and at once where they run in this process.
 
         Raises:
-            ConfigurationError: the hub does without the lease, so that all apps work on it.
+            ConfigurationError: the hub does without the app lease.
         """
-        await self._services.hub.create()
-        await ask_for_app_lease(self._services)
+        await ask_for_lease(self._services)
 
     async def wait(
         self, instance_id: InstanceId, *, timeout_seconds: float, poll_seconds: float = 1.0

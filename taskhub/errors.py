@@ -21,12 +21,12 @@ class InvalidHubName(ConfigurationError):
     """The task hub name is one that Azure Storage would refuse."""
 
 
-class HubMismatch(ConfigurationError):
-    """The hub in storage is laid out otherwise than the settings say; the message tells both and the fix."""
-
-
 class HubInUse(TaskHubError):
     """Workers hold partitions of the hub: stop them first."""
+
+
+class HubMismatch(ConfigurationError):
+    """The hub in storage is laid out otherwise than the settings say; the message tells both and the fix."""
 
 
 class InstanceNotFound(TaskHubError):

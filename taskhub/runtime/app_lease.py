@@ -1,8 +1,8 @@
 """The app lease: one app at a time works on the control queues of a hub; all its workers hold the lease together.
 
 The lease is on a container, under an id made of the app's name, so that every worker of the app may acquire it. It is
-not released at the end: another app has to wait until it lapses, or be told to take over
-(:func:`ask_for_app_lease`). That goes by a blob beside the lease, which whoever waits reads now and then.
+not released at the end: another app has to wait until it lapses, or be told to take over (:func:`ask_for_lease`). That
+goes by a blob beside the lease, which whoever waits reads now and then.
 
 Source: DurableTask.AzureStorage, AppLeaseManager.
 """
@@ -85,7 +85,7 @@ class AppLease:
         clock, settings = self._services.environment.clock, self._services.settings
         deadline = clock.monotonic() + settings.app_lease_acquire_seconds
         while (left := deadline - clock.monotonic()) > 0:
-            if await self._services.take_over.wait(min(settings.app_lease_renew_seconds, left)):
+            if await self._services.lease_wanted.wait(min(settings.app_lease_renew_seconds, left)):
                 return
             try:
                 info = await read_app_lease(self._services)
@@ -137,7 +137,7 @@ class AppLease:
         self._changed()
 
 
-async def ask_for_app_lease(services: Services) -> None:
+async def ask_for_lease(services: Services) -> None:
     """Ask that this process's app hold the lease instead of whichever does; its workers take over soon after.
 
     Raises:
@@ -145,11 +145,12 @@ async def ask_for_app_lease(services: Services) -> None:
     """
     if not services.settings.use_app_lease:
         raise ConfigurationError(NO_APP_LEASE)
+    await services.hub.create()
     mine = app_lease_id(services.settings.app_name)
     info = await read_app_lease(services)
-    if info.owner_id != mine and info.desired_swap_id != mine:
+    if info.owner_id != mine:
         await _write_info(services, AppLeaseInfo(info.owner_id, desired_swap_id=mine))
-    services.take_over.set()
+    services.lease_wanted.set()
 
 
 async def read_app_lease(services: Services) -> AppLeaseInfo:
