@@ -67,7 +67,9 @@ class OneWorker:
 
     def __init__(self, storage: Storage, settings: TaskHubSettings, application: Application, app_root: Path) -> None:
         self._identity = WorkerIdentity(app_root, settings.hub_name)
-        self._worker = Worker(storage, settings, application, worker_id=self._identity.id)
+        self._worker = Worker(
+            storage, settings, application, worker_id=self._identity.id, receipts=self._identity.receipts
+        )
         self.client = self._worker.client
         self.grace_seconds = self._worker.grace_seconds
 
