@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 MAX_BY_SETTING = 10
 """Workers that ``FUNCTIONS_WORKER_PROCESS_COUNT`` may ask for, the original's limit."""
 
-_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 30.0
-_STEADY_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 10.0
+_STEADY_SECONDS = 10.0
 """A worker that lived so long before it died is not one that keeps dying."""
 
 _KILL_SECONDS = 1.0
