@@ -1,4 +1,4 @@
-"""The sample app: six patterns that Durable Functions is known for, one module each.
+"""The sample app: seven patterns that Durable Functions is known for, one module each.
 
 `PATTERNS` is the table of contents. Every pattern starts with a POST to /api/orchestrators/{functionName};
 requests.http has a line for each.
@@ -12,6 +12,7 @@ import azure.functions as func
 import approval
 import chaining
 import compensation
+import counter
 import fan_out
 import monitor
 import provisioning
@@ -20,6 +21,7 @@ PATTERNS = {
     "approval": approval,
     "chaining": chaining,
     "compensation": compensation,
+    "counter": counter,
     "fan_out": fan_out,
     "monitor": monitor,
     "provisioning": provisioning,

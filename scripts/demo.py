@@ -77,6 +77,7 @@ SCENES = (
         {"expense": "Flight to Oslo, 310.00", "timeout_seconds": 2},
         {"expense": "Flight to Oslo, 310.00", "result": "escalated", "to": "manager"},
     ),
+    Scene("counter", "counter", {"groups": [3, 1, 4]}, {"visitors": 8}),
     Scene(
         "provisioning",
         "provisioning",

@@ -1,4 +1,7 @@
-"""What people and hosts do with instances: start, look, raise events, terminate, suspend, resume, purge.
+"""What people and hosts do with instances and entities.
+
+Instances are started, looked at, sent events, terminated, suspended, resumed and purged; entities are signalled, read,
+listed and cleaned up.
 
 A client needs no worker: it puts messages on the queues of the hub and reads its tables. Several clients may use one
 hub at the same time, beside any number of workers.
@@ -9,7 +12,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from taskhub.codec.entity_texts import encode_request, event_name
 from taskhub.codec.keys import escape_instance_id
+from taskhub.core.entity_batch import hidden_until
 from taskhub.errors import (
     BlobNotFound,
     InstanceExists,
@@ -20,6 +25,7 @@ from taskhub.errors import (
     StaleCheckpoint,
     TableNotFound,
 )
+from taskhub.model.entities import CleanedEntities, EntityPage, Request, is_entity
 from taskhub.model.history import (
     EventRaised,
     ExecutionResumed,
@@ -32,18 +38,23 @@ from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.app_lease import ask_for_lease
+from taskhub.runtime.entity_directory import EntityDirectory
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.hub_status import delete_hub, hub_status
 from taskhub.runtime.purging import Purging
 from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
+from taskhub.runtime.transfer import Dump, Load
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from taskhub.codec.dump_lines import DumpEnd
+    from taskhub.model.entities import EntityId, EntityState
     from taskhub.model.history import HistoryEvent
     from taskhub.model.hub import HubStatus
     from taskhub.model.instance import InstanceFilter, InstanceState
+    from taskhub.runtime.transfer import DumpSummary
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
@@ -115,6 +126,30 @@ class TaskHubClient:
         """
         return await delete_hub(self._services, force=force)
 
+    async def dump_hub(self, write: Callable[[str], object], *, force: bool = False) -> DumpSummary:
+        """Write the whole hub as lines of JSON, which :meth:`load_hub` reads; nobody may work on it meanwhile.
+
+        Args:
+            write: takes each line, without its end.
+            force: also while workers hold partitions; what they do meanwhile may be there in part.
+
+        Raises:
+            ConfigurationError: there is no such hub.
+            HubInUse: workers hold partitions.
+        """
+        return await Dump(self._services, write).run(force=force)
+
+    async def load_hub(self, lines: Iterable[str]) -> DumpEnd:
+        """Fill this hub, which must be empty or not exist, with what :meth:`dump_hub` wrote; return how much it was.
+
+        The dump may come from another store, from a hub of another name and with another number of partitions.
+
+        Raises:
+            ConfigurationError: the hub is not empty.
+            PayloadError: a line is none of a dump's, or lines are missing; nothing runs then.
+        """
+        return await Load(self._services).run(lines)
+
     async def start(
         self,
         name: str,
@@ -148,6 +183,8 @@ class TaskHubClient:
         services = self._services
         instance_id = instance_id or InstanceId(services.environment.new_guid().hex)
         _check_instance_id(instance_id)
+        if is_entity(instance_id):
+            raise PayloadError(f"'{instance_id}' begins with @, as only ids of entities do; start it under another id")
         instance = OrchestrationInstance(instance_id, execution_id or ExecutionId(services.environment.new_guid().hex))
         started = ExecutionStarted(
             timestamp=self._now(),
@@ -319,6 +356,82 @@ class TaskHubClient:
         """
         await ask_for_lease(self._services)
 
+    # ---- entities
+
+    async def signal_entity(
+        self, entity: EntityId, operation: str, input: str | None = None, *, due: Utc | None = None
+    ) -> None:
+        """Ask an entity for an operation, without an answer: one message. The entity need not exist.
+
+        Args:
+            entity: which one.
+            operation: name of the operation.
+            input: JSON text.
+            due: when the operation should run; now by default.
+        """
+        now = self._now()
+        hidden = None if due is None else hidden_until(due, now)
+        request = Request(
+            id=str(self._services.environment.new_guid()), operation=operation, is_signal=True, input=input, due=due
+        )
+        content = encode_request(request, typed=False)
+        event = EventRaised(timestamp=now, name=event_name(hidden), input=content)
+        await self._send(entity.instance_id, event, due=hidden)
+
+    async def read_entity(self, entity: EntityId) -> EntityState | None:
+        """Return an entity with its state, ``None`` when it does not exist: one read, and one for a large state."""
+        try:
+            return await EntityDirectory(self._services).read(entity)
+        except TableNotFound:
+            return None
+
+    async def list_entities(
+        self,
+        name: str | None = None,
+        *,
+        operated_from: Utc | None = None,
+        operated_to: Utc | None = None,
+        top: int = 100,
+        token: str | None = None,
+        with_state: bool = False,
+    ) -> EntityPage:
+        """Return one page of the entities that exist, in order of their ids.
+
+        Args:
+            name: of the entities, ignoring case; those of all names by default.
+            operated_from: of these whose last batch began then or later.
+            operated_to: of these whose last batch began then or earlier.
+            top: most entities of the page; deleted ones that are still stored count.
+            token: of the page before; a page may be empty and still have one.
+            with_state: whether states are wanted.
+        """
+        try:
+            return await EntityDirectory(self._services).list(
+                name, operated_from=operated_from, operated_to=operated_to, top=top, token=token, with_state=with_state
+            )
+        except TableNotFound:
+            return EntityPage((), None)
+
+    async def clean_entities(
+        self, *, remove_empty: bool = True, release_orphaned_locks: bool = True, token: str | None = None
+    ) -> CleanedEntities:
+        """Remove what entities leave behind; goes on for a few seconds, then returns where to go on.
+
+        Args:
+            remove_empty: purge entities that were deleted, have no messages waiting, are not locked, and have not been
+                touched for longer than messages are put in order.
+            release_orphaned_locks: open entities that were locked by an orchestration which has ended.
+            token: of the clean-up before.
+        """
+        try:
+            return await EntityDirectory(self._services).clean(
+                remove_empty=remove_empty, release_orphaned_locks=release_orphaned_locks, token=token
+            )
+        except TableNotFound:
+            return CleanedEntities(0, 0, None)
+
+    # ---- waiting
+
     async def wait(
         self, instance_id: InstanceId, *, timeout_seconds: float, poll_seconds: float = 1.0
     ) -> InstanceState | None:
@@ -359,11 +472,11 @@ class TaskHubClient:
         await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
         services.messenger.wake(message, started.scheduled_start)
 
-    async def _send(self, instance_id: InstanceId, event: HistoryEvent) -> None:
+    async def _send(self, instance_id: InstanceId, event: HistoryEvent, *, due: Utc | None = None) -> None:
         _check_instance_id(instance_id)
         # Without an execution id: for whichever execution is current.
         message = TaskMessage(event, target=OrchestrationInstance(instance_id, None))
-        await self._in_hub(lambda: self._services.messenger.send(message))
+        await self._in_hub(lambda: self._services.messenger.send(message, due=due))
 
     async def _in_hub(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do something on the hub, which is made if need be; also if it was deleted since we last saw it."""

@@ -54,6 +54,7 @@ class TaskHubSettings:
 
     max_concurrent_activities: int = field(default_factory=lambda: _per_cpu(10))
     max_concurrent_orchestrations: int = field(default_factory=lambda: _per_cpu(10))
+    max_concurrent_entities: int = field(default_factory=lambda: _per_cpu(10))
 
     lease_interval_seconds: float = 30.0
     lease_round_seconds: float = 10.0
@@ -75,6 +76,15 @@ class TaskHubSettings:
     """Events of all warm instances together, about 450 bytes each; the least recently used go first."""
     wake_readers: bool = True
     """What this process sends wakes its reader (F5). Off: queues are only polled."""
+
+    commit_before_requests: bool = True
+    """Store what an episode was told before the requests that it sends to entities are put, at one batch more: a worker
+    that dies in between then makes the very same requests again, which the entities recognise. Off: as the reference,
+    which may run an operation twice."""
+    max_entity_batch: int = 5000
+    """Most operations that an entity runs before it is stored."""
+    entity_reorder_window_seconds: float = 1800.0
+    """How long an entity waits for a message that another one of the same sender has overtaken; 0: not at all."""
 
     store_inputs: bool = False
     """Keep inputs of activities and sub-orchestrations in history."""
@@ -125,6 +135,14 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest,
     ("min_polling_interval_seconds", 0.001, 60, f"{_PROVIDER}.maxQueuePollingInterval"),
     ("max_concurrent_activities", 1, 100_000, "extensions.durableTask.maxConcurrentActivityFunctions"),
     ("max_concurrent_orchestrations", 1, 100_000, "extensions.durableTask.maxConcurrentOrchestratorFunctions"),
+    ("max_concurrent_entities", 1, 100_000, "extensions.durableTask.maxConcurrentEntityFunctions"),
+    ("max_entity_batch", 1, 2**31 - 1, "extensions.durableTask.maxEntityOperationBatchSize"),
+    (
+        "entity_reorder_window_seconds",
+        0,
+        60 * (2**31 - 1),
+        "extensions.durableTask.entityMessageReorderWindowInMinutes",
+    ),
     ("lease_interval_seconds", 2, 600, ""),
     ("lease_round_seconds", 0.1, 300, ""),
     ("app_lease_seconds", 15, 60, f"{_APP_LEASE}.leaseInterval"),

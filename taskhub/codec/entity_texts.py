@@ -18,6 +18,8 @@ from taskhub.codec.records import Mismatch, mismatch, require, take
 from taskhub.errors import MalformedMessage
 from taskhub.model.entities import (
     NEVER,
+    RELEASE_EVENT,
+    REQUEST_EVENT,
     BatchAnswer,
     Continue,
     EntityId,
@@ -40,11 +42,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-REQUEST = "op"
-"""Event that carries a request; one for later has ``@`` and the time behind it."""
-RELEASE = "release"
-CONTINUE = "continue"
-
 _ERROR = "Error"
 """Stands as the type of every exception; readers look only whether there is one."""
 _EXTENSION = "Microsoft.Azure.WebJobs.Extensions.DurableTask"
@@ -66,7 +63,7 @@ def event_name(due: Utc | None = None) -> str:
     Args:
         due: until when it is hidden.
     """
-    return REQUEST if due is None else f"{REQUEST}@{due.padded()}"
+    return REQUEST_EVENT if due is None else f"{REQUEST_EVENT}@{due.padded()}"
 
 
 def encode_request(request: Request, *, typed: bool = True) -> str:
@@ -99,9 +96,9 @@ def decode_incoming(name: str, content: str | None) -> Incoming:
     Raises:
         MalformedMessage: a request or release that cannot be read.
     """
-    if name.startswith(REQUEST):
+    if name.startswith(REQUEST_EVENT):
         return _decoded(content, _read_request, "request")
-    if name == RELEASE:
+    if name == RELEASE_EVENT:
         return _decoded(content, _read_release, "release")
     return Continue()
 

@@ -35,7 +35,7 @@ from taskhub.codec.records import (
     without_types,
 )
 from taskhub.errors import MalformedMessage
-from taskhub.model.history import GenericEvent
+from taskhub.model.history import EventSent, GenericEvent, TimerCreated
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 
@@ -54,6 +54,7 @@ __all__ = [
     "decode_sentinel",
     "encode_event",
     "execution_of",
+    "may_be_pending",
     "offloaded_columns",
     "rewound_columns",
     "sentinel_columns",
@@ -65,6 +66,9 @@ EVENT_TYPE_COLUMN = "EventType"
 """The event's name."""
 TIMESTAMP_COLUMN = "_Timestamp"
 """The event's time; "Timestamp" is the table service's own."""
+
+TAKEN_REQUESTS_COLUMN = "TakenRequests"
+"""In the sentinel of an entity, and ours alone: .NET passes over it, and its merges leave it be."""
 
 _ROW_OVERHEAD_BYTES = 1024
 """The reference's estimate of a row without its variable texts."""
@@ -78,6 +82,7 @@ class Sentinel:
     is_complete: bool
     """Whether the batch that wrote it was the last of its episode; nothing may depend on it."""
     completed_at: Utc | None
+    taken_requests: str | None = None
 
 
 def encode_event(
@@ -168,33 +173,47 @@ def rewound_columns(type_name: str, *, entombs: bool) -> Columns:
     return columns
 
 
+def may_be_pending(columns: Mapping[str, object], *, after: Utc) -> bool:
+    """Return whether a row is of an event that puts a message for later than ``after``: a timer, or an event sent."""
+    name = columns.get(EVENT_TYPE_COLUMN)
+    fire_at = columns.get("FireAt")
+    is_later = isinstance(fire_at, Utc) and fire_at.padded() > after.padded()
+    return name == EventSent.type_name or (name == TimerCreated.type_name and is_later)
+
+
 def execution_of(columns: Mapping[str, object]) -> ExecutionId | None:
     """Return the execution that a row (an event's or the sentinel) belongs to."""
     execution_id = columns.get(EXECUTION_ID_COLUMN)
     return ExecutionId(execution_id) if isinstance(execution_id, str) else None
 
 
-def sentinel_columns(execution_id: ExecutionId, *, complete: bool, completed_at: Utc | None) -> Columns:
+def sentinel_columns(
+    execution_id: ExecutionId, *, complete: bool, completed_at: Utc | None, taken_requests: str | None = None
+) -> Columns:
     """Return the columns of the sentinel, which is the last operation of every history batch.
 
     Args:
         execution_id: who owns the history now.
         complete: whether the batch holds the last event of its episode.
         completed_at: now, with ``complete``; else ``None``, and a merge keeps the time that is stored.
+        taken_requests: of an entity, see :func:`encode_taken_requests`; ``None``: a merge keeps what is stored.
     """
     columns: Columns = {EXECUTION_ID_COLUMN: execution_id, "IsCheckpointComplete": complete}
     if completed_at is not None:
         columns["CheckpointCompletedTimestamp"] = completed_at
+    if taken_requests is not None:
+        columns[TAKEN_REQUESTS_COLUMN] = taken_requests
     return columns
 
 
 def decode_sentinel(columns: Mapping[str, object]) -> Sentinel:
     """Return what a sentinel row says; columns that it lacks are unknown."""
-    completed_at = columns.get("CheckpointCompletedTimestamp")
+    completed_at, taken = columns.get("CheckpointCompletedTimestamp"), columns.get(TAKEN_REQUESTS_COLUMN)
     return Sentinel(
         execution_id=execution_of(columns),
         is_complete=columns.get("IsCheckpointComplete") is True,
         completed_at=completed_at if isinstance(completed_at, Utc) else None,
+        taken_requests=taken if isinstance(taken, str) else None,
     )
 
 

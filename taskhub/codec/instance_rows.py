@@ -200,6 +200,7 @@ def repair_columns(
     hub: str,
     execution_id: ExecutionId,
     row_exists: bool,
+    has_input: bool = True,
     input_url: str | None = None,
     output_url: str | None = None,
 ) -> Columns:
@@ -212,6 +213,7 @@ def repair_columns(
         hub: name of the task hub as configured.
         execution_id: the execution of the history.
         row_exists: whether there is a row to merge into.
+        has_input: whether that row has the input of this execution.
         input_url: see :func:`checkpoint_columns`.
         output_url: see :func:`checkpoint_columns`.
     """
@@ -227,6 +229,7 @@ def repair_columns(
     )
     if row_exists:
         del columns["CustomStatus"]
+    if row_exists and has_input:
         columns.pop("Input", None)
     return columns
 
@@ -302,6 +305,25 @@ def large_value(text: str, *, container: str) -> str | None:
         return None
     _, is_ours, path = location.partition(f"/{container}/")
     return unquote(path) if is_ours else None
+
+
+def relocated_columns(columns: Columns, *, container: str, hub: str, url_of: Callable[[str], str]) -> Columns:
+    """Return the columns of a row that comes from another hub or store.
+
+    Args:
+        columns: of the row.
+        container: name of the large-messages container that its URLs name.
+        hub: name of the hub that it goes to.
+        url_of: the URL of a blob there.
+    """
+    moved = dict(columns)
+    for column in ("Input", "Output"):
+        blob_name = large_value(str(moved.get(column, "")), container=container)
+        if blob_name is not None:
+            moved[column] = url_of(blob_name)
+    if "TaskHubName" in moved:
+        moved["TaskHubName"] = hub
+    return moved
 
 
 def offloaded_columns(columns: Mapping[str, object], *, container: str) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
 from taskhub.core.runtime_state import RuntimeState, answered_task, fingerprint
+from taskhub.model.entities import is_entity
 from taskhub.model.history import EventRaised, ExecutionStarted, ExecutionTerminated, HistoryEvent
 from taskhub.model.instance import RuntimeStatus
 
@@ -113,6 +114,14 @@ class NothingNew:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The last episode was stored in part: finish it, delete ``used_up`` and look at ``later`` again."""
+
+    used_up: tuple[int, ...]
+    later: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The execution has ended. See that its row says so, delete ``used_up`` and look at ``later`` again."""
 
@@ -138,7 +147,7 @@ class TerminatedUnstarted:
     early: tuple[int, ...]
 
 
-Admission = Union[Run, NothingNew, Finished, Unknown, TerminatedUnstarted]  # noqa: UP007 (a runtime alias on 3.10)
+Admission = Union[Run, NothingNew, Interrupted, Finished, Unknown, TerminatedUnstarted]  # noqa: UP007 (a runtime alias on 3.10)
 
 
 def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: ExecutionId | None) -> Admission:
@@ -149,6 +158,9 @@ def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: Exe
         arrivals: the batch, in order.
         execution_id: the execution that the batch names, ``None`` when no message names one.
     """
+    if state.started is not None and not state.is_whole and not state.is_terminal:
+        seen = tuple(index for index, arrival in enumerate(arrivals) if state.has_seen(arrival.event))
+        return Interrupted(seen, tuple(index for index in range(len(arrivals)) if index not in seen))
     # With a start in the batch an answer is none for an execution that never was: its question is asked again now.
     is_known = state.started is not None or _start_among(arrivals, range(len(arrivals))) is not None
     early = tuple(index for index, arrival in enumerate(arrivals) if _is_early(state, arrival, is_known))
@@ -165,7 +177,7 @@ def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: Exe
     if state.is_terminal:
         return Finished(*_discard(arrivals, on_time, execution_id), early)
     accepted = _accept(state, [arrivals[index] for index in on_time], start)
-    if not accepted and state.is_whole:
+    if not accepted:
         return NothingNew(early, refresh_row=True)
     return Run(accepted, early)
 
@@ -176,7 +188,7 @@ def _is_early(state: RuntimeState, arrival: Arrival, is_known_execution: bool) -
     task_id = answered_task(event)
     if task_id is not None:
         is_known = task_id in state.scheduled
-    elif isinstance(event, EventRaised) and arrival.envelope.sender.instance_id.startswith("@"):
+    elif isinstance(event, EventRaised) and is_entity(arrival.envelope.sender.instance_id):
         is_known = event.name in state.requests
     else:
         return False
@@ -207,6 +219,7 @@ def _accept(state: RuntimeState, arrivals: Sequence[Arrival], start: ExecutionSt
     accepted: list[HistoryEvent] = [] if state.started else [start]
     answered: set[int] = set()
     received = set()
+    replies: set[str] = set()
     for arrival in arrivals:
         event = arrival.event
         if isinstance(event, ExecutionStarted) or state.has_seen(event):
@@ -218,6 +231,11 @@ def _accept(state: RuntimeState, arrivals: Sequence[Arrival], start: ExecutionSt
             if task_id in answered:
                 continue
             answered.add(task_id)
+        if isinstance(event, EventRaised) and event.name in state.requests:
+            # An entity that had to run a batch again answers again, and perhaps otherwise: the first one counts.
+            if event.name in replies:
+                continue
+            replies.add(event.name)
         mark = fingerprint(event)
         if mark is not None:
             if mark in received:

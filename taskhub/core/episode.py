@@ -15,12 +15,19 @@ Source: DurableTask.Core, TaskOrchestrationDispatcher.
 
 from __future__ import annotations
 
+import json
+import uuid
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Union
 
 from taskhub.core.operations import FIRE_AND_FORGET_TAG, EpisodeRules, Outgoing, carry_out
-from taskhub.model.actions import Actions, Raised, Restarted, Returned
+from taskhub.core.runtime_state import RuntimeState
+from taskhub.model.actions import Actions, Raised, Restarted, Returned, SendEvent
+from taskhub.model.entities import RELEASE_EVENT, is_entity
 from taskhub.model.history import (
+    EventRaised,
+    EventSent,
     ExecutionCompleted,
     ExecutionResumed,
     ExecutionStarted,
@@ -35,14 +42,23 @@ from taskhub.model.history import (
     SubOrchestrationFailed,
     TimerFired,
 )
+from taskhub.model.ids import ExecutionId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import TaskMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskhub.core.runtime_state import RuntimeState
-    from taskhub.model.ids import ExecutionId, Utc
+    from taskhub.model.ids import InstanceId, Utc
+
+_GENERATIONS = uuid.UUID("c7f1c0a2-3c3e-5d0b-8a41-0f6a2f1e9b77")
+"""Name space of the execution ids of generations."""
+
+_GENERATION_STEP = timedelta(microseconds=1)
+"""Between the clocks of two generations that run in one work item."""
+
+MAX_GENERATIONS_BACK = 50
+"""Generations of one work item that are looked back over."""
 
 VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning"
 """The reference's text."""
@@ -62,6 +78,8 @@ class Episode:
     """One pass of the code, begun."""
 
     started: ExecutionStarted
+    clock: Utc
+    """The time that the code sees."""
     number: int
     """OrchestratorStarted events so far, this one included. Later generations of one work item keep the number of
     the first, as the reference does."""
@@ -72,6 +90,8 @@ class Episode:
     """As far as the history tells; the code knows better once it ran."""
     is_suspended: bool
     terminated: ExecutionTerminated | None
+    locks: Mapping[str, Sequence[InstanceId]] = field(default_factory=dict)
+    """Entities that the execution has locked, by request; as far as the history tells."""
     outbound: tuple[Outbound, ...] = ()
     """What earlier generations of the same work item sent."""
     custom_status: str | None = None
@@ -87,6 +107,20 @@ class KeepStatus:
 
 
 KEEP_STATUS = KeepStatus()
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is stored before the messages are put: how an episode began.
+
+    Whoever runs it again, because we died before the rest was stored, then sees the same events at the same time, and
+    makes the same requests under the same ids and labels.
+    """
+
+    instance: OrchestrationInstance
+    """The execution; the checkpoint's may be a later one."""
+    first_index: int
+    events: tuple[HistoryEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +140,9 @@ class Checkpoint:
     replaces: bool
     withholds: bool = False
     """Decisions were left out, so that the code in memory is ahead of the history."""
+    ahead: Ahead | None = None
+    taken_requests: str | None = None
+    """Of an entity: the ids that it knows, as its sentinel holds them."""
     status: Union[RuntimeStatus, None] = None  # noqa: UP007 (evaluated on 3.10)
     """What the row shows where the new events do not tell; ``None``: what it shows already."""
 
@@ -127,6 +164,7 @@ def begin_episode(state: RuntimeState, accepted: Sequence[HistoryEvent], *, now:
             terminated = event
     return Episode(
         started=started,
+        clock=now,
         number=state.episodes + 1,
         first_index=state.event_count,
         # What was delivered counts as played from the commit on, what the hub writes itself never does.
@@ -134,6 +172,25 @@ def begin_episode(state: RuntimeState, accepted: Sequence[HistoryEvent], *, now:
         next_task_id=state.next_task_id,
         is_suspended=is_suspended,
         terminated=terminated,
+        locks={lock_id: tuple(held) for lock_id, held in state.locks.items()},
+        rewound=state.rewound,
+    )
+
+
+def resume_episode(state: RuntimeState) -> Episode:
+    """Go on with the last episode of a history, which was stored in part; it brings nothing but what is stored."""
+    if state.started is None or state.clock is None:
+        raise ValueError("an execution that was stored in part has begun")
+    return Episode(
+        started=state.started,
+        clock=state.clock,
+        number=state.episodes,
+        first_index=state.event_count,
+        new_events=(),
+        next_task_id=state.next_task_id,
+        is_suspended=state.status is RuntimeStatus.Suspended,
+        terminated=state.terminated,
+        locks={lock_id: tuple(held) for lock_id, held in state.locks.items()},
         rewound=state.rewound,
     )
 
@@ -162,6 +219,52 @@ def continues_as_new(episode: Episode, actions: Actions) -> bool:
     return isinstance(actions.outcome, Restarted) and not episode.is_suspended
 
 
+def next_execution_id(first: Episode, episode: Episode) -> ExecutionId:
+    """Return the execution id of the generation that follows an episode.
+
+    The same when the work item is resumed, another one when it is begun again: then its clock is another, so the code
+    may decide otherwise, and answers to what it asked for the first time must not be taken for those of the second.
+
+    Args:
+        first: the first episode of the work item.
+        episode: the last one so far.
+    """
+    return _execution_after(episode.started.instance.execution_id, first.clock)
+
+
+def next_clock(episode: Episode) -> Utc:
+    """Return the time at which the generation after an episode begins: of the same work item, so at once."""
+    return episode.clock.plus(_GENERATION_STEP)
+
+
+def follows(history: Sequence[HistoryEvent], execution_id: ExecutionId) -> bool:
+    """Return whether the work item that stored a generation was one of an earlier execution.
+
+    The worker that ran it may have died before it wrote the Instances row, or deleted the messages, which name the
+    execution before.
+
+    Args:
+        history: of the generation.
+        execution_id: of the execution before, as messages or the row name it.
+    """
+    state = RuntimeState.of(history[:2])
+    if state.clock is None or state.execution_id is None:
+        return False
+    clock = state.clock
+    for generations in range(1, MAX_GENERATIONS_BACK + 1):
+        clock = clock.plus(-_GENERATION_STEP)
+        ancestor: ExecutionId = execution_id
+        for _ in range(generations):
+            ancestor = _execution_after(ancestor, clock)
+        if ancestor == state.execution_id:
+            return True
+    return False
+
+
+def _execution_after(execution_id: ExecutionId | None, clock: Utc) -> ExecutionId:
+    return ExecutionId(uuid.uuid5(_GENERATIONS, f"{execution_id}:{clock}").hex)
+
+
 def next_generation(
     episode: Episode, actions: Actions, *, execution_id: ExecutionId, now: Utc, rules: EpisodeRules
 ) -> Episode:
@@ -172,6 +275,8 @@ def next_generation(
     restarted = actions.outcome
     if not isinstance(restarted, Restarted):
         raise ValueError("only an episode that continued as new has a next generation")
+    carried_out = _carry_out(episode, actions, now, rules)
+    carried_out += _releases(episode, carried_out, actions.next_task_id, now, rules)
     instance = OrchestrationInstance(episode.started.instance.instance_id, execution_id)
     started = replace(
         episode.started,
@@ -184,6 +289,7 @@ def next_generation(
     )
     return Episode(
         started=started,
+        clock=now,
         number=episode.number,
         first_index=0,
         new_events=(
@@ -196,7 +302,7 @@ def next_generation(
         next_task_id=0,
         is_suspended=False,
         terminated=None,
-        outbound=(*episode.outbound, *_sent(episode, _carry_out(episode, actions, now, rules))),
+        outbound=(*episode.outbound, *_sent(episode, carried_out)),
         custom_status=_custom_status(episode, actions),
         replaces=True,
     )
@@ -208,14 +314,39 @@ def finish_episode(episode: Episode, actions: Actions, *, now: Utc, rules: Episo
         withholds = bool(actions.operations) or actions.outcome is not None
         return _checkpoint(episode, (), (), _custom_status(episode, actions), now, withholds=withholds)
     carried_out = _carry_out(episode, actions, now, rules)
-    events = [event for event, _ in carried_out]
-    outbound = list(_sent(episode, carried_out))
     outcome = actions.outcome
     if outcome is not None:
-        end, answer = _end(episode, outcome, actions.next_task_id, now)
+        carried_out += _releases(episode, carried_out, actions.next_task_id, now, rules)
+    events = [event for event, _ in carried_out]
+    outbound = list(_sent(episode, carried_out))
+    if outcome is not None:
+        # Its id is the next one.
+        released = len(carried_out) - len(actions.operations)
+        end, answer = _end(episode, outcome, actions.next_task_id + released, now)
         events.append(end)
         outbound.extend(_to_parent(episode, answer))
     return _checkpoint(episode, events, outbound, _custom_status(episode, actions), now)
+
+
+def storing_ahead(checkpoint: Checkpoint, first: Episode) -> Checkpoint:
+    """Return a checkpoint that stores how its episode began before its requests to entities are put.
+
+    Other messages need no such care: whoever gets an activity or a start twice runs it twice, but answers the same
+    task. An entity would apply an operation twice.
+
+    Args:
+        checkpoint: what is to be stored.
+        first: the first episode of the work item.
+    """
+    if not first.new_events or not any(_is_request(outbound.outgoing.message) for outbound in checkpoint.outbound):
+        return checkpoint
+    return replace(checkpoint, ahead=Ahead(first.started.instance, first.first_index, first.new_events))
+
+
+def _is_request(message: TaskMessage) -> bool:
+    event = message.event
+    # A release that is sent twice does nothing the second time.
+    return isinstance(event, EventRaised) and is_entity(message.target.instance_id) and event.name != RELEASE_EVENT
 
 
 def terminate(episode: Episode, *, now: Utc) -> Checkpoint:
@@ -223,11 +354,13 @@ def terminate(episode: Episode, *, now: Utc) -> Checkpoint:
     if episode.terminated is None:
         raise ValueError("the episode brought no termination")
     reason = episode.terminated.input
+    releases = _releases(episode, (), episode.next_task_id, now, EpisodeRules())
     end = ExecutionCompleted(
-        event_id=episode.next_task_id, timestamp=now, status=RuntimeStatus.Terminated, result=reason
+        event_id=episode.next_task_id + len(releases), timestamp=now, status=RuntimeStatus.Terminated, result=reason
     )
     answer = SubOrchestrationFailed(timestamp=now, task_scheduled_id=_parents_task(episode), reason=reason)
-    return _checkpoint(episode, (end,), _to_parent(episode, answer), KEEP_STATUS, now)
+    outbound = (*_sent(episode, releases), *_to_parent(episode, answer))
+    return _checkpoint(episode, (*(event for event, _ in releases), end), outbound, KEEP_STATUS, now)
 
 
 def refuse_version(episode: Episode, *, now: Utc) -> Checkpoint:
@@ -235,12 +368,15 @@ def refuse_version(episode: Episode, *, now: Utc) -> Checkpoint:
     failure = FailureDetails("VersionMismatch", VERSION_MISMATCH, is_non_retriable=True)
     # Nothing was played: no code has seen the start.
     unplayed = replace(episode, new_events=tuple(replace(event, is_played=False) for event in episode.new_events))
-    end = ExecutionCompleted(event_id=episode.next_task_id, timestamp=now, status=RuntimeStatus.Failed, failure=failure)
+    releases = _releases(episode, (), episode.next_task_id, now, EpisodeRules())
+    task_id = episode.next_task_id + len(releases)
+    end = ExecutionCompleted(event_id=task_id, timestamp=now, status=RuntimeStatus.Failed, failure=failure)
     # The reference tells the parent no reason, only details that Python code does not get to see.
     answer = SubOrchestrationFailed(
         timestamp=now, task_scheduled_id=_parents_task(episode), reason=VERSION_MISMATCH, failure=failure
     )
-    return _checkpoint(unplayed, (end,), _to_parent(episode, answer), KEEP_STATUS, now)
+    outbound = (*_sent(episode, releases), *_to_parent(episode, answer))
+    return _checkpoint(unplayed, (*(event for event, _ in releases), end), outbound, KEEP_STATUS, now)
 
 
 def _end(
@@ -266,6 +402,40 @@ def _carry_out(
         carry_out(operation, episode.started, now=now, rules=rules, rewound=episode.rewound)
         for operation in actions.operations
     ]
+
+
+def _releases(
+    episode: Episode,
+    decided: Sequence[tuple[HistoryEvent, Outgoing]],
+    first_task_id: int,
+    now: Utc,
+    rules: EpisodeRules,
+) -> list[tuple[HistoryEvent, Outgoing]]:
+    """Return what opens the entities that an execution leaves locked when it ends, however it ends.
+
+    The reference leaves them locked when it fails or is terminated. A lock that is not granted yet is released as
+    well: an entity that hears of the release first does not lock.
+    """
+    state = RuntimeState(locks={lock_id: list(held) for lock_id, held in episode.locks.items()})
+    for event, _ in decided:
+        if isinstance(event, EventSent):
+            state.apply(event)
+    held = [(lock_id, entity) for lock_id, entities in state.locks.items() for entity in entities]
+    parent = episode.started.instance.instance_id
+    return [
+        carry_out(
+            SendEvent(first_task_id + index, entity, RELEASE_EVENT, _compact({"parent": parent, "id": lock_id})),
+            episode.started,
+            now=now,
+            rules=rules,
+            rewound=episode.rewound,
+        )
+        for index, (lock_id, entity) in enumerate(held)
+    ]
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _sent(episode: Episode, carried_out: Sequence[tuple[HistoryEvent, Outgoing]]) -> tuple[Outbound, ...]:

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskhub.core.timers import due_of_event
 from taskhub.model.actions import CreateTimer, Operation, ScheduleActivity, SendEvent, StartSubOrchestration
 from taskhub.model.history import (
     EventRaised,
@@ -30,9 +31,6 @@ FIRE_AND_FORGET_TAG = "FireAndForget"
 
 _CHILD_EXECUTIONS = uuid.UUID("5b0d8a6e-6f0e-5a3c-9d0e-3c1f3a9f7a51")
 """Name space of the execution ids of children."""
-
-_SCHEDULED_EVENT_MARK = 2
-"""An event named ``xx@<time>`` for an entity waits until that time; the ``@`` is its third character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +138,4 @@ def _event(operation: SendEvent, now: Utc) -> tuple[HistoryEvent, Outgoing]:
     )
     raised = EventRaised(timestamp=now, name=operation.name, input=operation.input)
     target = OrchestrationInstance(operation.instance_id, None)
-    return sent, Outgoing(TaskMessage(raised, target=target), due=_due_of_event(operation))
-
-
-def _due_of_event(operation: SendEvent) -> Utc | None:
-    name = operation.name
-    if operation.instance_id.startswith("@") and name[_SCHEDULED_EVENT_MARK : _SCHEDULED_EVENT_MARK + 1] == "@":
-        return Utc.parse(name[_SCHEDULED_EVENT_MARK + 1 :])
-    return None
+    return sent, Outgoing(TaskMessage(raised, target=target), due=due_of_event(operation.instance_id, operation.name))

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from taskhub.model.entities import RELEASE_EVENT, EntityId, is_entity
 from taskhub.model.history import (
     FAKE_TIMER_ID,
     EventRaised,
@@ -39,7 +40,7 @@ from taskhub.model.instance import RuntimeStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from taskhub.model.ids import ExecutionId
+    from taskhub.model.ids import ExecutionId, InstanceId, Utc
 
 Fingerprint = tuple[int, str, str | None, int]
 """Type, time, name and hash of the content of something that a client sent."""
@@ -55,6 +56,10 @@ class RuntimeState:
     """Stored rows; the index of the next one."""
     episodes: int = 0
     """OrchestratorStarted events."""
+    clock: Utc | None = None
+    """Time of the last of them, which is the time that the code sees."""
+    terminated: ExecutionTerminated | None = None
+    """A termination that was delivered."""
     next_task_id: int = 0
     is_whole: bool = True
     """Whether the last episode was stored to its end; a crash between two batches of a commit leaves a part."""
@@ -64,6 +69,10 @@ class RuntimeState:
     """Those without an answer."""
     requests: set[str] = field(default_factory=set)
     """Ids of requests to entities."""
+    answered: set[str] = field(default_factory=set)
+    """Those that were answered."""
+    locks: dict[str, list[InstanceId]] = field(default_factory=dict)
+    """By the id of the request: entities that are locked, or will be, and were not told to open."""
     received: set[Fingerprint] = field(default_factory=set)
     rewound: dict[int, int] = field(default_factory=dict)
     """How often a rewind took back each task; empty for executions that were never rewound."""
@@ -101,6 +110,8 @@ class RuntimeState:
         task_id = answered_task(event)
         if task_id is not None:
             return task_id in self.scheduled and task_id not in self.open
+        if isinstance(event, EventRaised) and event.name in self.answered:
+            return True
         return fingerprint(event) in self.received
 
 
@@ -126,14 +137,12 @@ def fingerprint(event: HistoryEvent) -> Fingerprint | None:
             return None
 
 
-def request_id(content: str | None) -> str | None:
-    """Return the id of a request to an entity, which its answer carries as name."""
+def _json_object(content: str | None) -> dict[str, object]:
     try:
-        request = json.loads(content or "null")
+        value = json.loads(content or "null")
     except ValueError:
-        return None
-    found = request.get("id") if isinstance(request, dict) else None
-    return found if isinstance(found, str) else None
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 # ---- one small function per event type
@@ -142,6 +151,11 @@ def request_id(content: str | None) -> str | None:
 def _execution_started(state: RuntimeState, event: ExecutionStarted) -> None:
     state.started = event
     state.status = RuntimeStatus.Running
+
+
+def _execution_terminated(state: RuntimeState, event: ExecutionTerminated) -> None:
+    state.terminated = event
+    _received(state, event)
 
 
 def _execution_completed(state: RuntimeState, event: ExecutionCompleted) -> None:
@@ -164,6 +178,12 @@ def _received(state: RuntimeState, event: HistoryEvent) -> None:
         state.received.add(mark)
 
 
+def _event_raised(state: RuntimeState, event: EventRaised) -> None:
+    if event.name in state.requests:
+        state.answered.add(event.name)
+    _received(state, event)
+
+
 def _generic_event(state: RuntimeState, event: GenericEvent) -> None:
     _received(state, event)
     if event.event_id >= 0:
@@ -181,10 +201,26 @@ def _scheduled(state: RuntimeState, event: TaskScheduled | TimerCreated | SubOrc
 def _event_sent(state: RuntimeState, event: EventSent) -> None:
     state.scheduled.add(event.event_id)
     state.next_task_id = max(state.next_task_id, event.event_id + 1)
-    if event.instance_id.startswith("@"):
-        found = request_id(event.input)
-        if found is not None:
-            state.requests.add(found)
+    if is_entity(event.instance_id):
+        _entity_told(state, event)
+
+
+def _entity_told(state: RuntimeState, event: EventSent) -> None:
+    content = _json_object(event.input)
+    found = content.get("id")
+    if not isinstance(found, str):
+        return
+    if event.name == RELEASE_EVENT:
+        held = state.locks.get(found, [])
+        if event.instance_id in held:
+            held.remove(event.instance_id)
+        return
+    # Its answer carries it as name.
+    state.requests.add(found)
+    lock_set = content.get("lockset")
+    if isinstance(lock_set, list):
+        members = [each for each in lock_set if isinstance(each, dict)]
+        state.locks[found] = [EntityId(str(each.get("name")), str(each.get("key"))).instance_id for each in members]
 
 
 def _answered(state: RuntimeState, event: HistoryEvent) -> None:
@@ -195,6 +231,7 @@ def _answered(state: RuntimeState, event: HistoryEvent) -> None:
 
 def _orchestrator_started(state: RuntimeState, event: OrchestratorStarted) -> None:
     state.episodes += 1
+    state.clock = event.timestamp
 
 
 def _orchestrator_completed(state: RuntimeState, event: OrchestratorCompleted) -> None:
@@ -206,8 +243,8 @@ _HANDLERS: dict[type, Callable[..., None]] = {  # each takes the state and an ev
     ExecutionCompleted: _execution_completed,
     ExecutionSuspended: _execution_suspended,
     ExecutionResumed: _execution_resumed,
-    ExecutionTerminated: _received,
-    EventRaised: _received,
+    ExecutionTerminated: _execution_terminated,
+    EventRaised: _event_raised,
     GenericEvent: _generic_event,
     TaskScheduled: _scheduled,
     TimerCreated: _scheduled,

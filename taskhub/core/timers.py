@@ -11,10 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
-from taskhub.model.history import ExecutionStarted, HistoryEvent, TimerFired
+from taskhub.model.entities import is_entity
+from taskhub.model.history import EventRaised, ExecutionStarted, TimerFired
+from taskhub.model.ids import Utc
 
 if TYPE_CHECKING:
-    from taskhub.model.ids import Utc
+    from taskhub.model.ids import InstanceId
+    from taskhub.model.messages import TaskMessage
 
 MAX_HIDDEN_SECONDS = 7 * 24 * 3600
 """The service's limit of a visibility timeout."""
@@ -52,9 +55,9 @@ class Hide:
 Arrival = Union[Due, Hold, Hide]  # noqa: UP007 (a runtime alias on 3.10)
 
 
-def on_arrival(event: HistoryEvent, now: Utc) -> Arrival:
+def on_arrival(message: TaskMessage, now: Utc) -> Arrival:
     """Tell what to do with a message that became visible now."""
-    due = due_of(event)
+    due = due_of(message)
     if due is None:
         return Due()
     left = _seconds_until(due, now)
@@ -65,13 +68,28 @@ def on_arrival(event: HistoryEvent, now: Utc) -> Arrival:
     return Hide(min(int(left), MAX_HIDDEN_SECONDS))
 
 
-def due_of(event: HistoryEvent) -> Utc | None:
-    """Return the time before which an event must not take effect."""
+def due_of(message: TaskMessage) -> Utc | None:
+    """Return the time before which a message must not take effect."""
+    event = message.event
     if isinstance(event, TimerFired):
         return event.fire_at
     if isinstance(event, ExecutionStarted):
         return event.scheduled_start
+    if isinstance(event, EventRaised):
+        return due_of_event(message.target.instance_id, event.name)
     return None
+
+
+def due_of_event(target: InstanceId, name: str) -> Utc | None:
+    """Return the time in the name of an event for an entity: ``xx@<time>``, with the ``@`` as third character."""
+    if not is_entity(target) or name[2:3] != "@":
+        return None
+    try:
+        due = Utc.parse(name[3:])
+        due.moment()
+    except ValueError:
+        return None
+    return due
 
 
 def _seconds_until(due: Utc, now: Utc) -> float:

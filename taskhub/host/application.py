@@ -1,4 +1,4 @@
-"""The loaded app as the task hub sees it: orchestrators and activities by the names that orchestrations call."""
+"""The loaded app as the task hub sees it: orchestrators, activities and entities by the names that callers use."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from azure.durable_functions.replay import Decisions, OrchestrationSession, Rais
 from azure.functions.meta import Datum
 
 from taskhub.errors import UnknownFunction
-from taskhub.host.activity_values import failure_details, failure_reason, result_text, unwrap_input
-from taskhub.host.functions import ACTIVITY_TRIGGER, DURABLE_CLIENTS, ORCHESTRATION_TRIGGER
-from taskhub.host.invoker import DURABLE_REASON, InvocationFailed
-from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
+from taskhub.host.activity_values import compact, failure_details, failure_reason, result_text, unwrap_input
+from taskhub.host.functions import ACTIVITY_TRIGGER, DURABLE_CLIENTS, ENTITY_TRIGGER, ORCHESTRATION_TRIGGER
+from taskhub.host.invoker import DURABLE_REASON, TIMEOUT, InvocationFailed
+from taskhub.runtime.application import ActivityFailed, ActivitySucceeded, EntityAnswered, EntityFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from taskhub.host.call_plan import CallPlan
     from taskhub.host.invoker import Invoker
     from taskhub.model.ids import InstanceId
+    from taskhub.runtime.application import ActivityCall, EntityCall
     from taskhub.settings import TaskHubSettings
 
 _DAY = 24 * 3600
@@ -49,9 +50,13 @@ class FunctionsApplication:
         plans = list(plans)
         self._orchestrators = _by_called_name(plans, ORCHESTRATION_TRIGGER)
         self._activities = _by_called_name(plans, ACTIVITY_TRIGGER)
+        self._entities = _by_called_name(plans, ENTITY_TRIGGER)
 
     def __repr__(self) -> str:
-        return f"<FunctionsApplication, {len(self._orchestrators)} orchestrators, {len(self._activities)} activities>"
+        return (
+            f"<FunctionsApplication, {len(self._orchestrators)} orchestrators, {len(self._activities)} activities, "
+            f"{len(self._entities)} entities>"
+        )
 
     def orchestration(
         self, name: str, *, instance_id: InstanceId, parent_instance_id: InstanceId | None
@@ -68,6 +73,7 @@ class FunctionsApplication:
             parent_instance_id=parent_instance_id,
             long_timer_limit_seconds=self._settings.long_timer_days * _DAY,
             long_timer_leg_seconds=self._settings.long_timer_leg_days * _DAY,
+            entity_reorder_window_seconds=self._settings.entity_reorder_window_seconds,
         )
         return _LiveOrchestration(session, plan.function.name, self._invoker)
 
@@ -95,18 +101,48 @@ class FunctionsApplication:
                 f"Activity function '{call.name}' failed: Activity function '{call.name}' is disabled."
             )
         try:
-            outcome = await self._invoker.invoke(plan, self._data(plan, call), reason=DURABLE_REASON)
+            outcome = await self._invoker.invoke(
+                plan, self._data(plan, unwrap_input(call.input)), reason=DURABLE_REASON
+            )
         except InvocationFailed as error:
             return ActivityFailed(failure_reason(call.name, error.message), failure_details(error.message, error.stack))
         if outcome.result is None:
             return ActivitySucceeded(None)
         return ActivitySucceeded(result_text(outcome.result.type, outcome.result.value))
 
-    def _data(self, plan: CallPlan, call: ActivityCall) -> dict[str, Datum]:
+    def check_entity(self, name: str) -> None:
+        """See that there is an entity of a name, ignoring case.
+
+        Raises:
+            UnknownFunction: there is none.
+        """
+        plan = self._entities.get(name.lower())
+        if plan is None or plan.function.is_disabled:
+            raise UnknownFunction(unknown_function(name, "an entity", _enabled(self._entities)))
+
+    async def run_entity_batch(self, call: EntityCall) -> EntityAnswered | EntityFailed:
+        """Run a batch of operations; unknown names, and exceptions that the SDK does not catch, are failures."""
+        plan = self._entities.get(call.name.lower())
+        if plan is None:
+            return EntityFailed.because(
+                f"Entity function '{call.name}' does not exist. "
+                f"{known_functions('an entity', _enabled(self._entities))}"
+            )
+        if plan.function.is_disabled:
+            return EntityFailed.because(f"Entity function '{call.name}' is disabled.")
+        try:
+            outcome = await self._invoker.invoke(plan, self._data(plan, call.payload), reason=DURABLE_REASON)
+        except InvocationFailed as error:
+            # Readers tell a timeout by its first words, and take it as it is.
+            is_timeout = error.message.startswith(TIMEOUT)
+            return EntityFailed(error.message) if is_timeout else EntityFailed.because(error.message)
+        answer = None if outcome.result is None else outcome.result.value
+        return EntityAnswered(answer if isinstance(answer, str) else compact(answer))
+
+    def _data(self, plan: CallPlan, text: str | None) -> dict[str, Datum]:
         data = {}
         for name, item in plan.inputs.items():
             if item.binding.is_trigger:
-                text = unwrap_input(call.input)
                 data[name] = Datum("null", "json") if text is None else Datum(text, "string")
             elif item.binding.kind in DURABLE_CLIENTS:
                 data[name] = Datum(self._client_payload(item.binding.properties), "string")

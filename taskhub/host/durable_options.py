@@ -235,6 +235,11 @@ def _integer(low: int, high: int | None = None) -> Callable[[Any], int]:
     return read
 
 
+def _minutes(low: int) -> Callable[[Any], float]:
+    read = _integer(low, 2**31 - 1)
+    return lambda value: read(value) * 60.0
+
+
 def _choice(*names: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         for name in names:
@@ -305,8 +310,8 @@ _ALL = (
     _Option("httpSettings.useForwardedHost", _boolean, _BOOLEAN),
     _Option("maxConcurrentActivityFunctions", _integer(1), _POSITIVE, "max_concurrent_activities"),
     _Option("maxConcurrentOrchestratorFunctions", _integer(1), _POSITIVE, "max_concurrent_orchestrations"),
-    _Option("maxConcurrentEntityFunctions", _integer(1), _POSITIVE),
-    _Option("maxEntityOperationBatchSize", _integer(1), _POSITIVE),
+    _Option("maxConcurrentEntityFunctions", _integer(1), _POSITIVE, "max_concurrent_entities"),
+    _Option("maxEntityOperationBatchSize", _integer(1), _POSITIVE, "max_entity_batch"),
     _Option("maxOrchestrationActions", _integer(1), _POSITIVE),
     # Instances stay in memory anyway; the reference ends the start of a Python app that asks for it.
     _Option("extendedSessionsEnabled", _boolean, _BOOLEAN, default=False, unsupported=True),
@@ -317,7 +322,12 @@ _ALL = (
         "AnyState or NonRunningStates",
         "overridable_running_instances",
     ),
-    _Option("entityMessageReorderWindowInMinutes", _integer(0), "a whole number of at least 0"),
+    _Option(
+        "entityMessageReorderWindowInMinutes",
+        _minutes(0),
+        "a whole number of at least 0",
+        "entity_reorder_window_seconds",
+    ),
     _Option("rollbackEntityOperationsOnExceptions", _boolean, _BOOLEAN),
     _Option("storeInputsInOrchestrationHistory", _boolean, _BOOLEAN, "store_inputs"),
     _Option("throwStatusExceptionsOnRaiseEvent", _boolean, _BOOLEAN),

@@ -39,6 +39,9 @@ _T = TypeVar("_T")
 DURABLE_REASON = "(null)"
 """What the console gives as the reason of durable functions."""
 
+TIMEOUT = "Timeout value of"
+"""How the message of a function that ran for too long begins."""
+
 _ORCHESTRATOR_THREADS = 8
 """More than can run at once: an orchestrator that (wrongly) blocks must not hold up the others."""
 
@@ -246,7 +249,7 @@ async def _in_time(running: concurrent.futures.Future[_T], timeout_seconds: floa
         return await asyncio.wait_for(asyncio.wrap_future(running), timeout_seconds)
     except asyncio.TimeoutError:  # not user code's own: that one is an InvocationFailed
         raise InvocationFailed(
-            f"Timeout value of {timedelta(seconds=timeout_seconds)} was exceeded by function: "
+            f"{TIMEOUT} {timedelta(seconds=timeout_seconds)} was exceeded by function: "
             f"Functions.{invocation.function}. Raise functionTimeout in host.json, or let the function do less.",
             "",
         ) from None

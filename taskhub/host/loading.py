@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from taskhub.host.app_loader import enter_app, load_app
 from taskhub.host.bindings import BindingError
 from taskhub.host.call_plan import CallPlan, plan_call
-from taskhub.host.functions import DURABLE_TRIGGERS, ENTITY_TRIGGER, FunctionError
+from taskhub.host.functions import DURABLE_TRIGGERS, FunctionError
 from taskhub.host.http_functions import check_route
 from taskhub.host.invoker import Invoker, thread_count_of
 
@@ -74,9 +74,6 @@ def _tell(console: Console, plans: Sequence[CallPlan], warnings: Sequence[str], 
             "No job functions found. Define functions in function_app.py with the decorators of a func.FunctionApp, or "
             "in folders with a function.json."
         )
-    for plan in plans:
-        if plan.function.trigger.kind == ENTITY_TRIGGER:
-            console.warning(f"The '{plan.function.name}' function is an entity, which this version does not run.")
 
 
 def _plan(function: Function, prefix: str) -> CallPlan | FunctionError:

@@ -20,6 +20,7 @@ from taskhub.errors import (
 )
 from taskhub.host import routes
 from taskhub.host.durable_options import DEFAULT_CONNECTION, DEFAULT_CONNECTION_ALIAS
+from taskhub.model.entities import EntityPage
 from taskhub.model.ids import ExecutionId, InstanceId
 from taskhub.model.instance import InstancePage, RuntimeStatus
 
@@ -180,6 +181,12 @@ class Management:
                 return refusal or routes.ACCEPTED
             case routes.Restart():
                 return await self._restart(client, command, request)
+            case routes.ReadEntity():
+                return await _read_entity(client, command)
+            case routes.ListEntities():
+                return await _list_entities(client, command)
+            case routes.SignalEntity():
+                return await self._signal_entity(client, command)
 
     async def _start(self, client: TaskHubClient, command: routes.Start, request: routes.Request) -> routes.Response:
         if self._hubs.is_own(command.target):
@@ -208,6 +215,15 @@ class Management:
         )
         return await self._started(client, command, instance_id, request)
 
+    async def _signal_entity(self, client: TaskHubClient, command: routes.SignalEntity) -> routes.Response:
+        if self._hubs.is_own(command.target):
+            try:
+                self._application.check_entity(command.called)
+            except UnknownFunction as error:
+                return routes.unknown_entity(str(error))
+        await client.signal_entity(command.entity, command.operation, command.input)
+        return routes.ACCEPTED
+
     async def _started(
         self,
         client: TaskHubClient,
@@ -228,6 +244,30 @@ class Management:
                 return routes.waited_response(state, request.url)
         origin = routes.origin_of(request.origin, request.headers, use_forwarded_host=self._use_forwarded_host)
         return self._hubs.urls(command.target, origin).check_status(instance_id)
+
+
+async def _read_entity(client: TaskHubClient, command: routes.ReadEntity) -> routes.Response:
+    return routes.entity_response(await client.read_entity(command.entity))
+
+
+async def _list_entities(client: TaskHubClient, command: routes.ListEntities) -> routes.Response:
+    empty = routes.no_entities(command)
+    if empty is not None:
+        return empty
+    try:
+        page = await client.list_entities(
+            command.name,
+            operated_from=command.operated_from,
+            operated_to=command.operated_to,
+            top=command.top,
+            token=command.token,
+            with_state=command.fetch_state,
+        )
+    except StorageRefused:
+        if command.token is None:
+            raise
+        page = EntityPage((), None)  # as for instances
+    return routes.list_entities_response(page)
 
 
 async def _read_status(client: TaskHubClient, command: routes.ReadStatus, request: routes.Request) -> routes.Response:

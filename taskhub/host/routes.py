@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 
 from taskhub.host.history_view import history_json
+from taskhub.model.entities import EntityId, EntityPage
 from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import TERMINAL_STATUSES, InstanceFilter, InstancePage, RuntimeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskhub.model.entities import EntityState
     from taskhub.model.history import HistoryEvent
     from taskhub.model.instance import InstanceState
 
@@ -31,9 +33,12 @@ WEBHOOK_PATH = "/runtime/webhooks/durabletask"
 RPC_PATH = "/durabletask"
 TOKEN_HEADER = "x-ms-continuation-token"
 DEFAULT_PAGE = 100
+_EMPTY_KEY = "$"
+"""Stands for the empty key where an entity is read."""
 _FIRST_PAGE = "*"
 """Token of a page that begins at the first row; no store makes such a one."""
 
+_NO_TIME = "0001-01-01T00:00:00Z"
 _JSON = "application/json; charset=utf-8"
 _HEADER_SAFE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 _ARGUMENT_ERROR = "One or more of the arguments submitted is incorrect"
@@ -197,7 +202,56 @@ class Restart:
     version: str | None = None
 
 
-Command = Start | ReadStatus | List | Purge | PurgeEnded | RaiseEvent | Control | Rewind | Restart | MakePrimary
+@dataclass(frozen=True, slots=True)
+class ReadEntity:
+    """R12: one entity."""
+
+    target: Target
+    entity: EntityId
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntities:
+    """R13: a page of entities."""
+
+    target: Target
+    name: str | None
+    """``None``: of all names."""
+    operated_from: Utc | None
+    operated_to: Utc | None
+    top: int
+    token: str | None
+    fetch_state: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignalEntity:
+    """R14, R15: an operation for an entity."""
+
+    target: Target
+    entity: EntityId
+    called: str
+    """Its name as the caller wrote it."""
+    operation: str
+    input: str | None
+    """JSON text."""
+
+
+Command = (
+    Start
+    | ReadStatus
+    | List
+    | Purge
+    | PurgeEnded
+    | RaiseEvent
+    | Control
+    | Rewind
+    | Restart
+    | MakePrimary
+    | ReadEntity
+    | ListEntities
+    | SignalEntity
+)
 
 
 # ---- request → command
@@ -326,22 +380,63 @@ def _restart_with_options(instance_id: InstanceId, query: Query) -> Command | Re
 def _raise_event(request: Request, segments: Sequence[str], query: Query) -> Command | Response:
     if segments[2].lower() != "raiseevent":
         return NOT_FOUND
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return RaiseEvent(query.target(), InstanceId(segments[1]), segments[3], media_type, request.body)
+    return RaiseEvent(query.target(), InstanceId(segments[1]), segments[3], _media_type(request), request.body)
+
+
+def _read_entity(_: Request, segments: Sequence[str], query: Query) -> Command:
+    key = segments[2]
+    return ReadEntity(query.target(), EntityId.of(segments[1], "" if key == _EMPTY_KEY else key))
+
+
+def _list_entities(request: Request, segments: Sequence[str], query: Query) -> Command | Response:
+    top = query.integer("top", default=DEFAULT_PAGE)
+    if top < 0:
+        return _long_error(500, _INTERNAL_ERROR, f"top is {top}; it must not be negative.", "System.ArgumentException")
+    token = unquote(request.headers.get(TOKEN_HEADER, "")) or None
+    return ListEntities(
+        query.target(),
+        segments[1] if len(segments) > 1 else None,
+        query.time("lastOperationTimeFrom"),
+        query.time("lastOperationTimeTo"),
+        top,
+        None if token == _FIRST_PAGE else token,
+        fetch_state=query.boolean("fetchState", default=False),
+    )
+
+
+def _signal_entity(request: Request, segments: Sequence[str], query: Query) -> Command | Response:
+    if len(segments) < 2:
+        return _short_error(
+            400, "Invalid entity id: entity name must not be a null or empty string. (Parameter 'entityName')"
+        )
+    # Unlike where an entity is read, "$" is the key that it says.
+    name, key = segments[1], segments[2] if len(segments) > 2 else ""
+    if re.search(r"[/\\#?\x00-\x1f\x7f-\x9f]", key):
+        return _short_error(
+            400, "entityKey (Parameter 'Entity keys must not contain /, \\, #, ?, or control characters.')"
+        )
+    try:
+        content = _signal_input(request)
+    except ValueError as error:
+        return _short_error(400, f"Could not parse JSON content: {_json_error(error)}")
+    operation = "delete" if request.method == "DELETE" else query.text("op") or ""
+    return SignalEntity(query.target(), EntityId.of(name, key), name, operation, content)
+
+
+def _signal_input(request: Request) -> str | None:
+    """Return the input of an operation: JSON, compact, or whatever the body is as a JSON string."""
+    if not request.body:
+        return None
+    text = request.body.decode("utf-8-sig", "replace")
+    return _compact(json.loads(text) if _media_type(request) == "application/json" else text)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _make_primary(_: Request, __: Sequence[str], query: Query) -> Command:
     return MakePrimary(query.target())
-
-
-def _unsupported(request: Request, segments: Sequence[str], _: Query) -> Response:
-    route = f"{request.method} {'/'.join(segments)}"
-    return _long_error(
-        501,
-        "This operation is not available in this version of the host.",
-        f"'{route}' is not available in this version of the host.",
-        "System.NotImplementedException",
-    )
 
 
 _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query], Command | Response]] = {
@@ -353,13 +448,10 @@ _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query],
     ("DELETE", "instances", 1): _purge_ended,
     ("POST", "instances", 3): _operation,
     ("POST", "instances", 4): _raise_event,
-    ("GET", "entities", 1): _unsupported,
-    ("GET", "entities", 2): _unsupported,
-    ("GET", "entities", 3): _unsupported,
-    ("POST", "entities", 2): _unsupported,
-    ("POST", "entities", 3): _unsupported,
-    ("DELETE", "entities", 2): _unsupported,
-    ("DELETE", "entities", 3): _unsupported,
+    ("GET", "entities", 1): _list_entities,
+    ("GET", "entities", 2): _list_entities,
+    ("GET", "entities", 3): _read_entity,
+    **{(method, "entities", length): _signal_entity for method in ("POST", "DELETE") for length in (1, 2, 3)},
     **{(method, "makeprimary", 1): _make_primary for method in ("GET", "POST", "PUT", "DELETE", "PATCH")},
 }
 
@@ -578,6 +670,11 @@ def argument_error(text: str) -> Response:
     return _long_error(400, _ARGUMENT_ERROR, text, "System.ArgumentException")
 
 
+def unknown_entity(text: str) -> Response:
+    """Return the refusal of a signal to an entity that the app does not have."""
+    return _short_error(400, text)
+
+
 def wrong_state(text: str) -> Response:
     """Return the refusal of an operation that the instance's state does not allow."""
     return Response(412, _compact(text))
@@ -632,7 +729,17 @@ def _status_code(state: InstanceState, url: str, *, error_on_failure: bool) -> t
         case None:
             return 500, {}
         case _:
-            return 202, {"Location": url, "Retry-After": "5"}
+            return 202, {"Location": _canonical(url), "Retry-After": "5"}
+
+
+_NEEDLESSLY_ENCODED = re.compile("%(21|2[46-9a-e]|3[0-9abd]|4[0-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])", re.IGNORECASE)
+"""What a path may hold as it is: letters, digits and ``!$&'()*+,-.:;=@_~``."""
+
+
+def _canonical(url: str) -> str:
+    """Return a URL as the reference shows it: ``instances/@counter@a`` where the caller wrote ``%40``."""
+    path, mark, query = url.partition("?")
+    return _NEEDLESSLY_ENCODED.sub(lambda match: chr(int(match[1], 16)), path) + mark + query
 
 
 def empty_page(command: List) -> Response | None:
@@ -643,6 +750,29 @@ def empty_page(command: List) -> Response | None:
 def list_response(command: List, page: InstancePage) -> Response:
     """Return a page of instances."""
     body = [status_json(state, show_input=command.show_input) for state in page.instances]
+    return Response(200, _compact(body), {TOKEN_HEADER: quote(page.token or "", safe=_HEADER_SAFE)})
+
+
+def entity_response(state: EntityState | None) -> Response:
+    """Return the state of an entity, as it is; one that was deleted is not there."""
+    return NOT_FOUND if state is None else Response(200, _compact(_json_or_text(state.state)))
+
+
+def no_entities(command: ListEntities) -> Response | None:
+    """Return the answer to a page of no rows, as :func:`empty_page`."""
+    return list_entities_response(EntityPage((), command.token or _FIRST_PAGE)) if command.top == 0 else None
+
+
+def list_entities_response(page: EntityPage) -> Response:
+    """Return a page of entities."""
+    body = [
+        {
+            "entityId": {"name": each.id.name, "key": each.id.key},
+            "lastOperationTime": each.last_operation or _NO_TIME,
+            "state": _json_or_text(each.state),
+        }
+        for each in page.entities
+    ]
     return Response(200, _compact(body), {TOKEN_HEADER: quote(page.token or "", safe=_HEADER_SAFE)})
 
 
@@ -678,7 +808,7 @@ def _json_or_text(text: str | None) -> Any:
 
 
 def _whole_seconds(time: Utc | None) -> str:
-    return "0001-01-01T00:00:00Z" if time is None else time[:19] + "Z"
+    return _NO_TIME if time is None else time[:19] + "Z"
 
 
 # ---- management URLs

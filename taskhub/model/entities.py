@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from taskhub.model.ids import ExecutionId
 
+REQUEST_EVENT = "op"
+"""Event that carries a request; one for later has ``@`` and the time behind it."""
+RELEASE_EVENT = "release"
+CONTINUE_EVENT = "continue"
+
 TICKS_PER_SECOND = 10_000_000
 
 _EPOCH = datetime(1, 1, 1)

@@ -7,6 +7,7 @@ event loop that renews leases.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,6 +50,40 @@ class ActivityFailed:
     details: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EntityCall:
+    """One batch of operations of an entity, to be run together."""
+
+    name: str
+    """Of the entity, in lower case."""
+    key: str
+    payload: str
+    """What user code gets: JSON text with ``self``, ``exists``, ``state`` and the ``batch`` of operations."""
+    operations: int
+    """How many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntityAnswered:
+    """An entity function returned."""
+
+    answer: str
+    """JSON text with ``entityExists``, ``entityState``, one of ``results`` for each operation, and ``signals``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntityFailed:
+    """An entity function raised, or cannot be run: every operation is answered with an error, the state stays."""
+
+    result: str
+    """What callers see: JSON text, or the text of a timeout as it is (``Timeout value of …``)."""
+
+    @classmethod
+    def because(cls, message: str) -> EntityFailed:
+        """Return the failure that callers see as an exception with a message."""
+        return cls(json.dumps(message, ensure_ascii=False))
+
+
 class Orchestration(Protocol):
     """One execution in memory: user code between two waits."""
 
@@ -63,7 +98,7 @@ class Orchestration(Protocol):
 
 
 class Application(Protocol):
-    """The functions of an app, by the names that orchestrations call."""
+    """The functions of an app, by the names that orchestrations call and clients signal."""
 
     def orchestration(
         self, name: str, *, instance_id: InstanceId, parent_instance_id: InstanceId | None
@@ -79,4 +114,21 @@ class Application(Protocol):
 
         Raises:
             Exception: the host itself failed; the work item is abandoned and comes back.
+        """
+
+    def check_entity(self, name: str) -> None:
+        """See that an orchestration may call, signal or lock entities of a name; names compare ignoring case.
+
+        Raises:
+            UnknownFunction: no entity has this name; the message lists those that exist.
+        """
+
+    async def run_entity_batch(self, call: EntityCall) -> EntityAnswered | EntityFailed:
+        """Run a batch of operations to its end. Unknown names and exceptions of user code are :class:`EntityFailed`.
+
+        One call at a time is made for an entity. An operation that fails is no failure of the batch: its result says
+        so.
+
+        Raises:
+            Exception: the host itself failed; the batch is abandoned and comes back.
         """

@@ -1,5 +1,6 @@
 """Commits a checkpoint in the one safe order.
 
+0. How the episode began, where it makes requests to entities: see :class:`taskhub.core.episode.Ahead`.
 1. **Put** the outbound messages. If we stored first and crashed, what was decided would never happen; put twice is
    harmless, because its reader recognises the second copy.
 2. **History**, under the sentinel's ETag. From here on the episode has taken place.
@@ -23,20 +24,23 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.instance_rows import blob_urls, checkpoint_columns, repair_columns
 from taskhub.core.episode import Checkpoint, KeepStatus
-from taskhub.errors import LeaseLost, RowChanged, RowNotFound, TransientStorageError
+from taskhub.errors import LeaseLost, RowChanged, RowExists, RowNotFound, TransientStorageError
+from taskhub.model.entities import is_entity
 from taskhub.model.ids import Utc
+from taskhub.model.instance import RuntimeStatus
 from taskhub.runtime.nursery import run_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskhub.codec.overflow import Columns, EncodedRow
-    from taskhub.core.episode import Outbound
-    from taskhub.model.ids import InstanceId
+    from taskhub.core.episode import Ahead, Outbound
+    from taskhub.model.ids import ETag, ExecutionId, InstanceId
+    from taskhub.model.instance import InstanceState
     from taskhub.runtime.history_store import StoredHistory
     from taskhub.runtime.ownership import Partition
     from taskhub.runtime.services import Services
-    from taskhub.runtime.sessions import Session
+    from taskhub.runtime.sessions import StoredInstance
 
 MAX_PARALLEL_PUTS = 32
 
@@ -53,7 +57,7 @@ class Checkpoints:
         self._services = services
         self._margin = timedelta(seconds=services.settings.fence_margin_seconds)
 
-    async def commit(self, partition: Partition, session: Session, checkpoint: Checkpoint) -> None:
+    async def commit(self, partition: Partition, session: StoredInstance, checkpoint: Checkpoint) -> None:
         """Make all writes of a checkpoint; ``session`` then knows what is stored.
 
         Raises:
@@ -68,37 +72,85 @@ class Checkpoints:
             checkpoint.instance, checkpoint.new_events, first_index=checkpoint.first_index
         )
         columns = self._columns(checkpoint, rows)
+        ahead = self._encode_ahead(checkpoint, rows)
+        is_first = session.etag is None
         self._fence(partition)
+        if checkpoint.ahead is not None:
+            await self._store_ahead(partition, session, checkpoint.ahead, ahead)
+            if checkpoint.replaces:  # an earlier generation's, to go with it
+                session.blobs.extend(value.blob_name for row in ahead for value in row.offloaded)
+                ahead = ()
         await self._put(partition, checkpoint.outbound)
         session.etag = await self._services.history.commit(
-            checkpoint.instance, rows, etag=session.etag, give_up=lambda: not self._is_ours(partition)
+            checkpoint.instance,
+            rows[len(ahead) :],
+            etag=session.etag,
+            give_up=lambda: not self._is_ours(partition),
+            taken_requests=checkpoint.taken_requests,
         )
-        await self._write_row(partition, session, checkpoint, columns)
+        await self._write_row(partition, session, checkpoint, columns, is_first=is_first)
         if checkpoint.replaces:
             await self._services.large.delete_all(session.blobs)
             session.blobs = []
         session.blobs.extend(value.blob_name for row in rows for value in row.offloaded)
 
-    async def repair_row(self, partition: Partition, instance_id: InstanceId, stored: StoredHistory) -> None:
+    def _encode_ahead(self, checkpoint: Checkpoint, rows: Sequence[EncodedRow]) -> Sequence[EncodedRow]:
+        """Return the rows of how an episode began, where they are stored before its messages."""
+        ahead = checkpoint.ahead
+        if ahead is None:
+            return ()
+        if ahead.instance == checkpoint.instance:
+            return rows[: len(ahead.events)]
+        return self._services.history.encode(ahead.instance, ahead.events, first_index=ahead.first_index)
+
+    async def _store_ahead(
+        self, partition: Partition, session: StoredInstance, ahead: Ahead, rows: Sequence[EncodedRow]
+    ) -> None:
+        session.etag = await self._services.history.commit(
+            ahead.instance,
+            rows,
+            etag=session.etag,
+            give_up=lambda: not self._is_ours(partition),
+            is_complete=False,
+        )
+
+    async def repair_row(
+        self,
+        partition: Partition,
+        instance_id: InstanceId,
+        stored: StoredHistory,
+        *,
+        instead_of: ExecutionId | None = None,
+    ) -> None:
         """See that the row of an instance says what its history says.
 
         A worker that died between the history and the row left them different.
+
+        Args:
+            partition: of the instance.
+            instance_id: which one.
+            stored: its history.
+            instead_of: the execution before, which the row may still show.
         """
         if stored.execution_id is None or not stored.events:
             return
         self._fence(partition)
         row = await self._services.instances.read(instance_id)
-        if row is not None and row.execution_id not in (None, stored.execution_id):
+        shown = row.execution_id if row is not None else None
+        if shown not in (None, stored.execution_id, instead_of):
             return  # a client started the instance anew: the row belongs to that start
+        is_behind = shown is not None and shown != stored.execution_id
         columns = repair_columns(
             stored.events,
             hub=self._services.names.hub,
             execution_id=stored.execution_id,
             row_exists=row is not None,
+            has_input=not is_behind,
             input_url=stored.urls.input,
             output_url=stored.urls.output,
         )
-        if row is not None and row.status is not None and columns.get("RuntimeStatus") == row.status.name:
+        says_so = row is not None and row.status is not None and columns.get("RuntimeStatus") == row.status.name
+        if says_so and not is_behind:
             return
         with contextlib.suppress(RowChanged, RowNotFound):
             await self._services.instances.merge(instance_id, columns, etag=row.etag if row else None)
@@ -137,7 +189,13 @@ class Checkpoints:
         )
 
     async def _write_row(
-        self, partition: Partition, session: Session, checkpoint: Checkpoint, columns: Columns
+        self,
+        partition: Partition,
+        session: StoredInstance,
+        checkpoint: Checkpoint,
+        columns: Columns,
+        *,
+        is_first: bool,
     ) -> None:
         instance_id = checkpoint.instance.instance_id
         attempts = 0
@@ -147,24 +205,52 @@ class Checkpoints:
             attempts += 1
             return attempts >= MAX_ROW_ATTEMPTS
 
-        etag = session.row_etag
+        etag, is_new = session.row_etag, False
+        if etag is None:
+            etag, is_new = await self._unknown_row(instance_id, is_first=is_first)
         for _ in range(MAX_ROW_ATTEMPTS):
             # The history is stored; the row must only not go back behind what a new owner writes.
             self._fence(partition)
             try:
                 session.row_etag = await self._services.health.retry(
-                    lambda etag=etag: self._services.instances.merge(instance_id, columns, etag=etag),  # type: ignore[misc]  # binds
+                    lambda etag=etag, is_new=is_new: self._services.instances.merge(  # type: ignore[misc]  # binds
+                        instance_id, columns, etag=etag, is_new=is_new
+                    ),
                     give_up=give_up,
                 )
-            except (RowChanged, RowNotFound):
+            except (RowChanged, RowNotFound, RowExists):
                 row = await self._services.instances.read(instance_id)
-                if row is not None and row.execution_id not in (None, checkpoint.instance.execution_id):
+                if not await self._still_counts(checkpoint, row):
                     session.row_etag = None
-                    return  # a client started the instance anew: the row belongs to that start
-                etag = row.etag if row else None
+                    return
+                etag, is_new = (row.etag, False) if row else (None, True)
             else:
                 return
         raise TransientStorageError(f"the row of instance '{instance_id}' is written by others all the time")
+
+    async def _unknown_row(self, instance_id: InstanceId, *, is_first: bool) -> tuple[ETag | None, bool]:
+        """Return the ETag of a row that this process has not seen, and whether there must be none.
+
+        A write without either could be the late one of a worker that was paused in the middle of it, over what the
+        partition's new owner wrote meanwhile.
+        """
+        if is_first:
+            return None, True
+        if not is_entity(instance_id) and not self._services.settings.warm_sessions:
+            # Every episode comes here, and the reference writes so too.
+            return None, False
+        row = await self._services.instances.read(instance_id)
+        return (None, True) if row is None else (row.etag, False)
+
+    async def _still_counts(self, checkpoint: Checkpoint, row: InstanceState | None) -> bool:
+        """Return whether a row that was written by somebody else is to be written with our checkpoint after all."""
+        instance = checkpoint.instance
+        if row is None or row.execution_id in (None, instance.execution_id):
+            return True
+        if row.status is RuntimeStatus.Pending:
+            return False  # a client started the instance anew: the row belongs to that start
+        # An earlier execution's, or a later one's: then the history is, too.
+        return await self._services.history.execution_of(instance.instance_id) == instance.execution_id
 
     def _columns(self, checkpoint: Checkpoint, rows: Sequence[EncodedRow]) -> Columns:
         execution_id = checkpoint.instance.execution_id

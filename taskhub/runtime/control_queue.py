@@ -95,7 +95,7 @@ class ControlQueue:
             return
         now = Utc.of(self._services.environment.clock.now())
         for held in messages:
-            match on_arrival(held.envelope.message.event, now):
+            match on_arrival(held.envelope.message, now):
                 case Due():
                     self._inbox.deliver(self._partition, held)
                 case Hold(seconds=seconds):

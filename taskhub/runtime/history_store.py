@@ -66,6 +66,8 @@ class StoredHistory:
     blobs: tuple[str, ...] = ()
     urls: BlobUrls = _NO_URLS
     """Where a large input and output lie, for the instance's row."""
+    taken_requests: str | None = None
+    """Of an entity: ids that it knows."""
 
 
 class HistoryStore:
@@ -90,6 +92,7 @@ class HistoryStore:
         rows = await self._query(instance_id, execution_id)
         sentinel = rows.pop() if rows and rows[-1].row_key == SENTINEL else None
         etag = sentinel.etag if sentinel else None
+        guard = decode_sentinel(sentinel.columns) if sentinel else None
         current = execution_of(sentinel.columns) if sentinel else (execution_of(rows[0].columns) if rows else None)
         if execution_id is not None and current != execution_id:
             return StoredHistory(current, (), etag)
@@ -105,10 +108,16 @@ class HistoryStore:
             execution_id=current,
             events=events,
             etag=etag,
-            is_complete=sentinel is None or decode_sentinel(sentinel.columns).is_complete,
+            is_complete=guard is None or guard.is_complete,
             blobs=tuple(blobs),
             urls=urls,
+            taken_requests=guard.taken_requests if guard else None,
         )
+
+    async def execution_of(self, instance_id: InstanceId) -> ExecutionId | None:
+        """Return the execution that an instance's history belongs to."""
+        sentinel = await self._read(escape_instance_id(instance_id), SENTINEL)
+        return None if sentinel is None else execution_of(sentinel.columns)
 
     def encode(
         self, instance: OrchestrationInstance, events: Sequence[HistoryEvent], *, first_index: int
@@ -143,6 +152,8 @@ class HistoryStore:
         *,
         etag: ETag | None,
         give_up: Callable[[], bool],
+        is_complete: bool = True,
+        taken_requests: str | None = None,
     ) -> ETag | None:
         """Store an episode's rows; return the sentinel's new ETag.
 
@@ -151,6 +162,8 @@ class HistoryStore:
             rows: of :meth:`encode`.
             etag: the sentinel's as last seen; ``None`` when there was none.
             give_up: asked when the storage does not answer: whether to stop trying.
+            is_complete: whether the episode ends with them.
+            taken_requests: of an entity; ``None`` leaves what is stored.
 
         Raises:
             StaleCheckpoint: somebody else wrote in between; nothing of ours may be assumed stored.
@@ -161,7 +174,13 @@ class HistoryStore:
         for number, batch in enumerate(batches, start=1):
             values = [value for row in batch for value in row.offloaded]
             await self._health.retry(lambda values=values: self._large.put_all(values), give_up=give_up)  # type: ignore[misc]  # binds
-            flush = _Flush(partition_key, _execution(instance), batch, is_last=number == len(batches))
+            flush = _Flush(
+                partition_key,
+                _execution(instance),
+                batch,
+                completes=is_complete and number == len(batches),
+                taken_requests=taken_requests,
+            )
             etag = await self._flush(flush, etag, give_up)
         return etag
 
@@ -191,11 +210,15 @@ class HistoryStore:
                 f"instance '{instance_id}' was changed by somebody else while it was rewound"
             ) from error
 
-    async def delete(self, instance_id: InstanceId) -> int:
+    async def delete(self, instance_id: InstanceId, *, only: ExecutionId | None = None) -> int:
         """Delete all rows of an instance, of older generations too; return how many there were.
 
         The sentinel goes first, if it is as it was read. A worker that holds the instance cannot commit from then on,
         and rows of an execution that begins meanwhile have other ETags.
+
+        Args:
+            instance_id: which one.
+            only: the execution that must be current, ``None`` for any.
 
         Raises:
             StaleCheckpoint: a worker committed in between; nothing was deleted.
@@ -203,6 +226,8 @@ class HistoryStore:
         partition_key = escape_instance_id(instance_id)
         rows = await self._pages(Where("PartitionKey", Comparison.EQ, partition_key), select=(EXECUTION_ID_COLUMN,))
         rows.sort(key=lambda row: row.row_key != SENTINEL)
+        if only is not None and rows and execution_of(rows[0].columns) != only:
+            raise StaleCheckpoint(f"instance '{instance_id}' is in another execution")
         deletes = [TableWrite(Write.DELETE, Row(partition_key, row.row_key, {}), if_match=row.etag) for row in rows]
         for start in range(0, len(deletes), MAX_BATCH_OPERATIONS):
             batch = deletes[start : start + MAX_BATCH_OPERATIONS]
@@ -291,14 +316,21 @@ class _Flush:
     partition_key: str
     execution_id: ExecutionId
     rows: tuple[EncodedRow, ...]
-    is_last: bool
+    completes: bool
+    """Whether the episode ends with it."""
+    taken_requests: str | None
 
     def operations(self, etag: ETag | None, *, now: Utc) -> list[TableWrite]:
         """Return its operations: the events, then the sentinel."""
         operations = [
             TableWrite(Write.INSERT_OR_REPLACE, Row(self.partition_key, row.row_key, row.columns)) for row in self.rows
         ]
-        columns = sentinel_columns(self.execution_id, complete=self.is_last, completed_at=now if self.is_last else None)
+        columns = sentinel_columns(
+            self.execution_id,
+            complete=self.completes,
+            completed_at=now if self.completes else None,
+            taken_requests=self.taken_requests,
+        )
         sentinel = Row(self.partition_key, SENTINEL, columns)
         kind = Write.INSERT if etag is None else Write.MERGE
         operations.append(TableWrite(kind, sentinel, if_match=etag))

@@ -11,6 +11,8 @@ One task at a time works on an instance; that is all the locking there is. Messa
 batches and are taken together. Between two episodes an instance may stay warm (F1): its session is kept, and the next
 episode needs no history. That is right only while the partition has been ours without a break; a warm session's
 commits carry the ETag of what it knows, so one that is out of date cannot do harm, only lose.
+
+Orchestrations and entities are worked on by loops of their own, so each kind has a line of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from taskhub.core.batching import batch_for, execution_of
+from taskhub.model.entities import is_entity
 from taskhub.runtime.clock import Signal
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from taskhub.model.ids import ExecutionId, InstanceId
     from taskhub.runtime.mailbox import Held
     from taskhub.runtime.ownership import Partition
-    from taskhub.runtime.sessions import Session
+    from taskhub.runtime.sessions import StoredInstance
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +50,7 @@ class Instance:
     id: InstanceId
     partition: Partition
     waiting: list[Batch] = field(default_factory=list)
-    session: Session | None = None
+    session: StoredInstance | None = None
     """Kept warm, or being worked with."""
     is_ready: bool = False
     is_at_work: bool = False
@@ -64,6 +67,14 @@ class WorkItem:
     is_at_rest: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class _Line:
+    """Instances of one kind that can be worked on, in order."""
+
+    ready: deque[Instance] = field(default_factory=deque)
+    changed: Signal = field(default_factory=Signal)
+
+
 class Inbox:
     """All instances that a worker has in memory.
 
@@ -75,16 +86,17 @@ class Inbox:
     def __init__(self, *, max_warm_events: int) -> None:
         self._max_warm_events = max_warm_events
         self._instances: dict[InstanceId, Instance] = {}
-        self._ready: deque[Instance] = deque()
+        self._lines = (_Line(), _Line())
+        """Ready orchestrations, ready entities."""
         self._warm: OrderedDict[InstanceId, int] = OrderedDict()
         """Events of each idle instance, the least recently used first."""
         self._warm_events = 0
         self._at_work = 0
-        self._changed = Signal()
         self._is_stopped = False
 
     def __repr__(self) -> str:
-        return f"<Inbox {len(self._ready)} ready, {self._at_work} at work, {len(self._warm)} warm>"
+        ready = sum(len(line.ready) for line in self._lines)
+        return f"<Inbox {ready} ready, {self._at_work} at work, {len(self._warm)} warm>"
 
     @property
     def warm_events(self) -> int:
@@ -108,13 +120,19 @@ class Inbox:
             batch.messages.append(held)
         self._make_ready(instance)
 
-    async def take(self, limit: int) -> list[WorkItem]:
-        """Return up to ``limit`` instances to work on; waits until there is one, or returns none when stopped."""
-        while not self._ready and not self._is_stopped:
-            await self._changed.wait()
+    async def take(self, limit: int, *, entities: bool = False) -> list[WorkItem]:
+        """Return up to ``limit`` instances to work on; waits until there is one, or returns none when stopped.
+
+        Args:
+            limit: most instances.
+            entities: whether entities are wanted, or orchestrations; one task each may wait for them.
+        """
+        line = self._lines[entities]
+        while not line.ready and not self._is_stopped:
+            await line.changed.wait()
         items: list[WorkItem] = []
-        while self._ready and len(items) < limit:
-            instance = self._ready.popleft()
+        while line.ready and len(items) < limit:
+            instance = line.ready.popleft()
             instance.is_ready = False
             if instance.waiting:
                 instance.is_at_work = True
@@ -126,9 +144,10 @@ class Inbox:
     def stop(self) -> None:
         """Let :meth:`take` return when nothing is ready."""
         self._is_stopped = True
-        self._changed.set()
+        for line in self._lines:
+            line.changed.set()
 
-    def rest(self, item: WorkItem, session: Session | None, *, later: Iterable[Held] = ()) -> None:
+    def rest(self, item: WorkItem, session: StoredInstance | None, *, later: Iterable[Held] = ()) -> None:
         """End the work on an instance; a second call for the same item does nothing.
 
         Args:
@@ -183,14 +202,15 @@ class Inbox:
         if not instance.is_at_work and not instance.is_ready:
             instance.is_ready = True
             self._forget_warm(instance)
-            self._ready.append(instance)
-            self._changed.set()
+            line = self._lines[is_entity(instance.id)]
+            line.ready.append(instance)
+            line.changed.set()
 
     def _keep_or_forget(self, instance: Instance) -> None:
         if instance.session is None or self._max_warm_events <= 0:
             self._forget(instance)
             return
-        events = max(instance.session.state.event_count, 1)
+        events = instance.session.weight
         self._warm[instance.id] = events
         self._warm_events += events
         while self._warm_events > self._max_warm_events:

@@ -127,14 +127,23 @@ class InstanceStore:
         with contextlib.suppress(RowExists, RowChanged, RowNotFound):
             await self._write(kind, instance_id, row.columns, replaces)
 
-    async def merge(self, instance_id: InstanceId, columns: Columns, *, etag: ETag | None) -> ETag | None:
+    async def merge(
+        self, instance_id: InstanceId, columns: Columns, *, etag: ETag | None, is_new: bool = False
+    ) -> ETag | None:
         """Merge columns into the row of an instance, making it if needed; return its new ETag.
+
+        Args:
+            instance_id: which one.
+            columns: what to write.
+            etag: what the row must have; ``None``: whatever is there.
+            is_new: whether nothing may be there.
 
         Raises:
             RowChanged: somebody wrote the row since ``etag``.
             RowNotFound: the row that had ``etag`` was deleted.
+            RowExists: there is a row that should be new.
         """
-        kind = Write.INSERT_OR_MERGE if etag is None else Write.MERGE
+        kind = Write.MERGE if etag is not None else Write.INSERT if is_new else Write.INSERT_OR_MERGE
         return await self._write(kind, instance_id, columns, etag)
 
     async def terminate_unstarted(self, instance_id: InstanceId, event: ExecutionTerminated) -> None:

@@ -10,14 +10,14 @@ Source: DurableTask.AzureStorage, AzureStorageOrchestrationService; DurableTask.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from taskhub.core import episode as episodes
 from taskhub.core.admission import (
     Arrival,
     Finished,
+    Interrupted,
     NothingNew,
     Run,
     StartVerdict,
@@ -29,13 +29,14 @@ from taskhub.core.admission import (
 from taskhub.core.operations import EpisodeRules
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
 from taskhub.core.versioning import VersionRule
-from taskhub.errors import LeaseLost, PayloadError
+from taskhub.errors import PayloadError
 from taskhub.model.actions import Actions
 from taskhub.model.history import ExecutionStarted, GenericEvent
-from taskhub.model.ids import ExecutionId, Utc
+from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionManager
 from taskhub.model.versions import VersionFailure
+from taskhub.runtime.instance_work import NO_MESSAGES, InstanceWork, Sorted, all_but, pick
 from taskhub.runtime.sessions import Session
 
 if TYPE_CHECKING:
@@ -64,17 +65,10 @@ class Outcome:
     session: Session | None = None
     episode: Episode | None = None
     checkpoint: Checkpoint | None = None
-    used_up: tuple[Held, ...] = ()
-    """Delete them, once the checkpoint is committed."""
-    early: tuple[Held, ...] = ()
-    """Put them back for a while."""
-    later: tuple[Held, ...] = ()
-    """Look at them again, for whichever execution is current."""
-    hidden: tuple[tuple[Held, int], ...] = ()
-    """Put them back for so many seconds."""
+    messages: Sorted = NO_MESSAGES
 
 
-class Orchestrations:
+class Orchestrations(InstanceWork):
     """See the module, and :class:`taskhub.runtime.dispatcher.Work`."""
 
     def __init__(
@@ -86,15 +80,10 @@ class Orchestrations:
         renewals: Renewals,
         checkpoints: Checkpoints,
     ) -> None:
+        super().__init__(services, inbox, mailbox, renewals)
         settings = services.settings
-        self._services = services
         self._application = application
-        self._inbox = inbox
-        self._mailbox = mailbox
-        self._renewals = renewals
         self._checkpoints = checkpoints
-        self._has_met_entity = False
-        self._fence_margin = timedelta(seconds=settings.fence_margin_seconds)
         self._rules = EpisodeRules(
             default_version=settings.default_version,
             store_inputs=settings.store_inputs,
@@ -103,23 +92,15 @@ class Orchestrations:
         self._versions = VersionRule(settings.default_version, settings.version_match, settings.version_failure)
         self._rejected: set[tuple[str, str | None]] = set()
 
-    # ---- the four verbs
-
-    async def fetch(self, limit: int) -> Sequence[WorkItem]:
-        """Take instances that have messages."""
-        return await self._inbox.take(limit)
-
-    def stop(self) -> None:
-        """Fetch no more than what is ready."""
-        self._inbox.stop()
+    # ---- processing and completing
 
     async def process(self, item: WorkItem) -> Outcome:
         """Run an episode, if the batch holds something new for the code."""
         async with self._renewals.hold(item.batch.messages):
-            if item.instance.id.startswith("@"):
-                return self._put_back_entity(item)
             start = self._top_level_start(item)
             session, stored = await self._session(item)
+            if stored is not None and await self._is_over(item, stored):
+                return self._of_an_earlier_execution(item)
             if start is not None and session.state.started is None:
                 verdict = await self._judge_start(item, start, session)
                 if verdict is not StartVerdict.PROCESS:
@@ -138,24 +119,7 @@ class Orchestrations:
             self._log_episode(item, checkpoint)
             if not self._may_stay_warm(session, checkpoint):
                 session = None
-        # From here on nothing is lost whatever happens. The next episode of the instance need not wait for the rest.
-        self._inbox.rest(item, session, later=result.later)
-        await self._mailbox.delete(result.used_up)
-        await self._mailbox.abandon(result.early)
-        for held, seconds in result.hidden:
-            await self._mailbox.hide(held, seconds)
-
-    async def abandon(self, item: WorkItem, error: Exception) -> None:
-        """Put the batch back: at once for the partition's next owner, else for a while."""
-        self._inbox.rest(item, None)
-        if isinstance(error, LeaseLost):
-            await self._mailbox.give_back(item.batch.messages)
-        else:
-            await self._mailbox.abandon(item.batch.messages)
-
-    def describe(self, item: WorkItem) -> dict[str, object]:
-        """Return fields for the log."""
-        return {"instance_id": item.instance.id, "messages": len(item.batch.messages)}
+        await self._let_go(item, session, result.messages)
 
     # ---- bringing the execution into memory
 
@@ -163,19 +127,33 @@ class Orchestrations:
         """Return the instance's session; and the history that it was loaded from, if it was not warm."""
         warm = item.instance.session
         wanted = item.batch.execution_id
-        if warm is not None and wanted in (None, warm.state.execution_id):
+        if isinstance(warm, Session) and wanted in (None, warm.state.execution_id):
             return warm, None
-        stored = await self._services.health.retry(
-            lambda: self._services.history.load(item.instance.id, wanted),
-            give_up=lambda: (
-                not item.partition.is_ours(self._services.environment.clock.now(), margin=self._fence_margin)
-            ),
-        )
+        stored = await self._load(item, wanted)
         # The instance holds it from now on, so that it is closed whatever happens.
         if warm is not None:
             warm.close()
-        item.instance.session = Session(stored)
-        return item.instance.session, stored
+        session = item.instance.session = Session(stored)
+        return session, stored
+
+    async def _is_over(self, item: WorkItem, stored: StoredHistory) -> bool:
+        """Return whether the execution that the batch names has continued as new; see to the row of the one after.
+
+        The worker that ran it died before it deleted these messages, and perhaps before it wrote the row.
+        """
+        named = item.batch.execution_id
+        if named is None or stored.execution_id in (None, named):
+            return False
+        current = await self._load(item, None)
+        if not episodes.follows(current.events, named):
+            return False
+        await self._checkpoints.repair_row(item.partition, item.instance.id, current, instead_of=named)
+        return True
+
+    def _of_an_earlier_execution(self, item: WorkItem) -> Outcome:
+        messages = item.batch.messages
+        named = tuple(held for held in messages if held.envelope.message.target.execution_id is not None)
+        return Outcome(messages=Sorted(named, later=tuple(held for held in messages if held not in named)))
 
     def _top_level_start(self, item: WorkItem) -> ExecutionStarted | None:
         for held in item.batch.messages:
@@ -200,9 +178,9 @@ class Orchestrations:
     def _without_start(self, item: WorkItem, start: ExecutionStarted, verdict: StartVerdict) -> Outcome:
         messages = item.batch.messages
         if verdict is StartVerdict.WAIT:
-            return Outcome(early=tuple(messages))
+            return Outcome(messages=Sorted(early=tuple(messages)))
         starts = tuple(held for held in messages if held.envelope.message.event is start)
-        return Outcome(used_up=starts, later=tuple(held for held in messages if held not in starts))
+        return Outcome(messages=Sorted(starts, later=tuple(held for held in messages if held not in starts)))
 
     # ---- acting on what was let in
 
@@ -210,32 +188,38 @@ class Orchestrations:
         self, item: WorkItem, session: Session, stored: StoredHistory | None, admission: Admission
     ) -> Outcome:
         messages = item.batch.messages
-        early = _pick(messages, admission.early)
         match admission:
-            case Run(accepted=accepted):
+            case Run(accepted=accepted, early=early):
                 episode = episodes.begin_episode(session.state, accepted, now=self._now())
                 if self._rejects(episode):
                     return self._put_back_version(item, episode)
                 episode, checkpoint = await self._run(session, episode)
-                used_up = _all_but(messages, admission.early)
-                return Outcome(session, episode, checkpoint, used_up=used_up, early=early)
-            case NothingNew(refresh_row=refresh_row):
+                return Outcome(session, episode, checkpoint, Sorted(all_but(messages, early), pick(messages, early)))
+            case Interrupted(used_up=used_up, later=later):
+                episode = episodes.resume_episode(session.state)
+                if self._rejects(episode):
+                    return self._put_back_version(item, episode)
+                episode, checkpoint = await self._run(session, episode)
+                sorted_messages = Sorted(pick(messages, used_up), later=pick(messages, later))
+                return Outcome(session, episode, checkpoint, sorted_messages)
+            case NothingNew(refresh_row=refresh_row, early=early):
                 if refresh_row and stored is not None:
                     await self._checkpoints.repair_row(item.partition, item.instance.id, stored)
                 keep = session if session.state.started and not session.state.is_terminal else None
-                return Outcome(keep, used_up=_all_but(messages, admission.early), early=early)
-            case Finished(used_up=used_up, later=later):
+                return Outcome(keep, messages=Sorted(all_but(messages, early), pick(messages, early)))
+            case Finished(used_up=used_up, later=later, early=early):
                 if stored is not None:
                     await self._checkpoints.repair_row(item.partition, item.instance.id, stored)
-                return Outcome(used_up=_pick(messages, used_up), early=early, later=_pick(messages, later))
-            case TerminatedUnstarted(event=event):
+                return Outcome(messages=_sorted(messages, used_up, early, later))
+            case TerminatedUnstarted(event=event, early=early):
                 await self._services.instances.terminate_unstarted(item.instance.id, event)
-                return Outcome(used_up=_all_but(messages, admission.early), early=early)
-            case Unknown(used_up=used_up, later=later):
-                return await self._unknown(item, _pick(messages, used_up), _pick(messages, later), early)
+                return Outcome(messages=Sorted(all_but(messages, early), pick(messages, early)))
+            case Unknown(used_up=used_up, later=later, early=early):
+                return Outcome(messages=await self._unknown(item, _sorted(messages, used_up, early, later)))
 
     async def _run(self, session: Session, episode: Episode) -> tuple[Episode, Checkpoint]:
         """Run the code through an episode, and through the generations that begin in it."""
+        first = episode
         if episode.terminated is not None:
             return episode, episodes.terminate(episode, now=self._now())
         if not self._versions.accepts(episode.started):
@@ -244,35 +228,33 @@ class Orchestrations:
             actions = await session.advance(self._application, episode)
             actions = episodes.checked(episode, actions, self._rules)
             if not episodes.continues_as_new(episode, actions):
-                return episode, episodes.finish_episode(episode, actions, now=self._now(), rules=self._rules)
-            execution_id = ExecutionId(self._services.environment.new_guid().hex)
+                checkpoint = episodes.finish_episode(episode, actions, now=self._now(), rules=self._rules)
+                if self._services.settings.commit_before_requests:
+                    checkpoint = episodes.storing_ahead(checkpoint, first)
+                return episode, checkpoint
             episode = episodes.next_generation(
-                episode, actions, execution_id=execution_id, now=self._now(), rules=self._rules
+                episode,
+                actions,
+                execution_id=episodes.next_execution_id(first, episode),
+                now=episodes.next_clock(episode),
+                rules=self._rules,
             )
             session.begin_again()
 
-    async def _unknown(
-        self, item: WorkItem, used_up: tuple[Held, ...], later: tuple[Held, ...], early: tuple[Held, ...]
-    ) -> Outcome:
+    async def _unknown(self, item: WorkItem, messages: Sorted) -> Sorted:
         """Drop messages for an instance that never was, but not those for one whose start is still to come."""
-        unnamed = [held for held in used_up if held.envelope.message.target.execution_id is None]
+        unnamed = tuple(held for held in messages.used_up if held.envelope.message.target.execution_id is None)
         row = await self._services.instances.read(item.instance.id) if unnamed else None
         if row is None or row.status is not RuntimeStatus.Pending:
-            for held in used_up:
+            for held in messages.used_up:
                 self._log_dropped(item, held)
-            return Outcome(used_up=used_up, later=later, early=early)
+            return messages
+        named = tuple(held for held in messages.used_up if held not in unnamed)
         if row.scheduled_start is None:
-            return Outcome(
-                used_up=tuple(held for held in used_up if held not in unnamed), later=later, early=(*early, *unnamed)
-            )
+            return replace(messages, used_up=named, early=(*messages.early, *unnamed))
         wait = row.scheduled_start.moment() - self._services.environment.clock.now()
         seconds = max(1, min(int(wait.total_seconds()) + 1, MAX_HIDDEN_SECONDS))
-        return Outcome(
-            used_up=tuple(held for held in used_up if held not in unnamed),
-            later=later,
-            early=early,
-            hidden=tuple((held, seconds) for held in unnamed),
-        )
+        return replace(messages, used_up=named, hidden=tuple((held, seconds) for held in unnamed))
 
     def _rejects(self, episode: Episode) -> bool:
         """Return whether an episode is left to a worker of another version; a termination needs no code."""
@@ -294,18 +276,7 @@ class Orchestrations:
                 self._versions.match.value,
                 extra={"event": "version_rejected", "instance_id": item.instance.id, "version": version},
             )
-        return Outcome(early=tuple(item.batch.messages))
-
-    def _put_back_entity(self, item: WorkItem) -> Outcome:
-        # Nothing here runs entities yet. A .NET worker on the same hub may; dropping would lose its signals.
-        if not self._has_met_entity:
-            self._has_met_entity = True
-            _logger.warning(
-                "messages for entities ('%s' and others) are put back: this worker runs no entities",
-                item.instance.id,
-                extra={"event": "entity_put_back", "instance_id": item.instance.id},
-            )
-        return Outcome(early=tuple(item.batch.messages))
+        return Outcome(messages=Sorted(early=tuple(item.batch.messages)))
 
     # ---- committing
 
@@ -331,9 +302,6 @@ class Orchestrations:
             and not rewound
             and not session.state.is_terminal
         )
-
-    def _now(self) -> Utc:
-        return Utc.of(self._services.environment.clock.now())
 
     def _log_episode(self, item: WorkItem, checkpoint: Checkpoint) -> None:
         _logger.debug(
@@ -361,10 +329,5 @@ class Orchestrations:
         )
 
 
-def _pick(messages: Sequence[Held], indices: Iterable[int]) -> tuple[Held, ...]:
-    return tuple(messages[index] for index in indices)
-
-
-def _all_but(messages: Sequence[Held], indices: Sequence[int]) -> tuple[Held, ...]:
-    left_out = set(indices)
-    return tuple(held for index, held in enumerate(messages) if index not in left_out)
+def _sorted(messages: Sequence[Held], used_up: Iterable[int], early: Iterable[int], later: Iterable[int]) -> Sorted:
+    return Sorted(pick(messages, used_up), pick(messages, early), pick(messages, later))

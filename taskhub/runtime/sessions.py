@@ -16,6 +16,7 @@ from taskhub.core.episode import failure
 from taskhub.core.runtime_state import RuntimeState
 from taskhub.errors import UnknownFunction
 from taskhub.model import actions
+from taskhub.model.entities import EntityId, is_entity
 from taskhub.model.history import EventRaised
 from taskhub.model.ids import InstanceId, Utc
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from taskhub.runtime.history_store import StoredHistory
 
 
-class Session:
-    """See the module.
+class StoredInstance:
+    """What a worker knows of an instance that it has in memory, and of what is stored of it.
 
     Args:
         stored: the history that it begins with.
@@ -45,6 +46,21 @@ class Session:
         """Of the Instances row, if we wrote or read it last."""
         self.blobs: list[str] = list(stored.blobs)
         """Blobs of the history rows."""
+
+    @property
+    def weight(self) -> int:
+        """What it takes of the memory for warm instances, in history events."""
+        return max(self.state.event_count, 1)
+
+    def close(self) -> None:
+        """Let go of whatever it holds besides values."""
+
+
+class Session(StoredInstance):
+    """An orchestration; see the module."""
+
+    def __init__(self, stored: StoredHistory) -> None:
+        super().__init__(stored)
         self._unfed: Sequence[HistoryEvent] = stored.events
         self._code: Orchestration | None = None
 
@@ -68,7 +84,7 @@ class Session:
         raw += [{**raw_event(event), "IsPlayed": False} for event in episode.new_events]
         decisions = await self._code.advance(raw, replayed=len(self._unfed))
         self._unfed = ()
-        return _actions_of(decisions, started)
+        return _up_to_refused(_actions_of(decisions, started), application, started)
 
     def begin_again(self) -> None:
         """Forget the execution, but not what is stored: its next generation begins."""
@@ -96,6 +112,34 @@ def _actions_of(decisions: replay.Decisions, started: ExecutionStarted) -> actio
         outcome=_outcome_of(decisions.outcome, started),
         next_task_id=decisions.next_task_id,
     )
+
+
+def _up_to_refused(decided: actions.Actions, application: Application, started: ExecutionStarted) -> actions.Actions:
+    """Return decisions as they are; or, when one cannot be carried out, those before it and a failure.
+
+    The extension fails only signals so. It forgets what else it cannot start, and the orchestration waits for ever.
+    """
+    for index, operation in enumerate(decided.operations):
+        reason = _refusal_of(operation, application)
+        if reason is not None:
+            return actions.Actions(
+                decided.operations[:index], decided.custom_status, failure(started.name, reason), operation.task_id
+            )
+    return decided
+
+
+def _refusal_of(operation: actions.Operation, application: Application) -> str | None:
+    match operation:
+        case actions.SendEvent(instance_id=target):
+            entity = EntityId.parse(target)
+            try:
+                if entity is not None:
+                    application.check_entity(entity.name)
+            except UnknownFunction as error:
+                return str(error)
+        case actions.StartSubOrchestration(instance_id=child) if child is not None and is_entity(child):
+            return "Orchestration instance IDs must not start with @. (Parameter 'instanceId')"
+    return None
 
 
 def _operation_of(operation: replay.Operation) -> actions.Operation:

@@ -4,7 +4,7 @@
 
     app lease ──allows──► partitions ──own──► control queues ──messages──► inbox
                                                                              │ instances with messages
-                                              checkpoints ◄── orchestrations ┘
+                                              checkpoints ◄── orchestrations, entities
     work-item queue ──────────────────────► activities ──answers──► control queues
 
 Every loop is a child of :meth:`Worker.run`; one that fails ends the worker with its error.
@@ -24,6 +24,7 @@ from taskhub.runtime.blob_leases import LegacyLeases, SafeLeases
 from taskhub.runtime.checkpoints import Checkpoints
 from taskhub.runtime.control_queue import ControlQueue
 from taskhub.runtime.dispatcher import Dispatcher
+from taskhub.runtime.entities import Entities
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.inbox import Inbox
 from taskhub.runtime.mailbox import Mailbox
@@ -71,7 +72,7 @@ class Announce(Protocol):
 
 
 class Worker:
-    """Runs the orchestrations and activities of an application on a task hub.
+    """Runs the orchestrations, entities and activities of an application on a task hub.
 
     Args:
         storage: where the hub lies; the caller closes it after :meth:`run`.
@@ -126,10 +127,17 @@ class Worker:
         )
         inbox = Inbox(max_warm_events=settings.max_warm_history_events if settings.warm_sessions else 0)
         self._inbox = inbox
+        checkpoints = Checkpoints(services)
         self._orchestrations = Dispatcher(
             "orchestration",
-            Orchestrations(services, application, inbox, self._messages, self._message_renewals, Checkpoints(services)),
+            Orchestrations(services, application, inbox, self._messages, self._message_renewals, checkpoints),
             limit=settings.max_concurrent_orchestrations,
+            environment=environment,
+        )
+        self._entities = Dispatcher(
+            "entity",
+            Entities(services, application, inbox, self._messages, self._message_renewals, checkpoints),
+            limit=settings.max_concurrent_entities,
             environment=environment,
         )
         self._activities = Dispatcher(
@@ -170,7 +178,8 @@ class Worker:
         )
 
     def __repr__(self) -> str:
-        return f"<Worker {self._worker_id}: {self._partitions!r}, {self._orchestrations!r}, {self._activities!r}>"
+        work = f"{self._orchestrations!r}, {self._entities!r}, {self._activities!r}"
+        return f"<Worker {self._worker_id}: {self._partitions!r}, {work}>"
 
     def wake(self, queue: str, after_seconds: float = 0.0) -> None:
         """Look at a queue, now or in some seconds, if this worker reads it: another process announced a message.
@@ -220,6 +229,7 @@ class Worker:
             nursery.start(self._work_item_renewals.run(), name="renew work items")
             nursery.start(self._app_lease.run(), name="app lease")
             nursery.start(self._orchestrations.run(), name="orchestrations")
+            nursery.start(self._entities.run(), name="entities")
             nursery.start(self._activities.run(), name="activities")
             nursery.start(self._partitions.run(), name="partitions")
 
@@ -247,14 +257,16 @@ class Worker:
         )
         if not is_drained:
             _logger.warning(
-                "worker %s stops with work in progress, which is put back: %r, %r",
+                "worker %s stops with work in progress, which is put back: %r, %r, %r",
                 self._worker_id,
                 self._orchestrations,
+                self._entities,
                 self._activities,
                 extra={"event": "worker_stopped_hard", "worker": self._worker_id},
             )
             self._partitions.hurry()
         self._orchestrations.stop()
+        self._entities.stop()
         await self._messages.give_back_all()
         await self._work_items.give_back_all()
         self._partitions.look()

@@ -101,8 +101,8 @@ RUNS = [
     ),
     Run(
         "v2_versioning",
-        "/api/orchestrators/my_orchestrator?version=2.0",
-        ["2.0", "b saw None", "sub orchestration of version 0.9", "sub orchestration of version 1.0"],
+        "/api/orchestrators/my_orchestrator?version=0.5",
+        ["0.5", "b saw None", "sub orchestration of version 0.9", "sub orchestration of version 1.0"],
     ),
     Run("v2_openai_agents", "/api/orchestrators/hello_world", "4 words asked"),
     Run(

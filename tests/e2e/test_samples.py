@@ -49,6 +49,8 @@ async def twin(shared_host):
         ("chaining", None, "2 x lamp for 59.80"),
         ("fan_out", None, {"texts": TEXTS, "words": 101}),
         ("approval", {"expense": "x", "timeout_seconds": 1}, {"expense": "x", "result": "escalated", "to": "manager"}),
+        ("counter", {"groups": [2, 5]}, {"visitors": 7}),
+        ("counter", None, {"visitors": 8}),
         (
             "provisioning",
             ["lock"],
@@ -109,6 +111,30 @@ async def test_a_decision_on_what_is_not_open_is_refused(sample):
         assert answer.status == 404
     async with sample.http.post(f"{sample.url}/api/approvals/{done}", data="yes") as answer:
         assert answer.status == 400
+
+
+async def test_a_counter_is_shared_by_orchestrations_and_clients(sample):
+    visits = [await sample.start("counter", {"museum": "lace", "groups": [1, 2]}) for _ in range(3)]
+    for visit in visits:
+        await sample.ended(visit)
+    url = f"{sample.url}/api/counters/lace"
+
+    async with sample.http.post(url, json=2) as answer:
+        assert answer.status == 202
+
+    await sample.shows(url, 11)
+    assert await sample.json(f"{sample.url}/runtime/webhooks/durabletask/entities/Counter/lace") == 11
+    async with sample.http.get(f"{sample.url}/api/counters/nobody") as answer:
+        assert answer.status == 404
+    async with sample.http.post(url, data="many") as answer:
+        assert answer.status == 400
+
+
+async def test_a_counter_in_folders_counts_too(twin):
+    visit = await twin.start("counter", [2, 5])
+
+    assert (await twin.ended(visit))["output"] == 7
+    assert await twin.json(f"{twin.url}/runtime/webhooks/durabletask/entities/counter/{visit}") == 7
 
 
 async def test_run_answers_with_the_output(sample):

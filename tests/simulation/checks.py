@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from taskhub.codec.entity_texts import decode_scheduler
 from taskhub.codec.instance_rows import decode_instance
 from taskhub.codec.keys import SENTINEL
 from taskhub.core.runtime_state import RuntimeState, answered_task
@@ -17,10 +19,11 @@ from taskhub.model.history import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from taskhub.storage.interception import Call
     from taskhub.storage.port import Row, TableWrite
+    from tests.simulation.programs import Start
     from tests.support.hub_state import HubState
 
 
@@ -82,6 +85,37 @@ def check_at_rest(hub: HubState) -> dict[str, list[HistoryEvent]]:
     if set(histories) != {row.partition_key for row in hub.instances}:
         raise Violation("instances without a row, or rows without a history")
     return histories
+
+
+def check_ledgers(hub: HubState, workload: Mapping[str, Start]) -> None:
+    """Check that every entry is in a ledger exactly once, in order where that is promised, and no ledger locked."""
+    entries: dict[str, list[int]] = {}
+    for row in hub.instances:
+        if not row.partition_key.startswith("@"):
+            continue
+        scheduler = decode_scheduler(decode_instance(row.partition_key, row.columns).input)
+        if scheduler.queue or scheduler.locked_by or scheduler.is_suspended:
+            raise Violation(f"{row.partition_key} is not at rest: {scheduler}")
+        if any(source.buffered for source in scheduler.sorter.received.values()):
+            raise Violation(f"messages wait in the sorter of {row.partition_key}: {scheduler.sorter}")
+        for sender, numbers in by_sender(json.loads(scheduler.state or "null") or []).items():
+            if workload[sender].in_order and numbers != sorted(numbers):
+                raise Violation(f"{row.partition_key} has the entries of {sender} in the order {numbers}")
+            entries.setdefault(sender, []).extend(numbers)
+    for instance_id, start in workload.items():
+        found = sorted(entries.pop(instance_id, []))
+        if found != list(range(start.entries)):
+            raise Violation(f"{instance_id} {start} wrote {found}")
+    if entries:
+        raise Violation(f"entries of nobody: {entries}")
+
+
+def by_sender(entries: Sequence[tuple[str, int]]) -> dict[str, list[int]]:
+    """Return the numbers of each sender in the order of a ledger."""
+    numbers: dict[str, list[int]] = {}
+    for sender, number in entries:
+        numbers.setdefault(sender, []).append(number)
+    return numbers
 
 
 def check_history(partition_key: str, events: Sequence[HistoryEvent]) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import azure.durable_functions as df
+
 if TYPE_CHECKING:
     import random
 
@@ -74,9 +76,78 @@ def failing(context):
         return str(error).split("\n")[0].strip()
 
 
+def keep_books(context):
+    """Write entries 0, 1, 2 … into ledgers, by signals and calls; return how many a call found of its own."""
+    count, keys = context.get_input()
+    ledgers = [df.EntityId("ledger", key) for key in keys]
+    for number in range(count):
+        ledger = ledgers[number % len(ledgers)]
+        if number % 3 == 2:
+            yield context.call_entity(ledger, "write", [context.instance_id, number])
+        else:
+            context.signal_entity(ledger, "write", [context.instance_id, number])
+        if number % 4 == 3:
+            yield context.call_activity("add_one", number)
+    found = 0
+    for ledger in ledgers:
+        found += yield context.call_entity(ledger, "count", context.instance_id)
+    return found
+
+
+def keep_books_at_once(context):
+    """Write entries by calls that are all open at the same time."""
+    count, keys = context.get_input()
+    ledgers = [df.EntityId("ledger", key) for key in keys]
+    calls = [
+        context.call_entity(ledgers[number % len(ledgers)], "write", [context.instance_id, number])
+        for number in range(count)
+    ]
+    yield context.task_all(calls)
+    return count
+
+
+def keep_books_for_ever(context):
+    """Write one entry in each generation."""
+    number, count, keys = context.get_input()
+    context.signal_entity(df.EntityId("ledger", keys[number % len(keys)]), "write", [context.instance_id, number])
+    if number % 2:
+        yield context.call_activity("add_one", number)
+    if number + 1 < count:
+        context.continue_as_new([number + 1, count, keys])
+        return None
+    return count
+
+
 ORCHESTRATORS = {
-    each.__name__: each for each in (hello_sequence, fan_out, timer_race, provision, provision_one, counter, failing)
+    each.__name__: each
+    for each in (
+        hello_sequence,
+        fan_out,
+        timer_race,
+        provision,
+        provision_one,
+        counter,
+        failing,
+        keep_books,
+        keep_books_at_once,
+        keep_books_for_ever,
+    )
 }
+
+
+def ledger(context):
+    """Keeps entries in the order in which they came."""
+    entries = context.get_state(list)
+    if context.operation_name == "write":
+        entries.append(context.get_input())
+        context.set_state(entries)
+        context.set_result(len(entries))
+    else:
+        context.set_result(sum(sender == context.get_input() for sender, _ in entries))
+
+
+ENTITIES = {"ledger": ledger}
+LEDGERS = ("a", "b", "c")
 
 
 def explode(value: Any) -> None:
@@ -102,11 +173,18 @@ class Start:
     """Seconds after the start at which ``approval`` is raised, with 7."""
     activities: int = 0
     """How many activities must have run, in it and its children."""
+    entries: int = 0
+    """How many entries it writes into ledgers, numbered from 0."""
+    in_order: bool = True
+    """Whether each ledger must have them in order: entities promise it within an execution only."""
 
 
 def draw_start(draw: random.Random) -> Start:
     """Draw an instance and what must come of it."""
-    kind = draw.choice(["hello", "hello", "fan_out", "timer", "approval", "provision", "counter", "failing"])
+    kinds = ["hello", "hello", "fan_out", "timer", "approval", "provision", "counter", "failing", *BOOKKEEPERS]
+    kind = draw.choice(kinds)
+    if kind in BOOKKEEPERS:
+        return draw_bookkeeper(draw, kind)
     if kind == "hello":
         return Start(
             "hello_sequence", None, [f"Hello {city}!" for city in ("Tokyo", "Seattle", "London")], activities=3
@@ -129,3 +207,14 @@ def draw_start(draw: random.Random) -> Start:
     if kind == "counter":
         return Start("counter", 0, 3, activities=1)
     return Start("failing", None, "Activity function 'explode' failed:  ValueError: boom", activities=1)
+
+
+BOOKKEEPERS = ("keep_books", "keep_books_at_once", "keep_books_for_ever")
+
+
+def draw_bookkeeper(draw: random.Random, kind: str | None = None) -> Start:
+    """Draw an instance that writes into ledgers."""
+    kind = kind or draw.choice(BOOKKEEPERS)
+    count, keys = draw.randrange(1, 9), draw.sample(LEDGERS, draw.randrange(1, 4))
+    given = [0, count, keys] if kind == "keep_books_for_ever" else [count, keys]
+    return Start(kind, given, count, entries=count, in_order=kind != "keep_books_for_ever")

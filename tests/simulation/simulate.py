@@ -15,8 +15,8 @@ from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
 from taskhub.storage.faults import NO_FAULTS, FaultInjector, FaultRates
-from tests.simulation.checks import Violation, Watch, check_at_rest
-from tests.simulation.programs import ACTIVITIES, ORCHESTRATORS, Start, draw_start
+from tests.simulation.checks import Violation, Watch, check_at_rest, check_ledgers
+from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start, draw_start
 from tests.support.hub_state import read_hub
 from tests.support.world import EndlessRun, MemoryReceipts, PlainApplication, Process, World
 
@@ -78,12 +78,14 @@ class Simulation:
         self._watch = Watch(HubNames.of(HUB).history_table)
         self._tell = tell
         self._report = Report(seed)
-        self._app = PlainApplication(ORCHESTRATORS, ACTIVITIES)
+        self._app = PlainApplication(ORCHESTRATORS, ACTIVITIES, ENTITIES)
         settings = {
             "hub_name": HUB,
             "partition_count": self._draw.choice([1, 2, 4]),
             "max_concurrent_activities": self._draw.choice([1, 3, 20]),
             "max_concurrent_orchestrations": self._draw.choice([1, 3, 20]),
+            "max_concurrent_entities": self._draw.choice([1, 3, 20]),
+            "max_entity_batch": self._draw.choice([1, 3, 5000]),
             "control_queue_buffer_threshold": self._draw.choice([4, 64, 256]),
             "warm_sessions": self._draw.random() < 0.7,
             "max_warm_history_events": self._draw.choice([20, 500_000]),
@@ -136,6 +138,7 @@ class Simulation:
         await self._stop_all()
         hub = await read_hub(client_process.storage, HubNames.of(HUB), partition_count=self._settings.partition_count)
         check_at_rest(hub)
+        check_ledgers(hub, self._workload)
         for instance_id, start in self._workload.items():
             self._check_activities(instance_id, start)
 

@@ -67,5 +67,19 @@ class HubHttp:
             assert time.monotonic() < deadline, f"no custom status {wanted!r} after {seconds} s: {status}"
             await asyncio.sleep(0.05)
 
+    async def json(self, url: str) -> Any:
+        """Return what a URL of the host answers."""
+        async with self.http.get(url) as answer:
+            text = await answer.text()
+            assert answer.status == 200, (answer.status, text)
+            return json.loads(text)
+
+    async def shows(self, url: str, wanted: object, *, seconds: float = 30) -> None:
+        """Wait until a URL of the host answers with a value."""
+        deadline = time.monotonic() + seconds
+        while (found := await self.json(url)) != wanted:
+            assert time.monotonic() < deadline, f"no {wanted!r} after {seconds} s: {found}"
+            await asyncio.sleep(0.05)
+
     def _hub(self, path: str) -> str:
         return f"{self.url}/runtime/webhooks/durabletask/{path}"

@@ -15,8 +15,9 @@ from taskhub.names import HubNames
 from tests.support.world import PlainApplication
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from taskhub.model.history import HistoryEvent
     from taskhub.model.instance import InstanceState
     from taskhub.storage.port import Storage
 
@@ -81,6 +82,17 @@ class RealHub:
     async def running(self, instance_id: str) -> InstanceState:
         """Return the state of an instance once it runs."""
         return await self.until(instance_id, lambda state: state.status is RuntimeStatus.Running)
+
+    async def events(self, instance_id: str, *, at_least: int) -> Sequence[HistoryEvent]:
+        """Return the history of an instance once it has so many events."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE_SECONDS
+        while True:
+            events = await self.client.history(InstanceId(instance_id))
+            if len(events) >= at_least:
+                return events
+            assert loop.time() < deadline, f"{instance_id} has only {len(events)} events"
+            await asyncio.sleep(0.02)
 
     async def until(self, instance_id: str, is_reached: Callable[[InstanceState], bool]) -> InstanceState:
         """Return the state of an instance once it is as wanted."""

@@ -29,6 +29,29 @@ LIMIT = timedelta(hours=10)
 LEG = timedelta(hours=4, microseconds=250_000)
 """No whole seconds, so that a leg's end tells itself from the end of a retry's timer."""
 
+RESULTS = (
+    None,
+    "1",
+    '{"é": [1, null]}',
+    '"text"',
+    "true",
+    "[]",
+    '{"__class__": "Point", "__module__": "case_random", "__data__": 5}',
+    '[{"__class__": "Point", "__module__": "case_random", "__data__": {"n": 1}}]',
+)
+"""What functions return, ready to be decoded; the class is that of ``programs.py``."""
+
+EVENT_DATA = ("1", '"{\\"x\\": 1}"', '"text"', None, RESULTS[-2])
+"""What events carry: from clients of this SDK, which encode twice, and from others."""
+
+ENTITY_ANSWERS: tuple[dict[str, Any], ...] = (
+    {"result": "7"},
+    {"result": RESULTS[-2]},
+    {"result": "null"},
+    {"result": '"refused"', "exceptionType": "System.Exception"},
+    {"result": "Timeout value of 00:02:00 exceeded", "exceptionType": "System.TimeoutException"},
+)
+
 
 @dataclass
 class SimulatedHost:
@@ -44,7 +67,12 @@ class SimulatedHost:
     function: Callable[[Any], Any]
     rng: random.Random
     input: Any = None
+    is_bare: bool = False
+    """Whether the input was stored as it came, as by a start over HTTP; clients of this SDK encode it once more."""
     event_names: tuple[str, ...] = ()
+    limit: timedelta = LIMIT
+    """A timer further ahead is made of legs; none is if this or ``leg`` is zero."""
+    leg: timedelta = LEG
     history: list[dict[str, Any]] = field(default_factory=list)
     last_episode: int = 0
     open: dict[int, Any] = field(default_factory=dict)
@@ -60,8 +88,8 @@ class SimulatedHost:
         return OrchestrationSession(
             self.function,
             instance_id=INSTANCE_ID,
-            long_timer_limit_seconds=LIMIT.total_seconds(),
-            long_timer_leg_seconds=LEG.total_seconds(),
+            long_timer_limit_seconds=self.limit.total_seconds(),
+            long_timer_leg_seconds=self.leg.total_seconds(),
         )
 
     # -- episodes ---------------------------------------------------------------------------------------------------
@@ -72,7 +100,7 @@ class SimulatedHost:
             0,
             Name="Flow",
             Version=None,
-            Input=None if self.input is None else json.dumps(json.dumps(self.input)),
+            Input=None if self.input is None else json.dumps(self._handed_over),
             OrchestrationInstance={"InstanceId": INSTANCE_ID, "ExecutionId": "execution-1"},
         )
         return self.episode([started])
@@ -98,19 +126,23 @@ class SimulatedHost:
         """Replay the whole history in a fresh session."""
         return self.session().advance(self.history, replayed=self.last_episode)
 
+    @property
+    def _handed_over(self) -> Any:
+        return self.input if self.input is None or self.is_bare else json.dumps(self.input)
+
     def context(self, schema: int = 3) -> str:
         """Return what the official extension would hand over for the current episode."""
         return json.dumps(
             {
                 "history": self.history,
-                "input": None if self.input is None else json.dumps(self.input),
+                "input": self._handed_over,
                 "instanceId": INSTANCE_ID,
                 "isReplaying": self.last_episode > 0,
                 "parentInstanceId": None,
                 "upperSchemaVersion": min(schema, 1),
                 "upperSchemaVersionNew": schema,
-                "longRunningTimerIntervalDuration": "04:00:00.2500000",
-                "maximumShortTimerDuration": "10:00:00",
+                "longRunningTimerIntervalDuration": span_text(self.leg),
+                "maximumShortTimerDuration": span_text(self.limit),
                 "defaultHttpAsyncRequestSleepTimeMillseconds": 30000,
             }
         )
@@ -130,22 +162,24 @@ class SimulatedHost:
         answerable = [operation for operation in self.open.values() if not _is_signal(operation)]
         timers = [operation for operation in answerable if isinstance(operation, CreateTimer)]
         others = [operation for operation in answerable if not isinstance(operation, CreateTimer)]
-        choices: list[Any] = list(others)
+        operations: list[Any] = list(others)
         if timers:
-            choices.append(min(timers, key=lambda timer: timer.fire_at))
-        choices += self.event_names
-        if not choices:
+            operations.append(min(timers, key=lambda timer: timer.fire_at))
+        if operations and (not self.event_names or self.rng.random() < 0.75):
+            chosen = self.rng.choice(operations)
+        elif self.event_names:
+            chosen = self.rng.choice(self.event_names)
+        else:
             return None
-        chosen = self.rng.choice(choices)
         if isinstance(chosen, str):
-            name = self.rng.choice((chosen, chosen.upper()))
-            return self.event(15, Name=name, Input=json.dumps(self.rng.randrange(1000)))
+            name = self.rng.choice((chosen, chosen, chosen, chosen.upper()))
+            return self.event(15, Name=name, Input=self.rng.choice((*EVENT_DATA, str(self.rng.randrange(1000)))))
         del self.open[chosen.task_id]
         return self.answer(chosen)
 
     def answer(self, operation: Any) -> dict[str, Any]:
         """Return the event that answers an operation, good or bad."""
-        fails = self.rng.random() < 0.35
+        fails = self.rng.random() > 0.65  # the simplest draw succeeds
         if isinstance(operation, CreateTimer):
             # Whole seconds, so that only timers of programs have a fraction.
             self.now = max(self.now, (operation.fire_at + timedelta(seconds=1)).replace(microsecond=0))
@@ -153,15 +187,12 @@ class SimulatedHost:
         self.now += timedelta(seconds=self.rng.choice((0, 1, 30)))
         if isinstance(operation, SendEvent):
             request = json.loads(operation.input)
-            reply: dict[str, Any] = {"result": json.dumps(self.rng.randrange(1000))}
-            if fails:
-                reply = {"result": '"refused"', "exceptionType": "Error"}
-            return self.event(15, Name=request["id"], Input=json.dumps(reply))
+            return self.event(15, Name=request["id"], Input=json.dumps(self.rng.choice(ENTITY_ANSWERS)))
         is_child = isinstance(operation, StartSubOrchestration)
         if fails:
-            reason = f"{operation.name} failed {self.rng.randrange(1000)}"
+            reason = f"{operation.name} failed {self.rng.randrange(10)}"
             return self.event(9 if is_child else 6, TaskScheduledId=operation.task_id, Reason=reason, Details="details")
-        result = self.rng.choice((None, json.dumps(self.rng.randrange(1000)), '{"é": [1, null]}'))
+        result = self.rng.choice((*RESULTS, str(self.rng.randrange(1000))))
         return self.event(8 if is_child else 5, TaskScheduledId=operation.task_id, Result=result)
 
     # -- events -----------------------------------------------------------------------------------------------------
@@ -194,6 +225,14 @@ def time_text(when: datetime) -> str:
     """Return a time as the extension writes it: trailing zeros of the fraction dropped."""
     text = when.strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{when.microsecond:06d}".rstrip("0").rstrip(".") + "Z" if when.microsecond else text + "Z"
+
+
+def span_text(span: timedelta) -> str:
+    """Return a time span as the extension writes it."""
+    hours, rest = divmod(span.seconds, 3600)
+    days = f"{span.days}." if span.days else ""
+    fraction = f".{span.microseconds:06d}0" if span.microseconds else ""
+    return f"{days}{hours:02d}:{rest // 60:02d}:{rest % 60:02d}{fraction}"
 
 
 def _is_signal(operation: Any) -> bool:

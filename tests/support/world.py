@@ -19,10 +19,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from azure.durable_functions import Entity
 from azure.durable_functions.replay import Decisions, OrchestrationSession
 
 from taskhub.errors import UnknownFunction
-from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
+from taskhub.runtime.application import (
+    ActivityCall,
+    ActivityFailed,
+    ActivitySucceeded,
+    EntityAnswered,
+    EntityCall,
+    EntityFailed,
+)
 from taskhub.runtime.environment import Environment
 from taskhub.storage.interception import intercepted
 from taskhub.storage.memory import MemoryAccount, open_memory
@@ -185,8 +193,12 @@ class PlainApplication:
 
     orchestrators: Mapping[str, Callable[..., Any]]
     activities: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    entities: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """Functions of a DurableEntityContext, by name in lower case."""
     runs: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     """How often each activity ran: by instance id, name and task id."""
+    batches: list[EntityCall] = field(default_factory=list)
+    """What entities were given."""
     fed: int = 0
     """History events given to code."""
     open_executions: int = 0
@@ -235,6 +247,22 @@ class PlainApplication:
         return ActivitySucceeded(
             None if result is None else json.dumps(result, separators=(",", ":"), ensure_ascii=False)
         )
+
+    def check_entity(self, name: str) -> None:
+        if name.lower() not in self.entities:
+            known = ", ".join(f"'{each}'" for each in self.entities)
+            raise UnknownFunction(
+                f"The function '{name}' doesn't exist, is disabled, or is not an entity function. "
+                f"Additional info: The following are the known entity functions: {known}."
+            )
+
+    async def run_entity_batch(self, call: EntityCall) -> EntityAnswered | EntityFailed:
+        await asyncio.sleep(0)
+        function = self.entities.get(call.name)
+        if function is None:
+            return EntityFailed.because(f"Entity function '{call.name}' does not exist.")
+        self.batches.append(call)
+        return EntityAnswered(Entity.create(function)(call.payload))
 
 
 # ---- processes

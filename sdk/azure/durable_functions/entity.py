@@ -66,7 +66,7 @@ class Entity:
             batch: the operations, ``{"name", "input", "isSignal"}`` each; ``input`` is JSON text or ``None``.
 
         Raises:
-            InternalEntityException: an operation has no name.
+            InternalEntityException: the name of an operation is null.
             TypeError: the state cannot be encoded.
         """
         results = [self._perform(context, operation) for operation in batch]
@@ -79,10 +79,8 @@ class Entity:
         ).to_json_string()
 
     def _perform(self, context: DurableEntityContext, operation: dict[str, Any]) -> OperationResult:
-        name = operation.get("name")
-        if name is None:
+        if operation.get("name", "") is None:
             raise InternalEntityException("Durable Functions Internal Error:Entity operation was missing a name field")
-        context._begin(name, operation.get("input"))
         started = time.time()
         began = time.perf_counter()
 
@@ -95,6 +93,7 @@ class Entity:
             )
 
         try:
+            context._begin(operation["name"], operation.get("input"))
             returned = self._run(context)
             _refuse_unfinished(returned)
             if context._has_result:

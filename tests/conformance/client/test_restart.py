@@ -55,7 +55,7 @@ async def test_the_same_id_begins_a_new_generation(any_storage):
 
 
 async def test_an_id_of_the_callers_choice_is_tagged_with_its_source(any_storage):
-    hub = RealHub(any_storage, CODE, default_version="4.0")
+    hub = RealHub(any_storage, CODE, default_version="3.0")
     async with hub.working():
         first = await one_that_ended(hub, 1, tags={"team": "blue"})
         await hub.client.restart(first, new_id=InstanceId("second"), version="3.0")

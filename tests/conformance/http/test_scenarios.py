@@ -3,11 +3,11 @@
 Real HTTP, the SDK, the host, the worker and a memory store; only times, ids and .NET's own texts are masked.
 """
 
-import itertools
 import json
 
 import pytest
 
+from tests.support.alike import assert_alike
 from tests.support.lab import door_path, masked, recorded_answers, running_lab
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
@@ -16,6 +16,7 @@ SCENARIOS = (
     "activity_failed",
     "continue_as_new",
     "custom_status",
+    "event_grid",
     "fan_out_10",
     "hello_sequence",
     "http_control",
@@ -81,45 +82,3 @@ async def test_an_app_is_made_primary_as_recorded(scenario):
 
     assert recorded
     assert_alike(lab.answers, recorded)
-
-
-def assert_alike(ours, theirs):
-    assert [str(each.method) + door_path(each.url) for each in ours] == [
-        str(each.method) + door_path(each.url) for each in theirs
-    ]
-    for our, their in zip(ours, theirs, strict=True):
-        assert comparable(our) == comparable(their), str(our)
-
-
-def comparable(answer):
-    headers = {name: masked(answer.headers[name]) for name in ("Location", "Retry-After") if name in answer.headers}
-    return answer.status, headers, comparable_body(masked(answer.body))
-
-
-def comparable_body(text):
-    if not text:
-        return text
-    value = json.loads(text)
-    if isinstance(value, dict) and "ExceptionMessage" in value:
-        value["StackTrace"] = None
-        if value["Message"] == "Invalid JSON content":
-            value["ExceptionMessage"] = "..."  # Newtonsoft's words
-        if "DurableTaskStorageException" in value["ExceptionType"]:
-            value["ExceptionType"], value["ExceptionMessage"] = "System.ArgumentException", "..."
-        if value["ExceptionType"] == "System.ArgumentException":
-            value["ExceptionMessage"] = "..."
-    if isinstance(value, dict) and "historyEvents" in value:
-        value["historyEvents"] = parallel_results_sorted(value["historyEvents"])
-    return value
-
-
-def parallel_results_sorted(events):
-    """Results of activities that ran side by side stand in any order, in the recordings too."""
-    sorted_runs = []
-    for is_result, run in itertools.groupby(events, key=lambda event: event["EventType"] in RESULTS):
-        listed = list(run)
-        sorted_runs += sorted(listed, key=json.dumps) if is_result else listed
-    return sorted_runs
-
-
-RESULTS = ("TaskCompleted", "TaskFailed")

@@ -2,6 +2,7 @@ import pytest
 
 from taskhub.core.admission import (
     Finished,
+    Interrupted,
     NothingNew,
     Run,
     StartVerdict,
@@ -102,10 +103,25 @@ def test_second_copies_alone_need_no_episode():
     assert admit(WAITING, [arrival(started())], execution_id=ExecutionId("e1")) == NothingNew((), refresh_row=True)
 
 
-def test_an_episode_that_was_stored_in_part_is_run_again_by_a_second_copy():
+def test_an_episode_that_was_stored_in_part_is_finished_before_anything_else_is_let_in():
     part = RuntimeState.of(first_episode(scheduled(0))[:-1])
+    arrivals = [arrival(started()), arrival(completed(0)), arrival(completed(5))]
 
-    assert admit(part, [arrival(started())], execution_id=ExecutionId("e1")) == Run((), early=())
+    admission = admit(part, arrivals, execution_id=ExecutionId("e1"))
+
+    assert admission == Interrupted(used_up=(0,), later=(1, 2))
+
+
+def test_a_second_answer_of_an_entity_is_dropped_whatever_it_says():
+    sent = EventSent(event_id=0, timestamp=NOON, instance_id=ENTITY.instance_id, name="op", input='{"id":"r1"}')
+    state = RuntimeState.of(first_episode(sent))
+    answers = [arrival(raised("r1", data, timestamp=at(n)), sender=ENTITY) for n, data in enumerate(("7", "8"))]
+
+    admission = admit(state, answers, execution_id=ExecutionId("e1"))
+    state.apply(answers[0].event)
+
+    assert admission == Run((answers[0].event,), early=())
+    assert state.has_seen(answers[1].event)
 
 
 @pytest.mark.parametrize("state", [EMPTY, ENDED], ids=["unknown", "ended"])

@@ -4,12 +4,17 @@ import pytest
 
 from taskhub.core.episode import (
     KEEP_STATUS,
+    Ahead,
     begin_episode,
     checked,
     continues_as_new,
     failure,
     finish_episode,
+    next_clock,
+    next_execution_id,
     next_generation,
+    resume_episode,
+    storing_ahead,
     terminate,
 )
 from taskhub.core.operations import EpisodeRules, child_execution_id
@@ -43,7 +48,7 @@ from taskhub.model.history import (
     TimerCreated,
     TimerFired,
 )
-from taskhub.model.ids import ExecutionId, InstanceId
+from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 from tests.support.builders import INSTANCE, NOON, PARENT, at, completed, first_episode, raised, scheduled, started
 
@@ -381,3 +386,156 @@ def test_a_failure_reads_as_the_extension_writes_it():
     assert failure("Order", "boom", "line 1") == Raised(
         "Orchestrator function 'Order' failed: boom", details="Message: boom, StackTrace: line 1"
     )
+
+
+# ---- requests to entities: what a crash in between must not change
+
+ENTITY = InstanceId("@counter@a")
+
+
+def request(task_id=0, name="op", request_id="r1", entity=ENTITY):
+    return SendEvent(task_id, entity, name, f'{{"op":"add","id":"{request_id}"}}')
+
+
+def test_an_episode_that_asks_entities_is_stored_before_it_asks():
+    episode = begin(completed(0), history=first_episode(scheduled(0)))
+
+    checkpoint = finish_episode(episode, actions(request(1)), now=at(2), rules=RULES)
+
+    assert storing_ahead(checkpoint, episode) == replace(checkpoint, ahead=Ahead(INSTANCE, 4, episode.new_events))
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        ScheduleActivity(1, "Ship", None),
+        SendEvent(1, InstanceId("order-43"), "op", "{}"),
+        request(1, "release"),
+    ],
+    ids=["an activity", "an event", "a release"],
+)
+def test_other_episodes_are_stored_at_once(operation):
+    episode = begin(completed(0), history=first_episode(scheduled(0)))
+
+    checkpoint = finish_episode(episode, actions(operation), now=at(2), rules=RULES)
+
+    assert storing_ahead(checkpoint, episode) is checkpoint
+
+
+def test_what_an_earlier_generation_asked_is_stored_with_its_execution():
+    first = begin(completed(0), history=first_episode(scheduled(0)))
+    restarted = actions(request(1), outcome=Restarted(None, ()))
+    second = next_generation(first, restarted, execution_id=ExecutionId("e2"), now=at(3), rules=RULES)
+
+    checkpoint = storing_ahead(finish_episode(second, actions(), now=at(4), rules=RULES), first)
+
+    assert checkpoint.instance.execution_id == "e2"
+    assert checkpoint.ahead == Ahead(INSTANCE, 4, first.new_events)
+
+
+def test_an_interrupted_episode_goes_on_where_it_was_and_at_its_time():
+    part = RuntimeState.of([*first_episode(scheduled(0)), OrchestratorStarted(timestamp=at(7)), completed(0)])
+
+    episode = resume_episode(part)
+
+    assert (episode.clock, episode.number, episode.first_index, episode.new_events) == (at(7), 2, 6, ())
+    checkpoint = storing_ahead(finish_episode(episode, actions(request(1)), now=at(9), rules=RULES), episode)
+    assert names(checkpoint) == ["EventSent", "OrchestratorCompleted"]
+    assert {outbound.episode for outbound in checkpoint.outbound} == {2}
+    assert checkpoint.ahead is None
+
+
+def test_an_interrupted_termination_is_one():
+    part = RuntimeState.of(
+        [*first_episode(), OrchestratorStarted(timestamp=at(7)), ExecutionTerminated(timestamp=at(7))]
+    )
+
+    assert resume_episode(part).terminated == ExecutionTerminated(timestamp=at(7))
+
+
+def test_only_what_was_begun_can_be_resumed():
+    with pytest.raises(ValueError, match="has begun"):
+        resume_episode(RuntimeState())
+
+
+def test_a_generation_has_the_same_id_and_time_when_its_work_item_is_resumed():
+    begun = begin(completed(0), history=first_episode(scheduled(0)))
+    resumed = resume_episode(RuntimeState.of([*first_episode(scheduled(0)), *begun.new_events]))
+    again = begin_episode(RuntimeState.of(first_episode(scheduled(0))), [completed(0)], now=at(50))
+
+    assert next_execution_id(resumed, resumed) == next_execution_id(begun, begun)
+    assert next_clock(resumed) == next_clock(begun) == Utc("2026-01-05T12:00:01.000001Z")
+    assert next_execution_id(again, again) != next_execution_id(begun, begun)
+
+
+# ---- locks
+
+LOCK = SendEvent(
+    0, ENTITY, "op", '{"op":null,"id":"l1","lockset":[{"name":"counter","key":"a"},{"name":"counter","key":"b"}]}'
+)
+LOCKED = first_episode(
+    EventSent(event_id=0, timestamp=NOON, instance_id=ENTITY, name="op", input=LOCK.input),
+)
+
+
+def releases(checkpoint):
+    return [
+        (outbound.outgoing.message.target.instance_id, outbound.outgoing.message.event.input)
+        for outbound in checkpoint.outbound
+        if getattr(outbound.outgoing.message.event, "name", "") == "release"
+    ]
+
+
+OPEN_BOTH = [(f"@counter@{key}", '{"parent":"order-42","id":"l1"}') for key in "ab"]
+
+
+@pytest.mark.parametrize("outcome", [Returned(None), Raised("boom", None)], ids=["returned", "failed"])
+def test_an_execution_that_ends_opens_what_it_locked(outcome):
+    episode = begin(raised("l1"), history=LOCKED)
+
+    checkpoint = finish_episode(episode, actions(outcome=outcome, next_task_id=1), now=at(2), rules=RULES)
+
+    assert releases(checkpoint) == OPEN_BOTH
+    assert [event.event_id for event in checkpoint.new_events[-4:]] == [1, 2, 3, -1]
+    assert names(checkpoint)[-4:] == ["EventSent", "EventSent", "ExecutionCompleted", "OrchestratorCompleted"]
+
+
+def test_a_terminated_execution_opens_what_it_locked_or_is_about_to():
+    episode = begin(ExecutionTerminated(timestamp=NOON), history=LOCKED)
+
+    checkpoint = terminate(episode, now=at(2))
+
+    assert releases(checkpoint) == OPEN_BOTH
+    assert names(checkpoint)[-4:] == ["EventSent", "EventSent", "ExecutionCompleted", "OrchestratorCompleted"]
+
+
+def test_a_new_generation_holds_nothing_of_the_old_one():
+    episode = begin(raised("l1"), history=LOCKED)
+
+    following = next_generation(
+        episode, actions(outcome=Restarted(None, ())), execution_id=ExecutionId("e2"), now=at(3), rules=RULES
+    )
+
+    assert releases(following) == OPEN_BOTH
+    assert following.locks == {}
+
+
+def test_what_the_code_opened_itself_is_left_alone():
+    opened = SendEvent(1, ENTITY, "release", '{"parent":"order-42","id":"l1"}')
+    episode = begin(raised("l1"), history=LOCKED)
+
+    checkpoint = finish_episode(
+        episode, actions(opened, outcome=Returned(None), next_task_id=2), now=at(2), rules=RULES
+    )
+
+    assert releases(checkpoint) == OPEN_BOTH
+
+
+def test_locks_that_were_asked_for_in_the_last_moment_are_opened_too():
+    checkpoint = finish_episode(begin(), actions(LOCK, outcome=Raised("boom", None)), now=at(2), rules=RULES)
+
+    assert releases(checkpoint) == OPEN_BOTH
+
+
+def test_an_execution_that_goes_on_keeps_its_locks():
+    assert releases(finish_episode(begin(raised("l1"), history=LOCKED), actions(), now=at(2), rules=RULES)) == []

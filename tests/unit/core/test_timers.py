@@ -1,7 +1,8 @@
 import pytest
 
 from taskhub.core.timers import Due, Hide, Hold, on_arrival, visible_after
-from taskhub.model.history import TimerFired
+from taskhub.model.history import OrchestrationInstance, TimerFired
+from taskhub.model.messages import TaskMessage
 from tests.support.builders import NOON, at, raised, started
 
 WEEK = 7 * 24 * 3600
@@ -40,10 +41,29 @@ def test_what_comes_before_its_time_is_held_or_hidden_again(left, expected):
     timer = TimerFired(timestamp=NOON, timer_id=0, fire_at=at(left))
     start = started(scheduled_start=at(left))
 
-    assert on_arrival(timer, NOON) == expected
-    assert on_arrival(start, NOON) == expected
+    signal = raised(f"op@{at(left).padded()}")
+
+    assert on_arrival(to("order-42", timer), NOON) == expected
+    assert on_arrival(to("order-42", start), NOON) == expected
+    assert on_arrival(to("@counter@a", signal), NOON) == expected
 
 
-@pytest.mark.parametrize("event", [started(), raised()])
-def test_what_has_no_time_is_due(event):
-    assert on_arrival(event, NOON) == Due()
+LATER = f"op@{at(60).padded()}"
+
+
+@pytest.mark.parametrize(
+    ("target", "event"),
+    [
+        ("order-42", started()),
+        ("order-42", raised()),
+        ("order-42", raised(LATER)),
+        ("@counter@a", raised("op")),
+        ("@counter@a", raised("op@tomorrow")),
+    ],
+)
+def test_what_has_no_time_is_due(target, event):
+    assert on_arrival(to(target, event), NOON) == Due()
+
+
+def to(target, event):
+    return TaskMessage(event, target=OrchestrationInstance(target, None))

@@ -16,7 +16,14 @@ from taskhub.host.console import Console
 from taskhub.host.functions import Function
 from taskhub.host.invoker import Invoker
 from taskhub.model.ids import ExecutionId, InstanceId
-from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
+from taskhub.runtime.application import (
+    ActivityCall,
+    ActivityFailed,
+    ActivitySucceeded,
+    EntityAnswered,
+    EntityCall,
+    EntityFailed,
+)
 from taskhub.settings import TaskHubSettings
 
 # The library says so once in a process, to whoever loads values without naming their type.
@@ -211,3 +218,79 @@ async def test_custom_objects_come_back_as_their_class(monkeypatch):
 
     assert isinstance(result, ActivitySucceeded), result.reason
     assert json.loads(result.result) == {"__class__": "Point", "__module__": "custom_values", "__data__": "8"}
+
+
+# ---- entities
+
+PAYLOAD = json.dumps({"self": {"name": "counter", "key": "a"}, "exists": False, "state": None, "batch": []})
+ENTITY = EntityCall(name="counter", key="a", payload=PAYLOAD, operations=0)
+
+
+def entity(call, name="Counter", **more):
+    bindings = read_bindings([{"name": "context", "type": "entityTrigger"}])
+    return plan_call(Function(name, call, bindings, Path(), **more))
+
+
+async def test_an_entity_gets_the_batch_and_its_answer_is_taken_as_text():
+    given = []
+
+    def keep(context):
+        given.append(context.body)
+        return '{"entityExists": true}'
+
+    assert await application(entity(keep)).run_entity_batch(ENTITY) == EntityAnswered('{"entityExists": true}')
+    assert given == [PAYLOAD]
+
+
+async def test_an_answer_that_is_no_text_is_handed_on_as_json():
+    answered = await application(entity(lambda context: {"entityExists": True})).run_entity_batch(ENTITY)
+
+    assert json.loads(answered.answer) == {"entityExists": True}
+
+
+def broken(context):
+    raise TypeError("cannot be stored")
+
+
+def slow(context):
+    threading.Event().wait(0.3)
+
+
+@pytest.mark.parametrize(
+    ("plans", "result"),
+    [
+        (
+            [entity(broken, "other")],
+            "\"Entity function 'counter' does not exist. "
+            "Additional info: The following are the known entity functions: 'other'.\"",
+        ),
+        (
+            [],
+            "\"Entity function 'counter' does not exist. "
+            'Additional info: No entity functions are currently registered!"',
+        ),
+        ([entity(broken, is_disabled=True)], "\"Entity function 'counter' is disabled.\""),
+        ([entity(broken)], '"TypeError: cannot be stored"'),
+    ],
+    ids=["unknown", "none", "disabled", "broken"],
+)
+async def test_an_entity_that_cannot_be_run_answers_with_an_error(plans, result):
+    assert await application(*plans).run_entity_batch(ENTITY) == EntityFailed(result)
+
+
+async def test_an_entity_that_takes_too_long_answers_as_readers_expect():
+    invoker = Invoker(Console(io.StringIO()), timeout_seconds=0.05)
+    app = FunctionsApplication([entity(slow)], invoker, TaskHubSettings(), client_payload=lambda properties: "{}")
+
+    failed = await app.run_entity_batch(ENTITY)
+    await invoker.aclose(grace_seconds=2)
+
+    assert failed.result.startswith("Timeout value of 0:00:00.050000 was exceeded by function: Functions.Counter")
+
+
+def test_entities_are_known_by_any_spelling():
+    app = application(entity(broken), entity(slow, "other", is_disabled=True))
+
+    app.check_entity("COUNTER")
+    with pytest.raises(UnknownFunction, match="known entity functions: 'Counter'"):
+        app.check_entity("other")

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from taskhub.host import routes
+from taskhub.model.entities import EntityId, EntityPage, EntityState
 from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import InstanceFilter, InstanceState, RuntimeStatus
 
@@ -218,6 +219,117 @@ def test_continuation_tokens_survive_their_header(token):
     assert sent.isascii()
     assert "\n" not in sent
     assert parse("GET", "instances", **{routes.TOKEN_HEADER: sent}).token == token
+
+
+# ---- entities
+
+
+@pytest.mark.parametrize(
+    ("path", "entity"),
+    [
+        ("entities/Counter/Key", EntityId("counter", "Key")),
+        ("Entities/counter/%24", EntityId("counter", "")),
+        ("entities/counter/a%40b", EntityId("counter", "a@b")),
+        ("entities/counter/two%20words", EntityId("counter", "two words")),
+    ],
+)
+def test_entities_are_read_by_name_and_key(path, entity):
+    assert parse("GET", path).entity == entity
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body", "kind", "operation", "content"),
+    [
+        ("POST", "entities/counter/a", "op=add", b"5", "application/json", "add", "5"),
+        ("POST", "entities/counter/a", "op=add", b'{"n": 1.50}', "application/json; charset=utf-8", "add", '{"n":1.5}'),
+        ("POST", "entities/counter/a", "op=add", b"5", "text/plain", "add", '"5"'),
+        ("POST", "entities/counter/a", "op=add", b"\xff", "", "add", '"\ufffd"'),
+        ("POST", "entities/counter/a", "", b"", "application/json", "", None),
+        ("DELETE", "entities/counter/a", "op=add", b"5", "application/json", "delete", "5"),
+        ("DELETE", "entities/counter", "", b"", "", "delete", None),
+    ],
+)
+def test_an_operation_is_read_from_query_method_and_body(method, path, query, body, kind, operation, content):
+    command = parse(method, path, query, body, content_type=kind)
+
+    assert (command.operation, command.input) == (operation, content)
+
+
+def test_a_dollar_is_a_key_where_an_entity_is_signalled():
+    assert parse("POST", "entities/counter/%24").entity == EntityId("counter", "$")
+    assert parse("POST", "entities/counter").entity == EntityId("counter", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        (
+            "entities",
+            b"",
+            "Invalid entity id: entity name must not be a null or empty string. (Parameter 'entityName')",
+        ),
+        (
+            "entities/counter/a%5Cb",
+            b"",
+            "entityKey (Parameter 'Entity keys must not contain /, \\, #, ?, or control characters.')",
+        ),
+        (
+            "entities/counter/a",
+            b"{oops",
+            "Could not parse JSON content: Expecting property name enclosed in double quotes. Line 1, position 2.",
+        ),
+    ],
+)
+def test_a_signal_that_makes_no_sense_is_refused(path, body, message):
+    refusal = parse("POST", path, body=body, content_type="application/json")
+
+    assert (refusal.status, json.loads(refusal.body)) == (400, {"Message": message})
+
+
+def test_a_list_is_read_with_its_filters():
+    query = "lastOperationTimeFrom=2026-01-02&lastOperationTimeTo=2026-01-03T04:05:06Z&top=7&fetchState=TRUE"
+
+    command = parse("GET", "entities/Counter/", query, x_ms_continuation_token="next%20page")
+
+    assert (command.name, command.operated_from, command.operated_to) == (
+        "Counter",
+        "2026-01-02T00:00:00Z",
+        "2026-01-03T04:05:06Z",
+    )
+    assert (command.top, command.token, command.fetch_state) == (7, "next page", True)
+    assert parse("GET", "entities").name is None
+
+
+def test_a_page_of_no_entities_only_tells_where_to_go_on():
+    answer = routes.no_entities(parse("GET", "entities", "top=0"))
+
+    assert (answer.status, answer.body, answer.headers) == (200, "[]", {routes.TOKEN_HEADER: "*"})
+    assert parse("GET", "entities", "top=-1").status == 500
+
+
+def test_states_that_are_no_json_are_shown_as_text():
+    page = EntityPage((EntityState(EntityId("counter", "a"), True, None, "plain text"),), None)
+
+    assert json.loads(routes.list_entities_response(page).body) == [
+        {
+            "entityId": {"name": "counter", "key": "a"},
+            "lastOperationTime": "0001-01-01T00:00:00Z",
+            "state": "plain text",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("http://h/instances/%40counter%40a?x=%40", "http://h/instances/@counter@a?x=%40"),
+        ("http://h/instances/a%2Fb%25%20%3F%23%C3%A4", "http://h/instances/a%2Fb%25%20%3F%23%C3%A4"),
+    ],
+)
+def test_a_location_is_not_encoded_more_than_it_must_be(url, location):
+    command = parse("GET", "instances/i")
+
+    assert routes.status_response(command, state(RuntimeStatus.Running), None, url).headers["Location"] == location
 
 
 # ---- rewind, restart with options, purge many, primary app

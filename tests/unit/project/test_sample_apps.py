@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 OFFICIAL = ROOT / ".venv-reference/bin/python"
-PATTERNS = {"approval", "chaining", "compensation", "fan_out", "monitor", "provisioning"}
+PATTERNS = {"approval", "chaining", "compensation", "counter", "fan_out", "monitor", "provisioning"}
 INDEX = """
 import importlib, json, sys
 import azure.functions
@@ -59,6 +59,7 @@ def test_routes_are_open_to_anyone_on_a_developers_machine(functions):
         "orchestrators/{functionName}",
         "run/{functionName}",
         "approvals/{instanceId}",
+        "counters/{key}",
     }
     assert {each["authLevel"] for each in triggers} == {"ANONYMOUS"}
 

@@ -176,3 +176,8 @@ def test_the_error_of_a_live_session_tells_both_sides() -> None:
     assert (error.file, error.source) == (__file__, "yield 1")
     assert error.event is not None
     assert error.event["Name"] == "Other"
+
+
+def test_a_schema_version_below_all_is_refused_though_a_newer_one_is_offered() -> None:
+    with pytest.raises(df.MalformedContextError, match="-1 is not a valid ReplaySchema"):
+        run(lambda context: None, upperSchemaVersion=-1)

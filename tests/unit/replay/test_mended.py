@@ -7,8 +7,13 @@ from typing import Any
 
 import azure.durable_functions as df
 import pytest
+from azure.functions import _durable_functions as worker
 
 from tests.support.contexts import MARKER, START, event, run, run_failing
+
+needs_strict_mode = pytest.mark.skipif(
+    not hasattr(worker, "df_loads"), reason="azure-functions before 1.26 has no strict mode"
+)
 
 
 class Money:
@@ -28,6 +33,7 @@ def test_an_input_that_is_no_json_text_is_taken_as_it_is(given: Any) -> None:
     assert run(lambda context: [context.get_input()], input=given)["output"] == [given]
 
 
+@needs_strict_mode
 @pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
 def test_the_expected_type_counts_for_retried_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_FUNCTIONS_DURABLE_STRICT_TYPING", "1")
@@ -130,3 +136,97 @@ def test_an_event_without_version_is_of_no_version() -> None:
     history = [event(12), {k: v for k, v in event(0, Name="Flow", Input=None).items() if k != "Version"}]
 
     assert run(lambda context: [context.version], history=history)["output"] == [None]
+
+
+def test_an_early_event_gives_no_warning() -> None:
+    def flow(context: Any) -> Any:
+        yield context.call_activity("A")
+
+    state = run(flow, event(15, Name="early", Input="1"))  # warnings are errors here
+
+    assert state["isDone"] is False
+
+
+def test_a_nested_compound_that_failed_does_not_report_again_when_the_rest_completes() -> None:
+    """The official package fails the replay: "Parent Task -1 does not have pending sub-task with ID -1."."""
+
+    def flow(context: Any) -> Any:
+        both = context.task_all([context.call_activity("A"), context.call_activity("B")])
+        yield context.task_any([both, context.wait_for_external_event("stop")])
+        yield context.call_activity("C")
+        return [both.state.name, str(both.result)]
+
+    state = run(
+        flow,
+        *(event(4, number, Name=name) for number, name in enumerate("AB")),
+        event(6, TaskScheduledId=0, Reason="r", Details="d"),
+        event(5, TaskScheduledId=1, Result="1"),
+        event(5, TaskScheduledId=2, Result="1"),
+    )
+
+    assert state["output"] == ["FAILED", "r \n d"]
+
+
+def test_a_wait_that_is_raced_again_and_again_takes_one_event() -> None:
+    """The official package fails the replay at the second event."""
+
+    def flow(context: Any) -> Any:
+        stop = context.wait_for_external_event("stop")
+        for _ in range(2):
+            yield context.task_any([stop, context.call_activity("A")])
+        yield stop
+        return [stop.result, (yield context.wait_for_external_event("stop"))]
+
+    state = run(
+        flow,
+        event(5, TaskScheduledId=0, Result="null"),
+        event(5, TaskScheduledId=1, Result="null"),
+        event(15, Name="stop", Input="1"),
+        event(15, Name="stop", Input="2"),
+    )
+
+    assert state["output"] == [1, 2]
+
+
+def test_a_signal_that_is_yielded_is_sent_once() -> None:
+    def flow(context: Any) -> Any:
+        yield context.signal_entity(df.EntityId("Counter", "k"), "add", 1)
+
+    [actions] = run(flow)["actions"]
+
+    assert [action["actionType"] for action in actions] == [9]
+
+
+def test_yielding_none_says_so_instead_of_waiting_for_ever() -> None:
+    def flow(context: Any) -> Any:
+        yield
+
+    with pytest.raises(Exception, match="only tasks that its context makes, not NoneType"):
+        run(flow)
+
+
+@needs_strict_mode
+@pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
+def test_in_strict_mode_an_entity_may_answer_as_the_caller_expects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_FUNCTIONS_DURABLE_STRICT_TYPING", "1")
+
+    def flow(context: Any) -> Any:
+        return [(yield context.call_entity(df.EntityId("Counter", "k"), "get", expected_type=int))]
+
+    state = run(
+        flow,
+        event(14, 0, InstanceId="@counter@k", Name="op", Input='{"id": "request"}'),
+        event(15, Name="request", Input='{"result": "7"}'),
+    )
+
+    assert state["output"] == [7]
+
+
+@needs_strict_mode
+@pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
+def test_in_strict_mode_the_custom_status_may_be_of_a_custom_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_FUNCTIONS_DURABLE_STRICT_TYPING", "1")
+
+    state = run(lambda context: context.set_custom_status(Money(5)))
+
+    assert state["customStatus"] == {"__class__": "Money", "__module__": __name__, "__data__": 5}

@@ -25,6 +25,9 @@ from tests.support.program_strategies import programs
 from tests.support.programs import orchestrator
 from tests.support.simulated_host import SimulatedHost
 
+# The worker says once per process that its loose mode, which decodes custom classes, will go.
+pytestmark = pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
+
 MARKER = "\n\n$OutOfProcData$:"
 MAX_EPISODES = 30
 MAX_GENERATIONS = 3

@@ -126,19 +126,3 @@ def test_work_items_are_taken_only_when_they_can_start():
         return held, len(started)
 
     assert hub.run(main) == (3, 6)
-
-
-def test_messages_for_entities_are_left_to_workers_that_run_them(caplog):
-    hub = VirtualHub(partition_count=1)
-
-    async def main(hub):
-        await hub.worker()
-        await hub.client.raise_event(InstanceId("@counter@a"), "op", '{"op":"add","signal":true}')
-        await hub.sleep(1000)
-        return await hub.state()
-
-    with caplog.at_level(logging.WARNING):
-        left = hub.run(main)
-
-    assert left.messages[hub.names.control_queue(0)] == 1
-    assert [record.event for record in caplog.records].count("entity_put_back") == 1

@@ -93,10 +93,10 @@ class CallActivityAction(Action):
     recorded_as = HistoryEventType.TASK_SCHEDULED
 
     def __init__(self, function_name: str, input_: Any = None) -> None:
-        if not function_name:
-            raise ValueError("function_name cannot be empty")
         self.function_name = function_name
         self.input_ = df_dumps(input_)
+        if not function_name:
+            raise ValueError("function_name cannot be empty")
 
     @property
     def action_type(self) -> int:

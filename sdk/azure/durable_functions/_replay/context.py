@@ -720,12 +720,13 @@ def _first_clock(history: Any) -> Clock:
 
 
 def _agreed_schema(upper: int, upper_new: int | None) -> ReplaySchema:
-    if upper_new is not None and upper_new > upper:
-        return ReplaySchema(min(upper_new, ReplaySchema.V3.value))
     try:
-        return ReplaySchema(upper)
+        schema = ReplaySchema(upper)
     except ValueError as error:
         raise MalformedContextError(str(error), key="upperSchemaVersion") from None
+    if upper_new is not None and upper_new > upper:
+        return ReplaySchema(min(upper_new, ReplaySchema.V3.value))
+    return schema
 
 
 _SPAN = re.compile(r"(-)?(?:(\d+)\.)?(\d\d):(\d\d):(\d\d)(?:\.(\d{7}))?$")

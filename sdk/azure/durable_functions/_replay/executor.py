@@ -264,14 +264,12 @@ class Executor:
 
     def _start(self, task: TaskBase) -> None:
         action = task.start(self)
-        if self.actions is None or self.continued_as_new is not None:
+        if action is None or self.actions is None or self.continued_as_new is not None:
             return
         if self.schema is ReplaySchema.V1:
-            # The first schema repeats compounds whose children went out before.
-            leaves = list(task.leaf_actions())
-            if leaves:
-                self.actions.append(leaves)
-        elif action is not None:
+            # A compound with anything new in it repeats the rest, though it went out before.
+            self.actions.append(list(task.leaf_actions()))
+        else:
             self.actions.append(action)
 
     def record(self, action: Action) -> None:
@@ -381,6 +379,8 @@ class Executor:
     def continue_as_new(self, action: ContinueAsNewAction, *, keep_events: bool = False) -> None:
         """Take the first wish to start over; later ones change nothing, and no later action goes out."""
         self.record(action)
+        if self.unrecorded is None:
+            self.next_id += 1  # the host gives it one too
         if self.continued_as_new is None:
             self._release_at_end()
             self.continued_as_new = action

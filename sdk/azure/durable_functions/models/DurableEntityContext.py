@@ -151,7 +151,7 @@ class DurableEntityContext:
         except PayloadDecodeError as error:
             field = f"state of entity '@{self._entity_name}@{self._entity_key}'"
             raise undecodable(field, self._state, expected_type, error) from error
-        if self._state is not None or initializer is None:
+        if self._state is not None or not initializer:
             return self._state
         if not callable(initializer):
             raise Exception("initializer argument needs to be a callable function")
