@@ -199,10 +199,12 @@ class Soak:
         while True:
             await asyncio.sleep(TELL_SECONDS)
             ended = sum(each.took is not None for each in self._instances)
-            oldest = max((time.monotonic() - each.started for each in self._instances if each.took is None), default=0)
-            self._say(
-                f"{len(self._instances)} started, {ended} ended, {self._workers.kills} kills, oldest {oldest:.0f} s"
-            )
+            text = f"{len(self._instances)} started, {ended} ended, {self._workers.kills} kills"
+            for each in self._instances:
+                if each.took is None:
+                    text += f"; {each.id} is at it for {time.monotonic() - each.started:.0f} s"
+                    break
+            self._say(text)
 
     async def _check(self, instance: Instance) -> None:
         state = await self._client.get(InstanceId(instance.id))

@@ -1,8 +1,9 @@
 """The name under which this process owns partitions.
 
 It must be unique among living workers, and it helps when it is the same after a crash: a worker that finds its own name
-on a lease takes the partition at once, instead of waiting until the lease ends. Both hold while a lock on a file of the
-app says whose turn it is: the operating system lets go of the lock when its holder dies, however it dies.
+on a lease takes the partition at once, instead of waiting until the lease ends, and gives back the messages that it had
+in hand, whose receipts lie beside. Both hold while a lock on a file of the app says whose turn it is: the operating
+system lets go of the lock when its holder dies, however it dies.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from taskhub.host.receipt_file import ReceiptFile
 from taskhub.model.ids import WorkerId
 
 try:
@@ -38,9 +40,10 @@ class WorkerIdentity:
         place = hashlib.sha256(f"{app_root}\n{hub}".encode()).hexdigest()[:8]
         place = f"{place}-{number}" if number else place
         machine = socket.gethostname()
-        self._lock = _lock(
-            Path(tempfile.gettempdir()) / f"taskhub-{os.getuid() if hasattr(os, 'getuid') else 0}-{place}"
-        )
+        path = Path(tempfile.gettempdir()) / f"taskhub-{os.getuid() if hasattr(os, 'getuid') else 0}-{place}"
+        self._lock = _lock(path)
+        self.receipts = ReceiptFile(path.with_suffix(".receipts")) if self._lock else None
+        """What an earlier process of this name had in hand; only of one that is surely dead."""
         suffix = place if self._lock else f"{place}-{os.getpid()}"
         self.id = WorkerId(f"{machine}-{suffix}")
 
@@ -49,6 +52,8 @@ class WorkerIdentity:
 
     def release(self) -> None:
         """Let the next process have the name."""
+        if self.receipts is not None:
+            self.receipts.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None

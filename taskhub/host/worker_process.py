@@ -98,7 +98,14 @@ class _WorkerProcess:
         payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port)
         application = FunctionsApplication(self._loaded.plans, invoker, settings, client_payload=payload)
         identity = WorkerIdentity(configuration.app_root, settings.hub_name, options.number)
-        worker = Worker(storage, settings, application, worker_id=identity.id, announce=Hints(channel.hint).note)
+        worker = Worker(
+            storage,
+            settings,
+            application,
+            worker_id=identity.id,
+            announce=Hints(channel.hint).note,
+            receipts=identity.receipts,
+        )
         stop, ready = asyncio.Event(), asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         helpers = [

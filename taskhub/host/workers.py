@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 MAX_BY_SETTING = 10
 """Workers that ``FUNCTIONS_WORKER_PROCESS_COUNT`` may ask for, the original's limit."""
 
-_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 30.0
-_STEADY_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS, _MAX_PAUSE_OF_READY_SECONDS = 0.2, 10.0, 1.0
+"""Before a worker that keeps dying is started again; a worker that had come to work waits less, whatever it died of."""
+_STEADY_SECONDS = 10.0
 """A worker that lived so long before it died is not one that keeps dying."""
 
 _KILL_SECONDS = 1.0
@@ -67,7 +68,9 @@ class OneWorker:
 
     def __init__(self, storage: Storage, settings: TaskHubSettings, application: Application, app_root: Path) -> None:
         self._identity = WorkerIdentity(app_root, settings.hub_name)
-        self._worker = Worker(storage, settings, application, worker_id=self._identity.id)
+        self._worker = Worker(
+            storage, settings, application, worker_id=self._identity.id, receipts=self._identity.receipts
+        )
         self.client = self._worker.client
         self.grace_seconds = self._worker.grace_seconds
 
@@ -125,6 +128,7 @@ class _Child:
 
     process: asyncio.subprocess.Process
     channel: Channel
+    has_been_ready: bool = False
     refusal: str | None = None
 
 
@@ -221,6 +225,7 @@ class WorkerProcesses:
             if self._is_stopping:
                 return
             pause = 0.0 if clock() - began >= _STEADY_SECONDS else pause
+            pause = min(pause, _MAX_PAUSE_OF_READY_SECONDS) if child.has_been_ready else pause
             logger.error(
                 "worker process %d (pid %d) ended with %s; it is started again%s",
                 number,
@@ -247,6 +252,7 @@ class WorkerProcesses:
                 case "wake":
                     self._broadcast(*rest, but=number)
                 case "ready":
+                    child.has_been_ready = True
                     ready.set()
                 case "refused":
                     child.refusal = rest[0]

@@ -16,6 +16,7 @@ from taskhub.codec.messages import BlobPointer, decode_envelope, is_plain, to_ba
 from taskhub.core.polling import abandon_seconds
 from taskhub.errors import BlobNotFound, MalformedMessage, MessageGone, StorageError
 from taskhub.runtime.nursery import run_all
+from taskhub.runtime.receipts import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from taskhub.model.messages import Envelope
     from taskhub.runtime.poller import Wakeups
+    from taskhub.runtime.receipts import Receipts
     from taskhub.runtime.services import Services
     from taskhub.storage.port import QueueMessage
 
@@ -51,13 +53,14 @@ class Held:
 class Mailbox:
     """All messages that a worker has in hand, from every queue."""
 
-    def __init__(self, services: Services, wakeups: Wakeups) -> None:
+    def __init__(self, services: Services, wakeups: Wakeups, receipts: Receipts) -> None:
         self._queues = services.storage.queues
         self._large = services.large
         self._environment = services.environment
         self._health = services.health
         self._base64 = services.settings.base64_messages
         self._wakeups = wakeups
+        self._receipts = receipts
         self._held: dict[str, Held] = {}
         self._reported: dict[str, None] = {}
 
@@ -84,7 +87,8 @@ class Mailbox:
             if known is None:
                 fresh.append(message)
             else:
-                known.receipt, known.dequeue_count = message.receipt, message.dequeue_count
+                known.dequeue_count = message.dequeue_count
+                self._keep(known, message.receipt)
         decoded = await run_all(
             self._environment.spawn,
             [lambda message=message: self._open(queue, message, taken_at, hide_seconds) for message in fresh],  # type: ignore[misc]  # binds
@@ -93,7 +97,7 @@ class Mailbox:
         )
         new = [held for held in decoded if held is not None]
         for held in new:
-            self._held[held.id] = held
+            self._keep(held, held.receipt)
         new.sort(key=lambda held: (held.inserted.replace(microsecond=0), held.envelope.sequence_number))
         return new, len(messages)
 
@@ -187,7 +191,16 @@ class Mailbox:
         except MessageGone:
             return
         if held.receipt == receipt:
-            held.receipt = updated.receipt
+            self._keep(held, updated.receipt)
+
+    def _keep(self, held: Held, receipt: str) -> None:
+        held.receipt = receipt
+        self._held[held.id] = held
+        self._receipts.took(Receipt(held.queue, held.id, receipt))
+
+    def _forget(self, held: Held) -> None:
+        self._held.pop(held.id, None)
+        self._receipts.gone(held.id)
 
     async def _let_go(self, held: Held, seconds: int) -> None:
         try:
@@ -198,7 +211,7 @@ class Mailbox:
         else:
             self._wakeups.wake(held.queue, float(seconds))
         finally:
-            self._held.pop(held.id, None)
+            self._forget(held)
 
     async def _delete(self, held: Held) -> None:
         receipt = held.receipt
@@ -211,7 +224,7 @@ class Mailbox:
                 return
         except StorageError as error:
             self._health.failed(error)
-        self._held.pop(held.id, None)
+        self._forget(held)
 
     def _report_unreadable(self, queue: str, message: QueueMessage, error: Exception) -> None:
         if message.id in self._reported:

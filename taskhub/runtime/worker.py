@@ -32,6 +32,7 @@ from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.orchestrations import Orchestrations
 from taskhub.runtime.partitions import Partitions
 from taskhub.runtime.poller import Wakeups
+from taskhub.runtime.receipts import NoReceipts, give_back_left
 from taskhub.runtime.renewals import Renewals
 from taskhub.runtime.services import Services
 from taskhub.runtime.table_leases import TableLeases
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from taskhub.runtime.application import Application
     from taskhub.runtime.ownership import Partition
     from taskhub.runtime.partitions import Estate, LeaseKeeper
+    from taskhub.runtime.receipts import Receipts
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
@@ -80,6 +82,7 @@ class Worker:
         environment: clock, ids, randomness and tasks; the system's by default.
         announce: called for every message that this process puts, so that others may hear of it, and then
             :meth:`wake` their worker.
+        receipts: notes of the messages in hand that a successor of the same name finds, and gives back at once.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Worker:
         worker_id: WorkerId,
         environment: Environment | None = None,
         announce: Announce | None = None,
+        receipts: Receipts | None = None,
     ) -> None:
         environment = environment or Environment()
         self._worker_id = worker_id
@@ -112,8 +116,9 @@ class Worker:
         """How long a stop may take: for work in progress, and for giving the partitions back. May be changed until the
         worker is told to stop."""
 
-        self._messages = Mailbox(services, wakeups)
-        self._work_items = Mailbox(services, wakeups)
+        self._receipts = receipts or NoReceipts()
+        self._messages = Mailbox(services, wakeups, self._receipts)
+        self._work_items = Mailbox(services, wakeups, self._receipts)
         self._message_renewals = Renewals(
             self._messages, environment, hide_seconds=settings.control_queue_visibility_seconds
         )
@@ -219,6 +224,7 @@ class Worker:
             extra={"event": "worker_started", "worker": self._worker_id, "hub": self._services.names.hub},
         )
         async with Nursery(self._environment.spawn) as nursery:
+            nursery.start(give_back_left(self._receipts, self._services, self._wakeups), name="give back what was left")
             nursery.start(self._message_renewals.run(), name="renew messages")
             nursery.start(self._work_item_renewals.run(), name="renew work items")
             nursery.start(self._app_lease.run(), name="app lease")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
-from taskhub import InstanceExists, TaskHubSettings, Worker
+from taskhub import InstanceExists, TaskHubClient, TaskHubSettings, Worker
 from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.names import HubNames
 from taskhub.runtime.environment import Environment
+from taskhub.storage.interception import intercepted
 from tests.support.dotnet_programs import ORCHESTRATORS, DotnetApplication, activities
 from tests.support.golden_state import recorded_state, stored_state
+from tests.support.recordings import GOLDEN
 
 # ---- what was done
 
@@ -21,8 +26,8 @@ from tests.support.golden_state import recorded_state, stored_state
 class Run:
     """A worker at work on one hub, and the calls that scenarios make."""
 
-    def __init__(self, storage, settings):
-        self.client = None
+    def __init__(self, storage, settings, client=None):
+        self.client = client
         self._storage = storage
         self._settings = settings
 
@@ -35,7 +40,7 @@ class Run:
             worker_id="worker-a",
             environment=Environment(),
         )
-        self.client = worker.client
+        self.client = self.client or worker.client
         self._running = asyncio.create_task(worker.run(self._stop, ready=ready))
         await ready.wait()
         return self
@@ -204,3 +209,52 @@ async def test_a_scenario_leaves_what_the_reference_left(any_storage, scenario, 
         del row["TaskHubName"]
     for part in ("rows", "blobs", "queues"):
         assert stored[part] == recorded[part]
+
+
+BASE64 = {  # scenario: instance, whether the client and the worker write base64
+    "hello_base64": ("hello-1", True, True),
+    "base64_worker_reads_text": ("mixed-1", False, True),
+    "text_worker_reads_base64": ("mixed-2", True, False),
+}
+
+
+@pytest.mark.parametrize("scenario", BASE64)
+async def test_messages_are_encoded_as_recorded(any_storage, scenario):
+    instance_id, client_base64, worker_base64 = BASE64[scenario]
+    recorded = recorded_state(scenario)
+    put = json.loads((GOLDEN / "storage" / scenario / "messages.json").read_text(encoding="utf-8"))
+    settings = TaskHubSettings(
+        hub_name=f"H{uuid4().hex[:12]}",
+        app_name="interop",
+        default_version="",
+        base64_messages=worker_base64,
+        max_polling_interval_seconds=0.2,
+    )
+    texts = []
+
+    async def noting(call, act):
+        if call.service == "queue" and call.method == "put":
+            texts.append((call.target, call.arguments[0]))
+        return await act()
+
+    noted = intercepted(any_storage, noting)
+    client = TaskHubClient(noted, replace(settings, base64_messages=client_base64))
+    async with Run(noted, settings, client) as run:
+        name, given = ("HelloSequence", None) if scenario == "hello_base64" else ("Child", '"x"')
+        await run.start(name, instance_id, given)
+        await run.ended(instance_id)
+        await run.quiet()
+    stored = await stored_state(any_storage, HubNames.of(settings.hub_name))
+
+    assert [kind_of(queue) for queue, _ in texts] == [kind_of(message["queue"]) for message in put]
+    assert ["text" if text.startswith("{") else "base64" for _, text in texts] == [each["encoding"] for each in put]
+    for state in (stored, recorded):
+        for _, _, row in state["rows"]["Instances"]:
+            del row["TaskHubName"]
+    assert stored["rows"]["History"] == recorded["rows"]["History"]
+    assert stored["rows"]["Instances"] == recorded["rows"]["Instances"]
+    assert stored["queues"] == recorded["queues"]
+
+
+def kind_of(queue):
+    return queue.partition("-")[2]

@@ -18,10 +18,12 @@ from taskhub.storage.faults import NO_FAULTS, FaultInjector, FaultRates
 from tests.simulation.checks import Violation, Watch, check_at_rest, check_ledgers
 from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start, draw_start
 from tests.support.hub_state import read_hub
-from tests.support.world import EndlessRun, PlainApplication, Process, World
+from tests.support.world import EndlessRun, MemoryReceipts, PlainApplication, Process, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+
+    from taskhub.runtime.receipts import Receipt
 
 HUB = "SimHub"
 FAULTS = FaultRates(fail_before=0.01, lose_reply=0.01, act_twice=0.01, delay=0.02, throttle=0.005)
@@ -54,6 +56,7 @@ class _Slot:
     running: asyncio.Task[Any] | None = None
     stop: asyncio.Event | None = None
     starts: int = 0
+    receipts: dict[str, Receipt] = field(default_factory=dict)
 
 
 class Simulation:
@@ -194,12 +197,14 @@ class Simulation:
         name = f"worker-{slot.number}.{slot.starts}"
         slot.process = self._process(name)
         slot.stop = asyncio.Event()
+        has_old_name = self._draw.random() < 0.5
         worker = Worker(
             slot.process.storage,
             self._settings,
             self._app,
-            worker_id=WorkerId(name if self._draw.random() < 0.5 else f"worker-{slot.number}"),
+            worker_id=WorkerId(f"worker-{slot.number}" if has_old_name else name),
             environment=slot.process.environment,
+            receipts=MemoryReceipts(slot.process, slot.receipts) if has_old_name else None,
         )
         slot.running = slot.process.spawn(worker.run(slot.stop), name="run")
         self._say(f"{name} is started")

@@ -38,6 +38,7 @@ from taskhub.storage.memory import MemoryAccount, open_memory
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
+    from taskhub.runtime.receipts import Receipt
     from taskhub.storage.interception import Call
     from taskhub.storage.port import Storage
 
@@ -333,6 +334,26 @@ class Process:
         if self.observer is not None:
             self.observer(call)
         return result
+
+
+class MemoryReceipts:
+    """Notes of a worker that outlive its process; what the process still does when it is dead does not count."""
+
+    def __init__(self, process: Process, kept: dict[str, Receipt]) -> None:
+        self._process = process
+        self._kept = kept
+        self._left = tuple(kept.values())
+
+    def left(self) -> tuple[Receipt, ...]:
+        return self._left
+
+    def took(self, receipt: Receipt) -> None:
+        if not self._process.is_dead:
+            self._kept[receipt.message_id] = receipt
+
+    def gone(self, message_id: str) -> None:
+        if not self._process.is_dead:
+            self._kept.pop(message_id, None)
 
 
 class World:

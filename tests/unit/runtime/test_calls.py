@@ -7,6 +7,7 @@ ours larger must say why here, one that makes it smaller is welcome to lower it.
 import pytest
 
 from benchmarks.calls import REFERENCE, REFERENCE_IDLE_MINUTE, SCENARIOS, count_idle_minute, count_instance
+from taskhub.model.leases import PartitionManager
 
 EXPECTED = {  # classic and warm: transactions of the worker, without empty reads and leases
     "hello": (33, 30),
@@ -16,12 +17,11 @@ EXPECTED = {  # classic and warm: transactions of the worker, without empty read
     "event": (11, 10),
     "sub_orchestration": (27, 25),
 }
+READS = {"queue.get empty control": 8, "queue.get empty workitems": 2, "blob.put.lease applease": 2.4}
 IDLE_MINUTE = {
-    "queue.get empty control": 8,
-    "queue.get empty workitems": 2,
-    "table.query Partitions": 6,
-    "table.batch Partitions": 6,
-    "blob.put.lease applease": 2.4,
+    PartitionManager.TABLE: {**READS, "table.query Partitions": 6, "table.batch Partitions": 6},
+    PartitionManager.SAFE: {**READS, "blob.put.lease leases": 48},
+    PartitionManager.LEGACY: {**READS, "blob.put.lease leases": 24},
 }
 
 
@@ -42,9 +42,9 @@ def test_no_instance_costs_more_than_with_the_reference_and_warm_ones_less():
         assert warm < worker, name
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["classic", "warm"])
-def test_an_idle_minute_costs_exactly(warm):
-    counted = count_idle_minute(warm=warm)
+@pytest.mark.parametrize("manager", PartitionManager, ids=lambda manager: manager.value)
+def test_an_idle_minute_costs_exactly(manager):
+    counted = count_idle_minute(manager)
 
-    assert counted == IDLE_MINUTE
-    assert sum(counted.values()) <= REFERENCE_IDLE_MINUTE
+    assert counted == IDLE_MINUTE[manager]
+    assert sum(counted.values()) <= REFERENCE_IDLE_MINUTE[manager]
