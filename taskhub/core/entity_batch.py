@@ -7,8 +7,8 @@
          └── nothing to run ───────────────────────────────────┘
 
 Messages go through the sorter into the queue; whoever holds the lock stands in front. Operations are taken from the
-queue up to a limit, or up to a request for a lock, which is carried out after them. What a limit leaves in the queue
-waits for a message from the entity to itself, so that it is stored how far it came.
+queue up to a limit, or up to a request for a lock, which is carried out after them. What could run but for that waits
+in the queue for a message from the entity to itself, so that it is stored how far it came.
 
 Each batch ends the entity's execution and begins a new one, whose input is what the entity remembers. So a checkpoint
 holds three events, and replaces those of the batch before.
@@ -203,6 +203,9 @@ class _Taking:
             if self._memory.has_released(release.id):
                 return
             self._memory.release(release.id, self._now.moment())
+            # Its lock was granted before we died, is asked for anew, and waits in the queue.
+            for waiting in (self.queue, self.in_front):
+                waiting[:] = [each for each in waiting if each.lock_set is None or each.id != release.id]
         if release.parent == self.locked_by:
             self.locked_by = None
 
@@ -256,10 +259,13 @@ def finish_batch(batch: Batch, outcome: BatchAnswer | BatchFailure | None, *, no
             sends += _answers(batch.operations, [Response(result, is_error=True)] * len(batch.operations))
         case None if batch.operations:
             raise ValueError("a batch with operations has an outcome")
+    goes_on = batch.is_cut
     if batch.lock is not None:
-        scheduler = replace(scheduler, locked_by=batch.lock.parent)
+        scheduler = _locked(scheduler, batch.lock)
         sends.append(_next_lock(batch.lock))
-    if batch.is_cut:
+        # After a crash an operation may have come before the request for its lock, which it then waited for.
+        goes_on = bool(scheduler.queue) and scheduler.queue[0].parent == batch.lock.parent
+    if goes_on:
         sends.append(Send(OrchestrationInstance(batch.entity.instance_id, None), Continue()))
     return Finished(replace(scheduler, sorter=batch.sorter.state()), tuple(sends))
 
@@ -289,6 +295,12 @@ def _signals(batch: Batch, answer: BatchAnswer, now: Utc) -> Iterable[Send]:
             extra=signal.extra,
         )
         yield Send(OrchestrationInstance(target, None), batch.sorter.label(request, target, Stamp.of(now)))
+
+
+def _locked(scheduler: SchedulerState, lock: Request) -> SchedulerState:
+    """Return the state of an entity that was locked: what its holder asked for stands in front."""
+    queue = sorted(scheduler.queue, key=lambda request: request.parent != lock.parent)
+    return replace(scheduler, locked_by=lock.parent, queue=tuple(queue))
 
 
 def _next_lock(lock: Request) -> Send:

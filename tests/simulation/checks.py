@@ -87,20 +87,41 @@ def check_at_rest(hub: HubState) -> dict[str, list[HistoryEvent]]:
     return histories
 
 
-def check_ledgers(hub: HubState, workload: Mapping[str, Start]) -> None:
-    """Check that every entry is in a ledger exactly once, in order where that is promised, and no ledger locked."""
+def check_entities(hub: HubState, workload: Mapping[str, Start]) -> None:
+    """Check that entities are at rest and open, and that every operation was applied exactly once.
+
+    Ledgers hold each entry of each writer, in order where that is promised. Accounts hold what was moved, which is
+    right only if nobody came in between those who had locked them.
+    """
+    states = {row.partition_key: _state_at_rest(row) for row in hub.instances if row.partition_key.startswith("@")}
+    check_ledgers({key: state or [] for key, state in states.items() if key.startswith("@ledger@")}, workload)
+    balances = {key: state for key, state in states.items() if key.startswith("@account@")}
+    expected = Counter(dict.fromkeys(balances, 100))
+    for start in workload.values():
+        if start.moves is not None:
+            source, target, amount = start.moves
+            expected[f"@account@{source}"] -= amount
+            expected[f"@account@{target}"] += amount
+    if balances != expected:
+        raise Violation(f"accounts hold {balances}, not {dict(expected)}")
+
+
+def _state_at_rest(row: Row) -> Any:
+    scheduler = decode_scheduler(decode_instance(row.partition_key, row.columns).input)
+    if scheduler.queue or scheduler.locked_by or scheduler.is_suspended:
+        raise Violation(f"{row.partition_key} is not at rest: {scheduler}")
+    if any(source.buffered for source in scheduler.sorter.received.values()):
+        raise Violation(f"messages wait in the sorter of {row.partition_key}: {scheduler.sorter}")
+    return json.loads(scheduler.state or "null")
+
+
+def check_ledgers(ledgers: Mapping[str, Sequence[tuple[str, int]]], workload: Mapping[str, Start]) -> None:
+    """Check that every entry is in a ledger exactly once, in order where that is promised."""
     entries: dict[str, list[int]] = {}
-    for row in hub.instances:
-        if not row.partition_key.startswith("@"):
-            continue
-        scheduler = decode_scheduler(decode_instance(row.partition_key, row.columns).input)
-        if scheduler.queue or scheduler.locked_by or scheduler.is_suspended:
-            raise Violation(f"{row.partition_key} is not at rest: {scheduler}")
-        if any(source.buffered for source in scheduler.sorter.received.values()):
-            raise Violation(f"messages wait in the sorter of {row.partition_key}: {scheduler.sorter}")
-        for sender, numbers in by_sender(json.loads(scheduler.state or "null") or []).items():
+    for key, ledger in ledgers.items():
+        for sender, numbers in by_sender(ledger).items():
             if workload[sender].in_order and numbers != sorted(numbers):
-                raise Violation(f"{row.partition_key} has the entries of {sender} in the order {numbers}")
+                raise Violation(f"{key} has the entries of {sender} in the order {numbers}")
             entries.setdefault(sender, []).extend(numbers)
     for instance_id, start in workload.items():
         found = sorted(entries.pop(instance_id, []))

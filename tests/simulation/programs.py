@@ -118,6 +118,32 @@ def keep_books_for_ever(context):
     return count
 
 
+def move_money(context):
+    """Read and write two accounts while nobody else may."""
+    source, target, amount = context.get_input()
+    accounts = [df.EntityId("account", name) for name in (source, target)]
+    with (yield context.lock_entities(accounts)):
+        for account, change in zip(accounts, (-amount, amount), strict=True):
+            balance = yield context.call_entity(account, "get")
+            yield context.call_entity(account, "set", balance + change)
+    return amount
+
+
+def move_money_once_more(context):
+    """Try it with a child that fails with the accounts locked, then do it."""
+    source, target, amount = context.get_input()
+    try:
+        yield context.call_sub_orchestrator("lock_and_fail", [source, target])
+    except Exception:
+        moved = yield context.call_sub_orchestrator("move_money", [source, target, amount])
+        return moved
+
+
+def lock_and_fail(context):
+    lock = yield context.lock_entities([df.EntityId("account", name) for name in context.get_input()])
+    raise ValueError(f"no mood for {lock}")
+
+
 ORCHESTRATORS = {
     each.__name__: each
     for each in (
@@ -131,6 +157,9 @@ ORCHESTRATORS = {
         keep_books,
         keep_books_at_once,
         keep_books_for_ever,
+        move_money,
+        move_money_once_more,
+        lock_and_fail,
     )
 }
 
@@ -146,8 +175,16 @@ def ledger(context):
         context.set_result(sum(sender == context.get_input() for sender, _ in entries))
 
 
-ENTITIES = {"ledger": ledger}
+def account(context):
+    """Keeps a balance; whoever adds to it reads and writes."""
+    if context.operation_name == "set":
+        context.set_state(context.get_input())
+    context.set_result(context.get_state(lambda: 100))
+
+
+ENTITIES = {"ledger": ledger, "account": account}
 LEDGERS = ("a", "b", "c")
+ACCOUNTS = ("x", "y", "z")
 
 
 def explode(value: Any) -> None:
@@ -175,16 +212,20 @@ class Start:
     """How many activities must have run, in it and its children."""
     entries: int = 0
     """How many entries it writes into ledgers, numbered from 0."""
+    moves: tuple[str, str, int] | None = None
+    """From which account to which it moves how much."""
     in_order: bool = True
     """Whether each ledger must have them in order: entities promise it within an execution only."""
 
 
 def draw_start(draw: random.Random) -> Start:
     """Draw an instance and what must come of it."""
-    kinds = ["hello", "hello", "fan_out", "timer", "approval", "provision", "counter", "failing", *BOOKKEEPERS]
+    kinds = ["hello", "hello", "fan_out", "timer", "approval", "provision", "counter", "failing", *BOOKKEEPERS, "money"]
     kind = draw.choice(kinds)
     if kind in BOOKKEEPERS:
         return draw_bookkeeper(draw, kind)
+    if kind == "money":
+        return draw_move(draw)
     if kind == "hello":
         return Start(
             "hello_sequence", None, [f"Hello {city}!" for city in ("Tokyo", "Seattle", "London")], activities=3
@@ -218,3 +259,11 @@ def draw_bookkeeper(draw: random.Random, kind: str | None = None) -> Start:
     count, keys = draw.randrange(1, 9), draw.sample(LEDGERS, draw.randrange(1, 4))
     given = [0, count, keys] if kind == "keep_books_for_ever" else [count, keys]
     return Start(kind, given, count, entries=count, in_order=kind != "keep_books_for_ever")
+
+
+def draw_move(draw: random.Random) -> Start:
+    """Draw an instance that moves money between accounts."""
+    source, target = draw.sample(ACCOUNTS, 2)
+    amount = draw.randrange(1, 10)
+    name = draw.choice(["move_money", "move_money", "move_money_once_more"])
+    return Start(name, [source, target, amount], amount, moves=(source, target, amount))

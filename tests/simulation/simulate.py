@@ -15,7 +15,7 @@ from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
 from taskhub.storage.faults import NO_FAULTS, FaultInjector, FaultRates
-from tests.simulation.checks import Violation, Watch, check_at_rest, check_ledgers
+from tests.simulation.checks import Violation, Watch, check_at_rest, check_entities
 from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start, draw_start
 from tests.support.hub_state import read_hub
 from tests.support.world import EndlessRun, MemoryReceipts, PlainApplication, Process, World
@@ -138,7 +138,7 @@ class Simulation:
         await self._stop_all()
         hub = await read_hub(client_process.storage, HubNames.of(HUB), partition_count=self._settings.partition_count)
         check_at_rest(hub)
-        check_ledgers(hub, self._workload)
+        check_entities(hub, self._workload)
         for instance_id, start in self._workload.items():
             self._check_activities(instance_id, start)
 

@@ -42,15 +42,18 @@ def test_one_seed_is_one_run():
 HELLO = Start("hello_sequence", None, [f"Hello {city}!" for city in ("Tokyo", "Seattle", "London")], activities=3)
 FAMILY = Start("provision", ["a", "bb"], [["Hello a!", 1], ["Hello bb!", 4]], activities=4)
 AGAIN = Start("counter", 0, 3, activities=1)
+BOOKS = Start("keep_books", [4, ["a", "b"]], 4, entries=4)
+BOOKS_AGAIN = Start("keep_books_for_ever", [0, 3, ["a"]], 3, entries=3, in_order=False)
+MONEY = Start("move_money_once_more", ["x", "y", 5], 5, moves=("x", "y", 5))
 
 
-@pytest.mark.parametrize("start", [HELLO, FAMILY, AGAIN], ids=lambda start: start.name)
+@pytest.mark.parametrize("start", [HELLO, FAMILY, AGAIN, BOOKS, BOOKS_AGAIN, MONEY], ids=lambda start: start.name)
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "classic"])
 def test_the_only_worker_may_die_at_any_step(start, warm):
-    """Kill it at every third step of the run that it makes undisturbed; another one takes over."""
+    """Kill it at one step in three, or of 150, of the run that it makes undisturbed; another one takes over."""
     settings = {"warm_sessions": warm, "partition_count": 1, "max_polling_interval_seconds": 0.5}
     whole = Simulation(0, workload={"i": start}, workers=1, kills_at=(), **settings).run()
 
-    for step in range(1, whole.steps, 3):
+    for step in range(1, whole.steps, max(3, whole.steps // 150)):
         with naming(f"killed at step {step} of {whole.steps}"):
             Simulation(0, workload={"i": start}, workers=1, kills_at=(step,), **settings).run()

@@ -162,6 +162,16 @@ def test_a_lock_that_comes_after_its_release_does_not_close():
     assert (batch.lock, batch.scheduler.queue) == (None, ())
 
 
+def test_a_lock_that_comes_with_its_release_does_not_close():
+    """Both were in hand when a worker died after handing the lock on."""
+    batch = begin(lock("l1"), Release("order-42", "l1"), call("c2", "order-43"))
+
+    assert batch.lock is None
+    assert ids(batch.operations) == ["c2"]
+    assert batch.scheduler.locked_by is None
+    assert batch.scheduler.queue == ()
+
+
 def test_a_second_release_does_not_open_the_next_lock_of_the_same_holder():
     memory = RequestMemory()
     begin(Release("order-42", "l1"), scheduler=LOCKED, memory=memory)
@@ -289,6 +299,18 @@ def test_the_last_of_several_grants_the_lock():
     finished = finish(begin(lock("l1", "order-42", OTHER, COUNTER, position=1)))
 
     assert finished.sends == (Send(TO_CALLER, LOCK_GRANTED, name="l1"),)
+
+
+def test_a_holder_s_operation_that_came_before_its_lock_runs_at_once():
+    """The lock was redelivered late; the sorter held back what its holder asked for meanwhile."""
+    batch = begin(lock("l1"), signal("s1"), call("c1"), call("c2", "order-43"))
+
+    finished = finish(batch)
+
+    assert batch.operations == ()
+    assert ids(finished.scheduler.queue) == ["c1", "s1", "c2"]
+    assert [type(send.content) for send in finished.sends] == [Response, Continue]
+    assert ids(begin(Continue(), scheduler=finished.scheduler).operations) == ["c1"]
 
 
 def test_answers_go_before_the_lock_and_the_reminder_last():
