@@ -14,39 +14,39 @@ from azure.durable_functions.replay import Decisions, StartSubOrchestration
 from tests.support.world import PlainApplication, PlainOrchestration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
 
-def hello_sequence(context: Any) -> Iterator[Any]:
+def hello_sequence(context: Any) -> Generator[Any, Any, Any]:
     tokyo = yield context.call_activity("Hello", "Tokyo")
     seattle = yield context.call_activity("Hello", "Seattle")
     london = yield context.call_activity("Hello", "London")
     return [tokyo, seattle, london]
 
 
-def fan_out(context: Any) -> Iterator[Any]:
+def fan_out(context: Any) -> Generator[Any, Any, Any]:
     numbers = yield context.task_all([context.call_activity("Echo", n) for n in range(context.get_input())])
     return sum(numbers)
 
 
-def parent(context: Any) -> Iterator[Any]:
+def parent(context: Any) -> Generator[Any, Any, Any]:
     return (yield context.call_sub_orchestrator("HelloSequence", context.get_input(), f"{context.instance_id}:child"))
 
 
-def default_child(context: Any) -> Iterator[Any]:
+def default_child(context: Any) -> Generator[Any, Any, Any]:
     return (yield context.call_sub_orchestrator("Child", context.get_input()))
 
 
-def child(context: Any) -> Iterator[Any]:
+def child(context: Any) -> Generator[Any, Any, Any]:
     return (yield context.call_activity("Hello", context.get_input()))
 
 
-def timer(context: Any) -> Iterator[Any]:
+def timer(context: Any) -> Generator[Any, Any, Any]:
     yield context.create_timer(context.current_utc_datetime + timedelta(seconds=context.get_input()))
     return "fired"
 
 
-def timer_or_event(context: Any) -> Iterator[Any]:
+def timer_or_event(context: Any) -> Generator[Any, Any, Any]:
     deadline = context.create_timer(context.current_utc_datetime + timedelta(seconds=context.get_input()))
     event = context.wait_for_external_event("go")
     winner = yield context.task_any([event, deadline])
@@ -55,27 +55,27 @@ def timer_or_event(context: Any) -> Iterator[Any]:
     return ["event", event.result]
 
 
-def wait_event(context: Any) -> Iterator[Any]:
+def wait_event(context: Any) -> Generator[Any, Any, Any]:
     return (yield context.wait_for_external_event("go"))
 
 
-def slow_then_event(context: Any) -> Iterator[Any]:
+def slow_then_event(context: Any) -> Generator[Any, Any, Any]:
     yield context.call_activity("Slow", {"ms": context.get_input(), "value": "slow"})
     return (yield context.wait_for_external_event("go"))
 
 
-def status(context: Any) -> Iterator[Any]:
+def status(context: Any) -> Generator[Any, Any, Any]:
     context.set_custom_status({"step": 1})
     yield context.call_activity("Hello", "Tokyo")
     context.set_custom_status({"step": 2})
     return (yield context.call_activity("Hello", "Seattle"))
 
 
-def fail_once(context: Any) -> Iterator[Any]:
+def fail_once(context: Any) -> Generator[Any, Any, Any]:
     return (yield context.call_activity("Fail", context.get_input()))
 
 
-def fail_caught(context: Any) -> Iterator[Any]:
+def fail_caught(context: Any) -> Generator[Any, Any, Any]:
     try:
         yield context.call_activity("Fail", context.get_input())
     except Exception as error:
@@ -83,7 +83,7 @@ def fail_caught(context: Any) -> Iterator[Any]:
     raise AssertionError("the activity did not fail")
 
 
-def retry(context: Any) -> Iterator[Any]:
+def retry(context: Any) -> Generator[Any, Any, Any]:
     given = {"key": "r", "failures": context.get_input()}
     return (yield context.call_activity_with_retry("Flaky", df.RetryOptions(1000, 5), given))
 

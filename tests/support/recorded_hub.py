@@ -121,8 +121,9 @@ class Recording:
             for each in self.state["outstanding"]
         ]
         yield encode_line(HubHead(hub, 4, Utc.of(AFTERWARDS), "a recording"))
-        for item in (*blobs, *rows, *messages):
-            yield encode_line(item)
+        yield from map(encode_line, blobs)
+        yield from map(encode_line, rows)
+        yield from map(encode_line, messages)
         yield encode_line(HubContents(len(blobs), len(rows), len(messages)))
 
     # ---- the middle of it
