@@ -85,6 +85,8 @@ class Mailbox:
         for message in messages:
             known = self._held.get(message.id)
             if known is None:
+                # Before it is decoded, so that little time is left in which nobody knows the receipt.
+                self._receipts.took(Receipt(queue, message.id, message.receipt))
                 fresh.append(message)
             else:
                 known.dequeue_count = message.dequeue_count
@@ -97,7 +99,10 @@ class Mailbox:
         )
         new = [held for held in decoded if held is not None]
         for held in new:
-            self._keep(held, held.receipt)
+            self._held[held.id] = held
+        for message in fresh:
+            if message.id not in self._held:
+                self._receipts.gone(message.id)
         new.sort(key=lambda held: (held.inserted.replace(microsecond=0), held.envelope.sequence_number))
         return new, len(messages)
 
@@ -156,6 +161,7 @@ class Mailbox:
                 text = to_base64(message.text)
                 rewritten = await self._queues.update(queue, message.id, receipt, visible_after=hide_seconds, text=text)
                 receipt = rewritten.receipt
+                self._receipts.took(Receipt(queue, message.id, receipt))
         except (MalformedMessage, BlobNotFound) as error:
             self._report_unreadable(queue, message, error)
             await self._put_back(queue, message)
