@@ -183,7 +183,7 @@ class OrchestrationSession:
         executor.is_replaying = is_played or bool(started.get("IsPlayed"))
         instance = started.get("OrchestrationInstance") or {}
         self._execution_id = instance.get("ExecutionId")
-        context = DurableOrchestrationContext.for_session(
+        context = DurableOrchestrationContext._for_session(
             executor,
             instance_id=self._instance_id,
             parent_instance_id=self._parent_instance_id,

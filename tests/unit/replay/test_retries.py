@@ -440,4 +440,4 @@ def test_a_policy_in_spans_is_the_same() -> None:
 
 
 def test_a_huge_number_of_attempts_waits_the_longest_in_the_end() -> None:
-    assert df.RetryOptions(1, 10_000, backoff_coefficient=10).wait_after(9_999) == timedelta(days=6)
+    assert df.RetryOptions(1, 10_000, backoff_coefficient=10)._wait_after(9_999) == timedelta(days=6)

@@ -172,7 +172,7 @@ class DurableOrchestrationContext:
         return cls(**found)
 
     @classmethod
-    def for_session(
+    def _for_session(
         cls,
         executor: Executor,
         *,
@@ -225,7 +225,7 @@ class DurableOrchestrationContext:
         elif self._functions is not None:
             self._functions.require("activity", name)
         task = AtomicTask(None, CallActivityAction(name, input_))
-        task.expected_type = expected_type
+        task._expected_type = expected_type
         return task
 
     def call_activity_with_retry(
@@ -244,7 +244,7 @@ class DurableOrchestrationContext:
         self._require("activity", name)
         name, promised = resolve_activity(name)
         first = AtomicTask(None, CallActivityWithRetryAction(name, retry_options, input_))
-        first.expected_type = expected_type or promised
+        first._expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
 
     def call_sub_orchestrator(
@@ -275,7 +275,7 @@ class DurableOrchestrationContext:
         self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
         task = SubOrchestrationTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
-        task.expected_type = expected_type or promised
+        task._expected_type = expected_type or promised
         return task
 
     def call_sub_orchestrator_with_retry(
@@ -297,7 +297,7 @@ class DurableOrchestrationContext:
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
         first = SubOrchestrationTask(None, action)
-        first.expected_type = expected_type or promised
+        first._expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
 
     def _require(self, kind: str, name: Any) -> None:
@@ -378,7 +378,7 @@ class DurableOrchestrationContext:
         """
         task = EntityCallTask(None, CallEntityAction(entityId, operationName, operationInput))
         self._require("entity", entityId.name)
-        task.expected_type = expected_type
+        task._expected_type = expected_type
         return task
 
     def signal_entity(
@@ -454,9 +454,9 @@ class DurableOrchestrationContext:
         """
         action = CreateTimerAction(fire_at)
         limits = self._limits
-        if limits is not None and self.replay_schema is ReplaySchema.V3:
+        if limits is not None and self._replay_schema is ReplaySchema.V3:
             now = as_utc(self._executor.clock.now)
-            if action.fire_at_utc - now > limits.longest:
+            if action._fire_at_utc - now > limits.longest:
                 return LongTimerTask(None, action, self)
         return TimerTask(None, action)
 
@@ -476,7 +476,7 @@ class DurableOrchestrationContext:
             ValueError: no name.
         """
         task = ExternalEventTask(name, WaitForExternalEventAction(name))
-        task.expected_type = expected_type
+        task._expected_type = expected_type
         return task
 
     def task_all(self, activities: Sequence[TaskBase]) -> TaskBase:
@@ -492,7 +492,7 @@ class DurableOrchestrationContext:
         Raises:
             ForeignAwaitableError: something that is no task.
         """
-        return WhenAllTask(activities, self.replay_schema)
+        return WhenAllTask(activities, self._replay_schema)
 
     def task_any(self, activities: Sequence[TaskBase]) -> TaskBase:
         """Wait for the first task that is complete.
@@ -507,7 +507,7 @@ class DurableOrchestrationContext:
         Raises:
             ForeignAwaitableError: something that is no task.
         """
-        return WhenAnyTask(activities, self.replay_schema)
+        return WhenAnyTask(activities, self._replay_schema)
 
     def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:
         """Start over with a new input and an empty history, at the next ``yield`` or the end of the code.
@@ -667,17 +667,17 @@ class DurableOrchestrationContext:
     # -- what tasks and shells need ---------------------------------------------------------------------------------
 
     @property
-    def raw_history(self) -> Sequence[Mapping[str, Any]]:
+    def _raw_history(self) -> Sequence[Mapping[str, Any]]:
         """Events of the execution so far, as the host handed them over."""
         return list(self._events) if isinstance(self._events, EventLog) else self._events
 
     @property
-    def replay_schema(self) -> ReplaySchema:
+    def _replay_schema(self) -> ReplaySchema:
         """Form of the actions, agreed with the host."""
         return self._executor.schema
 
     @property
-    def timer_limits(self) -> Limits:
+    def _timer_limits(self) -> Limits:
         """The host's limits for one timer.
 
         Raises:
@@ -687,10 +687,10 @@ class DurableOrchestrationContext:
             raise RuntimeError("The host has no limit for timers.")
         return self._limits
 
-    def another_attempt(self, child: TaskBase) -> TaskBase:
+    def _another_attempt(self, child: TaskBase) -> TaskBase:
         """Return a fresh task like ``child``, an attempt that failed."""
         task = type(child)(None, child.action_repr)
-        task.expected_type = child.expected_type  # type: ignore[attr-defined]  # attempts are atomic
+        task._expected_type = child._expected_type  # type: ignore[attr-defined]  # attempts are atomic
         return task
 
 
