@@ -156,11 +156,6 @@ class CallSubOrchestratorAction(Action):
     def _recorded_name(self) -> str:
         return self.function_name
 
-    @property
-    def input_(self) -> str:
-        """JSON text of the input."""
-        return self._input
-
     def to_json(self) -> dict[str, Any]:
         return {
             "actionType": 2,

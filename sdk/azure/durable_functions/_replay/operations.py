@@ -81,7 +81,7 @@ def _http(task_id: int, action: Any) -> Operation:
 def _sub_orchestration(task_id: int, action: Any) -> Operation:
     instance_id = action.instance_id if action.instance_id and action.instance_id.strip() else None
     return StartSubOrchestration(
-        task_id, action.function_name, instance_id, compact_json(action.input_), action.version
+        task_id, action.function_name, instance_id, compact_json(action._input), action.version
     )
 
 

@@ -190,6 +190,25 @@ class RetryPolicy(RetryOptions):
             handle=handle,
         )
 
+    @property
+    def first_retry_interval(self) -> timedelta:
+        """Wait after the first attempt."""
+        return self._interval
+
+    @property
+    def max_retry_interval(self) -> timedelta | None:
+        """Longest wait; ``None`` for the host's default, six days."""
+        return _as_span(self._max_retry_interval_in_milliseconds)
+
+    @property
+    def retry_timeout(self) -> timedelta | None:
+        """No attempt begins later than this after the first began; ``None`` for no limit."""
+        return _as_span(self._retry_timeout_in_milliseconds)
+
+
+def _as_span(milliseconds: int | None) -> timedelta | None:
+    return None if milliseconds is None else timedelta(milliseconds=milliseconds)
+
 
 def _in_milliseconds(span: timedelta) -> int:
     return span // timedelta(milliseconds=1)

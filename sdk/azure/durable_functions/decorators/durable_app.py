@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure.durable_functions.decorators.callables import (
+from azure.durable_functions.decorators._callables import (
     client_parameters,
     only_client_parameter,
     renamed_handle,
