@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from azure.durable_functions._client.blocking import SyncDurableFunctionsClient
     from azure.durable_functions._client.errors import DurableClientError
     from azure.durable_functions._client.newer_names import DurableFunctionsClient
+    from azure.durable_functions.activity import Activity
     from azure.durable_functions.decorators.durable_app import Blueprint, DFApp
     from azure.durable_functions.entity import Entity
     from azure.durable_functions.errors import (
@@ -68,6 +69,7 @@ __all__ = [
     "DFApp",
     "Blueprint",
     # Not in the reference 1.7.0; most are names of its 2.x preview.
+    "Activity",
     "CorruptHistoryError",
     "DurableClientError",
     "DurableEntity",
@@ -92,6 +94,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Activity": "activity",
     "Orchestrator": "orchestrator",
     "Entity": "entity",
     "EntityId": "models.utils.entity_utils",

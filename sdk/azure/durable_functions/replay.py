@@ -55,6 +55,7 @@ __all__ = [
     "ScheduleActivity",
     "SendEvent",
     "StartSubOrchestration",
+    "typed_activity",
 ]
 
 
@@ -247,6 +248,25 @@ class OrchestrationSession:
                 f"The current payload size is {size_kb} KB."
             )
         return text
+
+
+def typed_activity(function: Callable[..., Any], input_name: str) -> Callable[..., Any]:
+    """Return what to call in the place of an activity, so that its annotations count.
+
+    For activities that no code of the SDK has seen: those of ``function.json``, and of apps that use
+    ``azure.functions`` alone.
+
+    Args:
+        function: the activity as it was loaded, decorated or not.
+        input_name: name of the binding, and of the parameter that takes the input.
+
+    Returns:
+        A function whose attribute ``activity_function`` is ``function``; ``function`` itself when its annotations ask
+        for nothing but plain JSON, or when they count already.
+    """
+    from azure.durable_functions._typed_activities import with_types  # seldom needed
+
+    return with_types(function, input_name)
 
 
 def _handle(orchestrator: Any) -> Any:

@@ -28,6 +28,8 @@ ADDED_TO_THE_PACKAGE = {
     "RetryPolicy",
     "SyncDurableFunctionsClient",
     "TokenSource",
+    # for apps with function.json
+    "Activity",
     # what goes wrong
     "CorruptHistoryError",
     "DurableClientError",
@@ -109,6 +111,7 @@ def test_clients_show_the_references_names_and_those_of_the_2x_preview():
 @pytest.mark.parametrize(
     ("value", "wanted"),
     [
+        (df.Activity(), {"create"}),
         (df.DurableEntity(), {"get_state", "set_state", "delete"}),
         (df.DurableHttpResponse(200), {"status_code", "headers", "content", "from_json", "to_json"}),
         (

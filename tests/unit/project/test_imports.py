@@ -53,6 +53,7 @@ TABLE = (
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
     Row("taskhub", ("taskhub",), (*BASE, "taskhub.client", "taskhub.settings", "taskhub.runtime")),
     # The engine needs the reference's JSON rule for custom objects and the errors, which the rest of the SDK shares.
+    Row("sdk: activities", (f"{SDK}._typed_activities",), (f"{SDK}._replay", *SDK_BASE)),
     Row("sdk: _replay", (f"{SDK}._replay",), (f"{SDK}._replay", *SDK_BASE)),
     Row("sdk: what _replay needs", SDK_BASE, (*SDK_BASE, "azure.functions")),
     Row("sdk", (SDK,), (SDK, "azure.functions", "aiohttp", "opentelemetry")),
