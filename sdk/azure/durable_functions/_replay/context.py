@@ -723,10 +723,15 @@ def _agreed_schema(upper: int, upper_new: int | None) -> ReplaySchema:
     try:
         schema = ReplaySchema(upper)
     except ValueError as error:
-        raise MalformedContextError(str(error), key="upperSchemaVersion") from None
+        raise _malformed("upperSchemaVersion", error) from None
     if upper_new is not None and upper_new > upper:
         return ReplaySchema(min(upper_new, ReplaySchema.V3.value))
     return schema
+
+
+def _malformed(key: str, error: ValueError) -> MalformedContextError:
+    """Return the reference's complaint, with the key that it leaves out."""
+    return MalformedContextError(f"{error} ({key!r} of the orchestration trigger)", key=key)
 
 
 _SPAN = re.compile(r"(-)?(?:(\d+)\.)?(\d\d):(\d\d):(\d\d)(?:\.(\d{7}))?$")
@@ -761,7 +766,7 @@ def _limits(longest: str | None, leg: str | None) -> Limits | None:
         try:
             spans.append(parse_span(text))
         except ValueError as error:
-            raise MalformedContextError(str(error), key=key) from None
+            raise _malformed(key, error) from None
     if len(spans) < 2 or not all(spans):
         return None
     return Limits(*spans)
