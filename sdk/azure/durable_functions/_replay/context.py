@@ -426,6 +426,9 @@ class DurableOrchestrationContext:
         Args:
             entities: ids; their order does not matter.
 
+        Returns:
+            A task whose result is the lock, for ``with``. Its ``release()`` lets the entities go at once.
+
         Raises:
             ValueError: no entity.
             FunctionNotFoundError: the app has no such entity.
