@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from azure.durable_functions._client.blocking import SyncDurableFunctionsClient
     from azure.durable_functions._client.errors import DurableClientError
     from azure.durable_functions._client.newer_names import DurableFunctionsClient
+    from azure.durable_functions._replay.functions import ActivityFunction, OrchestratorFunction
     from azure.durable_functions.decorators.durable_app import Blueprint, DFApp
     from azure.durable_functions.entity import Entity
     from azure.durable_functions.errors import (
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
     from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
     from azure.durable_functions.models.RetryOptions import RetryOptions, RetryPolicy
+    from azure.durable_functions.models.Task import Task
     from azure.durable_functions.models.TokenSource import ManagedIdentityTokenSource, TokenSource
     from azure.durable_functions.models.utils.entity_utils import EntityId
     from azure.durable_functions.orchestrator import Orchestrator
@@ -68,6 +70,7 @@ __all__ = [
     "DFApp",
     "Blueprint",
     # Not in the reference 1.7.0; most are names of its 2.x preview.
+    "ActivityFunction",
     "CorruptHistoryError",
     "DurableClientError",
     "DurableEntity",
@@ -82,10 +85,12 @@ __all__ = [
     "LockingRulesError",
     "MalformedContextError",
     "NonDeterminismError",
+    "OrchestratorFunction",
     "PayloadDecodeError",
     "PurgeHistoryResult",
     "RetryPolicy",
     "SyncDurableFunctionsClient",
+    "Task",
     "TaskFailedError",
     "TokenSource",
     "UnsupportedByHostError",
@@ -110,6 +115,7 @@ _HOMES = {
     "DurableHttpResponse": "models.DurableHttpResponse",
     "DurableOrchestrationStatus": "models.DurableOrchestrationStatus",
     "EntityStateResponse": "models.EntityStateResponse",
+    "ActivityFunction": "_replay.functions",
     "CorruptHistoryError": "errors",
     "FailureDetails": "errors",
     "ForeignAwaitableError": "errors",
@@ -121,8 +127,10 @@ _HOMES = {
     "TaskFailedError": "errors",
     "UnsupportedByHostError": "errors",
     "PurgeHistoryResult": "models.PurgeHistoryResult",
+    "OrchestratorFunction": "_replay.functions",
     "RetryPolicy": "models.RetryOptions",
     "SyncDurableFunctionsClient": "_client.blocking",
+    "Task": "models.Task",
     "TokenSource": "models.TokenSource",
 }
 

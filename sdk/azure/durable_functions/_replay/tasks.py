@@ -11,7 +11,7 @@ id at the moment when its predecessor's event is processed, which is how the hos
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from azure.durable_functions._replay.actions import (
     Action,
@@ -21,8 +21,9 @@ from azure.durable_functions._replay.actions import (
     as_utc,
 )
 from azure.durable_functions._replay.foreign import no_task_error
-from azure.durable_functions._replay.locks import locking_error
+from azure.durable_functions._replay.locks import EntityLock, locking_error
 from azure.durable_functions._replay.schema import ReplaySchema
+from azure.durable_functions._replay.typevars import R_co
 from azure.durable_functions.errors import TaskFailedError
 
 if TYPE_CHECKING:
@@ -95,8 +96,11 @@ class TimerLimits(Protocol):
     def leg(self) -> timedelta: ...
 
 
-class TaskBase:
-    """Something that user code can yield.
+class TaskBase(Generic[R_co]):
+    """Something that user code can wait for: with ``await``, ``yield`` or ``yield from``.
+
+    ``TaskBase[str]`` is one whose result is a text. Of ``await task`` and ``yield from task`` type checkers know the
+    type; the value of a plain ``yield`` is anything to them.
 
     Attributes:
         id: task id once started; an event's name, or a retried call's first id.
@@ -113,7 +117,7 @@ class TaskBase:
         self.id: Any = id_
         self.action_repr: Any = actions
         self.state = _RUNNING
-        self.result: Any = None
+        self.result: R_co = None  # type: ignore[assignment]  # until it is complete
         self.is_played = False
         self._started = False
         self._parents: tuple[CompoundTask, ...] = ()
@@ -178,21 +182,28 @@ class TaskBase:
         """Return the actions of all leaves, started now or before, as the first schema sends them."""
         return (self.action_repr,)
 
-    def __await__(self) -> Generator[TaskBase, Any, Any]:
-        return (yield self)
+    def __await__(self) -> Generator[TaskBase, Any, R_co]:
+        return (yield self)  # type: ignore[no-any-return]  # what the executor sends is the task's result
+
+    def __iter__(self) -> Generator[TaskBase, Any, R_co]:
+        value = yield self
+        # Whoever waits with `yield from` is not resumed before there is a result.
+        if value is None and self.state is _RUNNING:
+            raise TypeError(f"{self!r} was iterated over. Its result is what `yield` or `yield from` gives for it.")
+        return value  # type: ignore[no-any-return]  # as above
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id if self.id is not None else 'not started'} {self.state.name.lower()}>"
 
 
-class AtomicTask(TaskBase):
+class AtomicTask(TaskBase[R_co]):
     """A task that one history event completes."""
 
     __slots__ = ("expected_type",)
 
     def __init__(self, id_: int | str | None, actions: list[Action] | Action) -> None:
         super().__init__(id_, actions)
-        self.expected_type: type | None = None
+        self.expected_type: Any = None
 
     def start(self, starter: Starter) -> Action | None:
         self._started = True
@@ -201,7 +212,7 @@ class AtomicTask(TaskBase):
         return action
 
 
-class ExternalEventTask(AtomicTask):
+class ExternalEventTask(AtomicTask[R_co]):
     """Waits for an event by name; takes no id."""
 
     __slots__ = ()
@@ -213,7 +224,7 @@ class ExternalEventTask(AtomicTask):
         return action
 
 
-class EntityCallTask(AtomicTask):
+class EntityCallTask(AtomicTask[R_co]):
     """Waits for an entity's answer, which arrives as an event named by the request's id."""
 
     __slots__ = ()
@@ -235,7 +246,7 @@ class EntityCallTask(AtomicTask):
         return None if problem is None else locking_error(problem, entity)
 
 
-class LockTask(EntityCallTask):
+class LockTask(EntityCallTask[EntityLock]):
     """Waits until entities are locked; the result is an :class:`EntityLock`."""
 
     __slots__ = ()
@@ -247,7 +258,7 @@ class LockTask(EntityCallTask):
         return locking_error(problem, self.action_repr.instance_id)
 
 
-class SubOrchestrationTask(AtomicTask):
+class SubOrchestrationTask(AtomicTask[R_co]):
     """Waits for a child."""
 
     __slots__ = ()
@@ -261,7 +272,7 @@ class SubOrchestrationTask(AtomicTask):
         return super().start(starter)
 
 
-class TimerTask(AtomicTask):
+class TimerTask(AtomicTask[None]):
     """Completes at a time."""
 
     __slots__ = ()
@@ -286,7 +297,7 @@ class TimerTask(AtomicTask):
         self.action_repr.is_cancelled = True
 
 
-class CompoundTask(TaskBase):
+class CompoundTask(TaskBase[R_co]):
     """Waits for other tasks."""
 
     __slots__ = ("_make_action", "children")
@@ -294,6 +305,8 @@ class CompoundTask(TaskBase):
     def __init__(
         self, tasks: Sequence[TaskBase], compound_action_constructor: Callable[[list[Action]], Action] | None = None
     ) -> None:
+        if isinstance(tasks, TaskBase):
+            raise TypeError(f"A compound is made of a list of tasks, not of one task: {tasks!r}")
         super().__init__(-1, [])
         self.children: list[TaskBase] = list(tasks)
         self._make_action = compound_action_constructor
@@ -346,7 +359,7 @@ class CompoundTask(TaskBase):
         return [action for child in self.children for action in child.leaf_actions()]
 
 
-class WhenAllTask(CompoundTask):
+class WhenAllTask(CompoundTask[R_co]):
     """Succeeds with all results in order; fails with the first failure, at once."""
 
     __slots__ = ("_pending",)
@@ -372,7 +385,7 @@ class WhenAllTask(CompoundTask):
             self.complete(_SUCCEEDED, [each.result for each in self.children], child.is_played)
 
 
-class WhenAnyTask(CompoundTask):
+class WhenAnyTask(CompoundTask[R_co]):
     """Succeeds with the first child that is complete, however that one ended."""
 
     __slots__ = ("_actions", "_retries_before", "_starter")
@@ -406,7 +419,7 @@ class WhenAnyTask(CompoundTask):
             self._starter.on_race_over(action)
 
 
-class RetryAbleTask(WhenAllTask):
+class RetryAbleTask(WhenAllTask[R_co]):
     """A call that is tried again when it fails, after a timer each time.
 
     The host makes timers and attempts by itself, from the options in the one action that it gets; only their ids are
@@ -526,7 +539,7 @@ class AttemptMaker(Protocol):
         """Return a fresh task like ``child``."""
 
 
-class LongTimerTask(WhenAllTask):
+class LongTimerTask(WhenAllTask[None]):
     """A timer beyond the host's limit, made of legs that follow each other.
 
     Args:
