@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from azure.durable_functions._client.errors import DurableClientError
     from azure.durable_functions._client.newer_names import DurableFunctionsClient
     from azure.durable_functions._replay.functions import ActivityFunction, OrchestratorFunction
+    from azure.durable_functions.activity import Activity
     from azure.durable_functions.decorators.durable_app import Blueprint, DFApp
     from azure.durable_functions.entity import Entity
     from azure.durable_functions.errors import (
@@ -70,6 +71,7 @@ __all__ = [
     "DFApp",
     "Blueprint",
     # Not in the reference 1.7.0; most are names of its 2.x preview.
+    "Activity",
     "ActivityFunction",
     "CorruptHistoryError",
     "DurableClientError",
@@ -97,6 +99,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Activity": "activity",
     "Orchestrator": "orchestrator",
     "Entity": "entity",
     "EntityId": "models.utils.entity_utils",
@@ -151,7 +154,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_MODULES})
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})
 
 
 warn_of_old_bundle()

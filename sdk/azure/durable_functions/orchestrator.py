@@ -42,7 +42,7 @@ class Orchestrator:
             Exception: the function raised; the text carries the state behind a marker, for the host.
         """
         self.durable_context = context
-        return self.task_orchestration_executor.execute(context, context.raw_history, self.fn)
+        return self.task_orchestration_executor.execute(context, context._raw_history, self.fn)
 
     @classmethod
     def create(cls, fn: Callable[[DurableOrchestrationContext], T]) -> OrchestratorHandle[T]:

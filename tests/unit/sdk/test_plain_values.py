@@ -494,6 +494,35 @@ def test_an_activity_that_needs_nothing_is_the_users_function_or_does_as_it_does
     assert call(value=[1]) == [1]
 
 
+def test_an_activity_of_function_json_is_made_as_the_decorator_makes_it() -> None:
+    def price(line: Line, context: func.Context) -> Decimal:
+        return line.price
+
+    call = df.Activity.create(price)
+
+    assert call(line=json.loads(df_dumps(LINE)), context=None) == str(LINE.price)
+    assert parameters(call) == ["line", "context"]
+    assert list(typing.get_type_hints(call)) == ["context"]
+    assert call.activity_function is price  # type: ignore[attr-defined]
+    assert df.Activity.create(call) is call
+
+
+def test_an_activity_of_function_json_that_needs_nothing_stays_as_it_is() -> None:
+    def echo(value: str) -> str:
+        return value
+
+    assert df.Activity.create(echo) is echo
+    with pytest.raises(TypeError, match="the activity 'nothing' has no parameter for its input"):
+        df.Activity.create(lambda_named("nothing"))
+
+
+def lambda_named(name: str) -> Any:
+    def function() -> None: ...
+
+    function.__name__ = name
+    return function
+
+
 def test_a_class_that_is_defined_further_down_is_found_in_time(app: df.DFApp) -> None:
     namespace: dict[str, Any] = {"app": app, "dataclass": dataclass}
     source = """

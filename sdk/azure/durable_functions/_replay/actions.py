@@ -2,7 +2,7 @@
 
 An action is made when user code asks, so that its input is what the values were then. The JSON shell renders actions
 with ``to_json``; the live shell turns those that become history events into operations, and finds them again in the
-history by ``recorded_as`` and ``recorded_name``.
+history by ``_recorded_as`` and ``_recorded_name``.
 
 Source: Durable Task extension, out-of-process protocol.
 """
@@ -68,7 +68,7 @@ class Action(ABC):
 
     __slots__ = ("__dict__",)
 
-    recorded_as: ClassVar[HistoryEventType | None] = None
+    _recorded_as: ClassVar[HistoryEventType | None] = None
     """Kind of the event that stands for it in the history; ``None`` for actions that leave none."""
 
     @property
@@ -81,7 +81,7 @@ class Action(ABC):
         """Return the form that the host reads."""
 
     @property
-    def recorded_name(self) -> str | None:
+    def _recorded_name(self) -> str | None:
         """Name that its history event carries; ``None`` for events without one."""
         return None
 
@@ -90,7 +90,7 @@ class CallActivityAction(Action):
     """Run an activity once."""
 
     __slots__ = ("function_name", "input_")
-    recorded_as = HistoryEventType.TASK_SCHEDULED
+    _recorded_as = HistoryEventType.TASK_SCHEDULED
 
     def __init__(self, function_name: str, input_: Any = None) -> None:
         self.function_name = function_name
@@ -103,7 +103,7 @@ class CallActivityAction(Action):
         return ActionType.CALL_ACTIVITY
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return self.function_name
 
     def to_json(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class CallSubOrchestratorAction(Action):
     """Run another orchestration as a child."""
 
     __slots__ = ("_input", "function_name", "instance_id", "version")
-    recorded_as = HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED
+    _recorded_as = HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED
 
     def __init__(
         self, function_name: str, _input: Any = None, instance_id: str | None = None, version: str | None = None
@@ -153,13 +153,8 @@ class CallSubOrchestratorAction(Action):
         return ActionType.CALL_SUB_ORCHESTRATOR
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return self.function_name
-
-    @property
-    def input_(self) -> str:
-        """JSON text of the input."""
-        return self._input
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -206,7 +201,7 @@ class CallHttpAction(Action):
     """Let the host make an HTTP request; it travels as an activity of a reserved name."""
 
     __slots__ = ("http_request",)
-    recorded_as = HistoryEventType.TASK_SCHEDULED
+    _recorded_as = HistoryEventType.TASK_SCHEDULED
 
     def __init__(self, http_request: HttpRequest) -> None:
         self.http_request = http_request
@@ -216,7 +211,7 @@ class CallHttpAction(Action):
         return ActionType.CALL_HTTP
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return HTTP_ACTION_NAME
 
     def to_json(self) -> dict[str, Any]:
@@ -235,7 +230,7 @@ class CreateTimerAction(Action):
     """
 
     __slots__ = ("fire_at", "is_cancelled")
-    recorded_as = HistoryEventType.TIMER_CREATED
+    _recorded_as = HistoryEventType.TIMER_CREATED
 
     def __init__(self, fire_at: datetime, is_cancelled: bool = False) -> None:
         if not isinstance(fire_at, date):
@@ -248,14 +243,14 @@ class CreateTimerAction(Action):
         return ActionType.CREATE_TIMER
 
     @property
-    def fire_at_utc(self) -> datetime:
+    def _fire_at_utc(self) -> datetime:
         """The time as the host will read it."""
         return as_utc(self.fire_at)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "actionType": 5,
-            "fireAt": self.fire_at_utc.strftime(DATETIME_STRING_FORMAT),
+            "fireAt": self._fire_at_utc.strftime(DATETIME_STRING_FORMAT),
             "isCanceled": self.is_cancelled,
         }
 
@@ -297,8 +292,8 @@ class WaitForExternalEventAction(Action):
 class CallEntityAction(Action):
     """Run an operation of an entity and wait for its result."""
 
-    __slots__ = ("entity_id", "input_", "instance_id", "operation", "request")
-    recorded_as = HistoryEventType.EVENT_SENT
+    __slots__ = ("_request", "entity_id", "input_", "instance_id", "operation")
+    _recorded_as = HistoryEventType.EVENT_SENT
 
     def __init__(self, entity_id: EntityAddress, operation: str, input_: Any = None) -> None:
         if not entity_id:
@@ -307,7 +302,7 @@ class CallEntityAction(Action):
         self.instance_id = scheduler_id(entity_id)
         self.operation = operation
         self.input_ = df_dumps(input_)
-        self.request: Request | None = None
+        self._request: Request | None = None
         """Id and labels of the message, in the live shell once it is sent."""
 
     @property
@@ -315,7 +310,7 @@ class CallEntityAction(Action):
         return ActionType.CALL_ENTITY
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return self.instance_id
 
     def to_json(self) -> dict[str, Any]:
@@ -340,8 +335,8 @@ class SignalEntityAction(CallEntityAction):
 class LockEntitiesAction(Action):
     """Lock entities, one after the other in the order of their ids; duplicates count once."""
 
-    __slots__ = ("entities", "instance_id", "instance_ids", "request")
-    recorded_as = HistoryEventType.EVENT_SENT
+    __slots__ = ("_request", "entities", "instance_id", "instance_ids")
+    _recorded_as = HistoryEventType.EVENT_SENT
 
     def __init__(self, entities: Sequence[EntityAddress]) -> None:
         if not entities:
@@ -349,7 +344,7 @@ class LockEntitiesAction(Action):
         self.entities = {scheduler_id(entity): entity for entity in entities}
         self.instance_ids = tuple(sorted(self.entities))
         self.instance_id = self.instance_ids[0]
-        self.request: Request | None = None
+        self._request: Request | None = None
         """As of :class:`CallEntityAction`."""
 
     @property
@@ -357,7 +352,7 @@ class LockEntitiesAction(Action):
         return 13
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return self.instance_id
 
     def to_json(self) -> dict[str, Any]:
@@ -382,7 +377,7 @@ class ReleaseEntityAction(Action):
     """What releasing is in the history, once for each entity; never sent as an action of its own."""
 
     __slots__ = ("instance_id", "request_id")
-    recorded_as = HistoryEventType.EVENT_SENT
+    _recorded_as = HistoryEventType.EVENT_SENT
 
     def __init__(self, instance_id: str, request_id: str | None) -> None:
         self.instance_id = instance_id
@@ -393,7 +388,7 @@ class ReleaseEntityAction(Action):
         return 14
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return self.instance_id
 
     def to_json(self) -> dict[str, Any]:
@@ -462,16 +457,16 @@ class WhenAnyAction(CompoundAction):
 
     For the host a cancelled timer is complete at once, so a race whose loser was cancelled is over when it begins, and
     what comes after it starts too early: before retries during the race have taken their ids, or, for a retry with a
-    timeout, before its time begins. Where that matters (``must_wait``) the host is told to wait for the winner, and
+    timeout, before its time begins. Where that matters (``_must_wait``) the host is told to wait for the winner, and
     only to start the others.
     """
 
-    __slots__ = ("must_wait", "winner")
+    __slots__ = ("_must_wait", "_winner")
 
     def __init__(self, compound_tasks: Sequence[Action]) -> None:
         super().__init__(compound_tasks)
-        self.winner: Action | None = None
-        self.must_wait = False
+        self._winner: Action | None = None
+        self._must_wait = False
 
     @property
     def action_type(self) -> int:
@@ -479,12 +474,14 @@ class WhenAnyAction(CompoundAction):
 
     def to_json(self) -> dict[str, Any]:
         if (
-            self.winner is None
-            or not self.must_wait
+            self._winner is None
+            or not self._must_wait
             or not any(_is_over_at_once(action) for action in self.compound_tasks)
         ):
             return super().to_json()
-        parts = [action.to_json() if action is self.winner else _started_only(action) for action in self.compound_tasks]
+        parts = [
+            action.to_json() if action is self._winner else _started_only(action) for action in self.compound_tasks
+        ]
         return {"actionType": 12, "compoundActions": parts}
 
 

@@ -175,7 +175,7 @@ class DurableOrchestrationContext:
         return cls(**found)
 
     @classmethod
-    def for_session(
+    def _for_session(
         cls,
         executor: Executor,
         *,
@@ -252,7 +252,7 @@ class DurableOrchestrationContext:
         elif self._functions is not None:
             self._functions.require("activity", name)
         task = AtomicTask(None, CallActivityAction(name, input_))
-        task.expected_type = expected_type
+        task._expected_type = expected_type
         return task
 
     @overload
@@ -314,7 +314,7 @@ class DurableOrchestrationContext:
         self._require("activity", name)
         name, promised = resolve_activity(name)
         first = AtomicTask(None, CallActivityWithRetryAction(name, retry_options, input_))
-        first.expected_type = expected_type or promised
+        first._expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
 
     @overload
@@ -407,7 +407,7 @@ class DurableOrchestrationContext:
         self._require("orchestrator", name)
         name, promised = resolve_orchestrator(name)
         task = SubOrchestrationTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
-        task.expected_type = expected_type or promised
+        task._expected_type = expected_type or promised
         return task
 
     @overload
@@ -497,7 +497,7 @@ class DurableOrchestrationContext:
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
         first = SubOrchestrationTask(None, action)
-        first.expected_type = expected_type or promised
+        first._expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
 
     def _require(self, kind: str, name: Any) -> None:
@@ -597,7 +597,7 @@ class DurableOrchestrationContext:
         """
         task = EntityCallTask(None, CallEntityAction(entityId, operationName, operationInput))
         self._require("entity", entityId.name)
-        task.expected_type = expected_type
+        task._expected_type = expected_type
         return task
 
     def signal_entity(
@@ -673,9 +673,9 @@ class DurableOrchestrationContext:
         """
         action = CreateTimerAction(fire_at)
         limits = self._limits
-        if limits is not None and self.replay_schema is ReplaySchema.V3:
+        if limits is not None and self._replay_schema is ReplaySchema.V3:
             now = as_utc(self._executor.clock.now)
-            if action.fire_at_utc - now > limits.longest:
+            if action._fire_at_utc - now > limits.longest:
                 return LongTimerTask(None, action, self)
         return TimerTask(None, action)
 
@@ -701,7 +701,7 @@ class DurableOrchestrationContext:
             ValueError: no name.
         """
         task = ExternalEventTask(name, WaitForExternalEventAction(name))
-        task.expected_type = expected_type
+        task._expected_type = expected_type
         return task
 
     def task_all(self, activities: Sequence[TaskBase[T]]) -> TaskBase[list[T]]:
@@ -717,7 +717,7 @@ class DurableOrchestrationContext:
         Raises:
             ForeignAwaitableError: something that is no task.
         """
-        return WhenAllTask(activities, self.replay_schema)
+        return WhenAllTask(activities, self._replay_schema)
 
     def task_any(self, activities: Sequence[TaskBase[T]]) -> TaskBase[TaskBase[T]]:
         """Wait for the first task that is complete.
@@ -732,7 +732,7 @@ class DurableOrchestrationContext:
         Raises:
             ForeignAwaitableError: something that is no task.
         """
-        return WhenAnyTask(activities, self.replay_schema)
+        return WhenAnyTask(activities, self._replay_schema)
 
     def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:
         """Start over with a new input and an empty history, at the next ``yield`` or the end of the code.
@@ -898,17 +898,17 @@ class DurableOrchestrationContext:
     # -- what tasks and shells need ---------------------------------------------------------------------------------
 
     @property
-    def raw_history(self) -> Sequence[Mapping[str, Any]]:
+    def _raw_history(self) -> Sequence[Mapping[str, Any]]:
         """Events of the execution so far, as the host handed them over."""
         return list(self._events) if isinstance(self._events, EventLog) else self._events
 
     @property
-    def replay_schema(self) -> ReplaySchema:
+    def _replay_schema(self) -> ReplaySchema:
         """Form of the actions, agreed with the host."""
         return self._executor.schema
 
     @property
-    def timer_limits(self) -> Limits:
+    def _timer_limits(self) -> Limits:
         """The host's limits for one timer.
 
         Raises:
@@ -918,10 +918,10 @@ class DurableOrchestrationContext:
             raise RuntimeError("The host has no limit for timers.")
         return self._limits
 
-    def another_attempt(self, child: TaskBase) -> TaskBase:
+    def _another_attempt(self, child: TaskBase) -> TaskBase:
         """Return a fresh task like ``child``, an attempt that failed."""
         task = type(child)(None, child.action_repr)
-        task.expected_type = child.expected_type  # type: ignore[attr-defined]  # attempts are atomic
+        task._expected_type = child._expected_type  # type: ignore[attr-defined]  # attempts are atomic
         return task
 
 
@@ -954,10 +954,15 @@ def _agreed_schema(upper: int, upper_new: int | None) -> ReplaySchema:
     try:
         schema = ReplaySchema(upper)
     except ValueError as error:
-        raise MalformedContextError(str(error), key="upperSchemaVersion") from None
+        raise _malformed("upperSchemaVersion", error) from None
     if upper_new is not None and upper_new > upper:
         return ReplaySchema(min(upper_new, ReplaySchema.V3.value))
     return schema
+
+
+def _malformed(key: str, error: ValueError) -> MalformedContextError:
+    """Return the reference's complaint, with the key that it leaves out."""
+    return MalformedContextError(f"{error} ({key!r} of the orchestration trigger)", key=key)
 
 
 _SPAN = re.compile(r"(-)?(?:(\d+)\.)?(\d\d):(\d\d):(\d\d)(?:\.(\d{7}))?$")
@@ -992,7 +997,7 @@ def _limits(longest: str | None, leg: str | None) -> Limits | None:
         try:
             spans.append(parse_span(text))
         except ValueError as error:
-            raise MalformedContextError(str(error), key=key) from None
+            raise _malformed(key, error) from None
     if len(spans) < 2 or not all(spans):
         return None
     return Limits(*spans)

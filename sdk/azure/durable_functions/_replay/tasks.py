@@ -160,7 +160,7 @@ class TaskBase(Generic[R_co]):
             if parent.state is _RUNNING:
                 parent.try_set_value(self)
 
-    def complete(self, state: TaskState, result: Any, is_played: bool) -> None:
+    def _complete(self, state: TaskState, result: Any, is_played: bool) -> None:
         """Set the result once and tell whoever waits."""
         if self.state is not _RUNNING:
             return
@@ -170,15 +170,15 @@ class TaskBase(Generic[R_co]):
         if self._parents:
             self._tell_parents()
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         """Start what has not been started, once; return the action to send, if any."""
         raise NotImplementedError(f"{type(self).__name__} cannot be started")
 
-    def is_over_for_host(self) -> bool:
+    def _is_over_for_host(self) -> bool:
         """Whether the host too has nothing left to wait for here."""
         return self.is_completed
 
-    def leaf_actions(self) -> Iterable[Action]:
+    def _leaf_actions(self) -> Iterable[Action]:
         """Return the actions of all leaves, started now or before, as the first schema sends them."""
         return (self.action_repr,)
 
@@ -199,13 +199,13 @@ class TaskBase(Generic[R_co]):
 class AtomicTask(TaskBase[R_co]):
     """A task that one history event completes."""
 
-    __slots__ = ("expected_type",)
+    __slots__ = ("_expected_type",)
 
     def __init__(self, id_: int | str | None, actions: list[Action] | Action) -> None:
         super().__init__(id_, actions)
-        self.expected_type: Any = None
+        self._expected_type: Any = None
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
         starter.open(self)
         action: Action = self.action_repr
@@ -217,7 +217,7 @@ class ExternalEventTask(AtomicTask[R_co]):
 
     __slots__ = ()
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
         starter.listen(self)
         action: Action = self.action_repr
@@ -229,17 +229,17 @@ class EntityCallTask(AtomicTask[R_co]):
 
     __slots__ = ()
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
-        problem = self.why_not(starter)
+        problem = self._why_not(starter)
         if problem is not None:
-            self.complete(_FAILED, problem, False)
+            self._complete(_FAILED, problem, False)
             return None
         starter.request(self)
         action: Action = self.action_repr
         return action
 
-    def why_not(self, starter: Starter) -> LockingRulesError | None:
+    def _why_not(self, starter: Starter) -> LockingRulesError | None:
         """Return why it cannot be started now, in a critical section."""
         section, entity = starter.section, self.action_repr.instance_id
         problem = None if section is None else section.why_not_call(entity)
@@ -251,7 +251,7 @@ class LockTask(EntityCallTask[EntityLock]):
 
     __slots__ = ()
 
-    def why_not(self, starter: Starter) -> LockingRulesError | None:
+    def _why_not(self, starter: Starter) -> LockingRulesError | None:
         if starter.section is None:
             return None
         problem = "Must not enter another critical section from within a critical section."
@@ -263,13 +263,13 @@ class SubOrchestrationTask(AtomicTask[R_co]):
 
     __slots__ = ()
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         if starter.section is not None:
             self._started = True
             problem = "While holding locks, cannot call suborchestrators."
-            self.complete(_FAILED, locking_error(problem, starter.section.entities[0]), False)
+            self._complete(_FAILED, locking_error(problem, starter.section.entities[0]), False)
             return None
-        return super().start(starter)
+        return super()._start(starter)
 
 
 class TimerTask(AtomicTask[None]):
@@ -338,12 +338,12 @@ class CompoundTask(TaskBase[R_co]):
         """Complete if this child decides it."""
         raise NotImplementedError(f"{type(self).__name__} does not say what completes it")
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
         actions = []
         for child in self.children:
             if not child._started:
-                action = child.start(starter)
+                action = child._start(starter)
                 if action is not None:
                     actions.append(action)
                     self._note_action(child, action)
@@ -355,8 +355,8 @@ class CompoundTask(TaskBase[R_co]):
     def _note_action(self, child: TaskBase, action: Action) -> None:
         """Take note of what a child asks of the host."""
 
-    def leaf_actions(self) -> Iterable[Action]:
-        return [action for child in self.children for action in child.leaf_actions()]
+    def _leaf_actions(self) -> Iterable[Action]:
+        return [action for child in self.children for action in child._leaf_actions()]
 
 
 class WhenAllTask(CompoundTask[R_co]):
@@ -367,22 +367,22 @@ class WhenAllTask(CompoundTask[R_co]):
     def __init__(self, task: Sequence[TaskBase], replay_schema: ReplaySchema) -> None:
         super().__init__(task, WhenAllAction)
         if not self.children:
-            self.complete(_SUCCEEDED, [], False)
+            self._complete(_SUCCEEDED, [], False)
 
     def _begin(self, pending: set[TaskBase]) -> None:
         self._pending = pending
 
-    def is_over_for_host(self) -> bool:
+    def _is_over_for_host(self) -> bool:
         # After a failure the host still waits for the others.
-        return self.is_completed and all(child.is_over_for_host() for child in self.children)
+        return self.is_completed and all(child._is_over_for_host() for child in self.children)
 
     def try_set_value(self, child: TaskBase) -> None:
         if child.state is _FAILED:
-            self.complete(_FAILED, child.result, child.is_played)
+            self._complete(_FAILED, child.result, child.is_played)
             return
         self._pending.discard(child)
         if not self._pending:
-            self.complete(_SUCCEEDED, [each.result for each in self.children], child.is_played)
+            self._complete(_SUCCEEDED, [each.result for each in self.children], child.is_played)
 
 
 class WhenAnyTask(CompoundTask[R_co]):
@@ -396,26 +396,26 @@ class WhenAnyTask(CompoundTask[R_co]):
         self._actions: dict[TaskBase, Action] = {}
         super().__init__(task, WhenAnyAction)
         if not self.children:
-            self.complete(_SUCCEEDED, None, False)
+            self._complete(_SUCCEEDED, None, False)
 
-    def start(self, starter: Starter) -> Action | None:
-        action = super().start(starter)
+    def _start(self, starter: Starter) -> Action | None:
+        action = super()._start(starter)
         self._starter = starter
         self._retries_before = starter.retries
         return action
 
-    def is_over_for_host(self) -> bool:
-        return any(child.is_over_for_host() for child in self.children)
+    def _is_over_for_host(self) -> bool:
+        return any(child._is_over_for_host() for child in self.children)
 
     def _note_action(self, child: TaskBase, action: Action) -> None:
         self._actions[child] = action
 
     def try_set_value(self, child: TaskBase) -> None:
-        self.complete(_SUCCEEDED, child, child.is_played)
+        self._complete(_SUCCEEDED, child, child.is_played)
         action = self.action_repr
         if self._starter is not None and isinstance(action, WhenAnyAction):
-            action.winner = self._actions.get(child) if child.is_over_for_host() else None
-            action.must_wait = self._starter.retries != self._retries_before
+            action._winner = self._actions.get(child) if child._is_over_for_host() else None
+            action._must_wait = self._starter.retries != self._retries_before
             self._starter.on_race_over(action)
 
 
@@ -446,10 +446,10 @@ class RetryAbleTask(WhenAllTask[R_co]):
         self._error: Any = None
         self._starter: Starter | None = None
         self._started_at = 0
-        super().__init__([child], context.replay_schema)
+        super().__init__([child], context._replay_schema)
         self.action_repr = child.action_repr
 
-    def is_over_for_host(self) -> bool:
+    def _is_over_for_host(self) -> bool:
         return self.is_completed
 
     @property
@@ -457,53 +457,53 @@ class RetryAbleTask(WhenAllTask[R_co]):
         """Id of the current attempt or timer."""
         return self.children[-1].id
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
         self._starter = starter
         if self.retry_options.retry_timeout_in_milliseconds is not None:
             self._started_at = starter.ticks
             starter.keep_order()
-        action = self.children[0].start(starter)
+        action = self.children[0]._start(starter)
         self.id = self.children[0].id
         if action is None:
             return None
-        return action if self._context.replay_schema is ReplaySchema.V1 else WhenAllAction([action])
+        return action if self._context._replay_schema is ReplaySchema.V1 else WhenAllAction([action])
 
-    def leaf_actions(self) -> Iterable[Action]:
+    def _leaf_actions(self) -> Iterable[Action]:
         return (self.action_repr,)
 
     def try_set_value(self, child: TaskBase) -> None:
         if child.state is _SUCCEEDED and isinstance(child, TimerTask):
             if self._attempts >= self._last_attempt:
-                self.complete(_FAILED, self._error, child.is_played)
+                self._complete(_FAILED, self._error, child.is_played)
             else:
                 self._attempts += 1
-                self._follow_with(self._context.another_attempt(child=self.children[0]))
+                self._follow_with(self._context._another_attempt(child=self.children[0]))
         elif child.state is _SUCCEEDED:
-            self.complete(_SUCCEEDED, child.result, child.is_played)
+            self._complete(_SUCCEEDED, child.result, child.is_played)
         elif isinstance(child.result, TaskFailedError):
             self._on_failure(child)
         else:
             # A result that cannot be decoded: for the host the call is over.
-            self.complete(_FAILED, child.result, child.is_played)
+            self._complete(_FAILED, child.result, child.is_played)
 
     def _on_failure(self, attempt: TaskBase) -> None:
         self._error = attempt.result
         if self._attempts < self._last_attempt and not self._is_accepted(attempt.result):
             self._last_attempt = self._attempts
-            self.action_repr.retry_options = self.retry_options.limited_to(self._attempts)
+            self.action_repr.retry_options = self.retry_options._limited_to(self._attempts)
         now = self._running_starter.now
         if self._attempts >= self._last_attempt:
             self._follow_with(TimerTask(None, CreateTimerAction(now)))
         elif self._time_is_up:
-            self.complete(_FAILED, self._error, attempt.is_played)
+            self._complete(_FAILED, self._error, attempt.is_played)
         else:
-            wait = self.retry_options.wait_after(self._attempts)
+            wait = self.retry_options._wait_after(self._attempts)
             self._follow_with(TimerTask(None, CreateTimerAction(now + wait)))
 
     def _is_accepted(self, error: TaskFailedError) -> bool:
         try:
-            return self.retry_options.accepts(error)
+            return self.retry_options._accepts(error)
         except Exception as broken:  # user code: what it raises is what the call gives, like any other error of theirs
             self._error = broken
             return False
@@ -525,17 +525,17 @@ class RetryAbleTask(WhenAllTask[R_co]):
         # Only the first attempt, which holds the action, and the current child are needed.
         self.children[1:] = [child]
         self._running_starter.retries += 1
-        child.start(self._running_starter)
+        child._start(self._running_starter)
 
 
 class AttemptMaker(Protocol):
     """What a retried call needs of the context."""
 
     @property
-    def replay_schema(self) -> ReplaySchema:
+    def _replay_schema(self) -> ReplaySchema:
         """Form of the actions."""
 
-    def another_attempt(self, child: TaskBase) -> TaskBase:
+    def _another_attempt(self, child: TaskBase) -> TaskBase:
         """Return a fresh task like ``child``."""
 
 
@@ -552,9 +552,9 @@ class LongTimerTask(WhenAllTask[None]):
 
     def __init__(self, id_: int | str | None, action: CreateTimerAction, orchestration_context: LongTimerHost) -> None:
         self._final = action
-        self._limits = orchestration_context.timer_limits
+        self._limits = orchestration_context._timer_limits
         self._starter: Starter | None = None
-        first = self.get_next_timer_task(action.fire_at_utc, as_utc(orchestration_context.current_utc_datetime))
+        first = self.get_next_timer_task(action._fire_at_utc, as_utc(orchestration_context.current_utc_datetime))
         super().__init__([first], ReplaySchema.V3)
         self.id = id_
 
@@ -578,9 +578,9 @@ class LongTimerTask(WhenAllTask[None]):
         self._final.is_cancelled = True
         self.children[-1].action_repr.is_cancelled = True
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._starter = starter
-        return super().start(starter)
+        return super()._start(starter)
 
     def get_next_timer_task(self, final_fire_time: datetime, current_time: datetime) -> TimerTask:
         """Return the next leg: to the end if the limit allows, else one interval."""
@@ -595,28 +595,28 @@ class LongTimerTask(WhenAllTask[None]):
         child_timer._parents = (self,)
         self.children = [child_timer]
         self._pending = {child_timer}
-        action = child_timer.start(self._starter)
+        action = child_timer._start(self._starter)
         if action is not None:
             self._starter.record(action)
 
     def try_set_value(self, child: TaskBase) -> None:
-        end = self._final.fire_at_utc
+        end = self._final._fire_at_utc
         now = as_utc(self._starter.now) if self._starter is not None else end
         goes_on = end > now and not self._final.is_cancelled
         if goes_on:
             self.add_new_child(self.get_next_timer_task(end, now))
         if child.state is TaskState.FAILED:
             # No host says so of a timer; whoever waits is better told than left waiting.
-            self.complete(TaskState.FAILED, child.result, child.is_played)
+            self._complete(TaskState.FAILED, child.result, child.is_played)
         elif not goes_on:
-            self.complete(_SUCCEEDED, None, child.is_played)
+            self._complete(_SUCCEEDED, None, child.is_played)
 
 
 class LongTimerHost(Protocol):
     """What a long timer needs of the context."""
 
     @property
-    def timer_limits(self) -> TimerLimits:
+    def _timer_limits(self) -> TimerLimits:
         """The host's limits."""
 
     @property

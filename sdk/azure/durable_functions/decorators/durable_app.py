@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure.durable_functions.decorators.callables import (
+from azure.durable_functions._typed_activities import with_types
+from azure.durable_functions.decorators._callables import (
     client_parameters,
     only_client_parameter,
     renamed_handle,
     with_client,
-    with_types,
 )
 from azure.durable_functions.decorators.metadata import (
     ActivityTrigger,
