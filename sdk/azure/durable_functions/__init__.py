@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
     from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
     from azure.durable_functions.models.RetryOptions import RetryOptions, RetryPolicy
-    from azure.durable_functions.models.Task import Task
+    from azure.durable_functions.models.Task import Task, TaskBase
     from azure.durable_functions.models.TokenSource import ManagedIdentityTokenSource, TokenSource
     from azure.durable_functions.models.utils.entity_utils import EntityId
     from azure.durable_functions.orchestrator import Orchestrator
@@ -93,6 +93,7 @@ __all__ = [
     "RetryPolicy",
     "SyncDurableFunctionsClient",
     "Task",
+    "TaskBase",
     "TaskFailedError",
     "TokenSource",
     "UnsupportedByHostError",
@@ -134,6 +135,7 @@ _HOMES = {
     "RetryPolicy": "models.RetryOptions",
     "SyncDurableFunctionsClient": "_client.blocking",
     "Task": "models.Task",
+    "TaskBase": "models.Task",
     "TokenSource": "models.TokenSource",
 }
 

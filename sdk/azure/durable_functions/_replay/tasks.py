@@ -109,6 +109,10 @@ class TaskBase(Generic[R_co]):
         parent: a compound that holds it and is not complete.
         is_played: whether the event that completed it was seen by an earlier episode.
         action_repr: what it asks of the host.
+
+    Args:
+        id_: its id, where that is known before it is started.
+        actions: what it asks of the host.
     """
 
     __slots__ = ("__dict__", "__weakref__", "_parents", "_started", "action_repr", "id", "is_played", "result", "state")
@@ -133,11 +137,18 @@ class TaskBase(Generic[R_co]):
         return self._parents[-1] if self._parents else None
 
     def set_is_played(self, is_played: bool) -> None:
-        """Say whether an earlier episode has seen the completing event."""
+        """Say whether an earlier episode has seen the completing event.
+
+        Args:
+            is_played: whether it has.
+        """
         self.is_played = is_played
 
     def change_state(self, state: TaskState) -> None:
         """Set the state without a result.
+
+        Args:
+            state: how the task has ended.
 
         Raises:
             ValueError: the state is RUNNING.
@@ -147,7 +158,12 @@ class TaskBase(Generic[R_co]):
         self.state = state
 
     def set_value(self, is_error: bool, value: Any) -> None:
-        """Set the result, without telling the compounds that hold the task."""
+        """Set the result, without telling the compounds that hold the task; for tests of apps.
+
+        Args:
+            is_error: whether the task has failed.
+            value: the result, or the exception of a failed task.
+        """
         self.state = _FAILED if is_error else _SUCCEEDED
         self.result = value
 
