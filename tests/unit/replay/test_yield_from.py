@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 
 class YieldFrom(ast.NodeTransformer):
-    """Writes ``yield from x`` for every ``yield x``."""
+    """Writes ``yield from x`` for every ``yield x``, where ``x`` is a task."""
 
     def visit_Yield(self, node: ast.Yield) -> ast.AST:
         self.generic_visit(node)
-        return node if node.value is None else ast.YieldFrom(node.value)
+        if node.value is None:
+            return node
+        text = f"(yield from it) if isinstance((it := {ast.unparse(node.value)}), df.models.TaskBase) else (yield it)"
+        return ast.parse(text, mode="eval").body
 
 
 @pytest.fixture
