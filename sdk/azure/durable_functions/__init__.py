@@ -22,6 +22,12 @@ from typing import TYPE_CHECKING, Any
 from azure.durable_functions._host_checks import DurableFunctionsCompatibilityWarning, warn_of_old_bundle
 
 if TYPE_CHECKING:
+    from azure.durable_functions import constants as constants
+    from azure.durable_functions import decorators as decorators
+    from azure.durable_functions import entity as entity
+    from azure.durable_functions import errors as errors
+    from azure.durable_functions import models as models
+    from azure.durable_functions import orchestrator as orchestrator
     from azure.durable_functions._client.blocking import SyncDurableFunctionsClient
     from azure.durable_functions._client.errors import DurableClientError
     from azure.durable_functions._client.newer_names import DurableFunctionsClient
@@ -143,16 +149,18 @@ _HOMES = {
 _MODULES = frozenset({"constants", "decorators", "entity", "errors", "models", "orchestrator"})
 
 
-def __getattr__(name: str) -> Any:
-    """Load a name on first use."""
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"{__name__}.{name}")
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to type checkers there is nothing but the names above
+
+    def __getattr__(name: str) -> Any:
+        """Load a name on first use."""
+        if name in _HOMES:
+            value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        elif name in _MODULES:
+            value = importlib.import_module(f"{__name__}.{name}")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -30,7 +30,7 @@ class Orchestrator:
 
     def __init__(self, activity_func: Callable[[DurableOrchestrationContext], Any]) -> None:
         self.fn = activity_func
-        self.task_orchestration_executor = TaskOrchestrationExecutor()
+        self.task_orchestration_executor: TaskOrchestrationExecutor = TaskOrchestrationExecutor()
 
     def handle(self, context: DurableOrchestrationContext) -> str:
         """Replay the function over the context's history.

@@ -93,8 +93,8 @@ class CallActivityAction(Action):
     _recorded_as = HistoryEventType.TASK_SCHEDULED
 
     def __init__(self, function_name: str, input_: Any = None) -> None:
-        self.function_name = function_name
-        self.input_ = df_dumps(input_)
+        self.function_name: str = function_name
+        self.input_: str = df_dumps(input_)
         if not function_name:
             raise ValueError("function_name cannot be empty")
 
@@ -117,7 +117,7 @@ class CallActivityWithRetryAction(CallActivityAction):
 
     def __init__(self, function_name: str, retry_options: RetryOptions, input_: Any = None) -> None:
         super().__init__(function_name, input_)
-        self.retry_options = retry_options
+        self.retry_options: RetryOptions = retry_options
 
     @property
     def action_type(self) -> int:
@@ -143,10 +143,10 @@ class CallSubOrchestratorAction(Action):
     ) -> None:
         if not function_name:
             raise ValueError("function_name cannot be empty")
-        self.function_name = function_name
+        self.function_name: str = function_name
         self._input = df_dumps(_input)
-        self.instance_id = instance_id
-        self.version = version
+        self.instance_id: str | None = instance_id
+        self.version: str | None = version
 
     @property
     def action_type(self) -> int:
@@ -180,7 +180,7 @@ class CallSubOrchestratorWithRetryAction(CallSubOrchestratorAction):
         version: str | None = None,
     ) -> None:
         super().__init__(function_name, _input, instance_id, version)
-        self.retry_options = retry_options
+        self.retry_options: RetryOptions = retry_options
 
     @property
     def action_type(self) -> int:
@@ -204,7 +204,7 @@ class CallHttpAction(Action):
     _recorded_as = HistoryEventType.TASK_SCHEDULED
 
     def __init__(self, http_request: HttpRequest) -> None:
-        self.http_request = http_request
+        self.http_request: HttpRequest = http_request
 
     @property
     def action_type(self) -> int:
@@ -235,8 +235,8 @@ class CreateTimerAction(Action):
     def __init__(self, fire_at: datetime, is_cancelled: bool = False) -> None:
         if not isinstance(fire_at, date):
             raise ValueError("fireAt: Expected valid datetime object but got ", fire_at)
-        self.fire_at = fire_at
-        self.is_cancelled = is_cancelled
+        self.fire_at: datetime = fire_at
+        self.is_cancelled: bool = is_cancelled
 
     @property
     def action_type(self) -> int:
@@ -270,8 +270,8 @@ class WaitForExternalEventAction(Action):
     def __init__(self, external_event_name: str) -> None:
         if not external_event_name:
             raise ValueError("external_event_name cannot be empty")
-        self.external_event_name = external_event_name
-        self.reason = "ExternalEvent"
+        self.external_event_name: str = external_event_name
+        self.reason: str = "ExternalEvent"
 
     @property
     def action_type(self) -> int:
@@ -298,10 +298,10 @@ class CallEntityAction(Action):
     def __init__(self, entity_id: EntityAddress, operation: str, input_: Any = None) -> None:
         if not entity_id:
             raise ValueError("entity_id cannot be empty")
-        self.entity_id = entity_id
-        self.instance_id = scheduler_id(entity_id)
-        self.operation = operation
-        self.input_ = df_dumps(input_)
+        self.entity_id: EntityAddress = entity_id
+        self.instance_id: str = scheduler_id(entity_id)
+        self.operation: str = operation
+        self.input_: str = df_dumps(input_)
         self._request: Request | None = None
         """Id and labels of the message, in the live shell once it is sent."""
 
@@ -401,7 +401,7 @@ class ContinueAsNewAction(Action):
     __slots__ = ("input_",)
 
     def __init__(self, input_: Any = None) -> None:
-        self.input_ = df_dumps(input_)
+        self.input_: str = df_dumps(input_)
 
     @property
     def action_type(self) -> int:
@@ -417,7 +417,7 @@ class NoOpAction(Action):
     __slots__ = ("metadata",)
 
     def __init__(self, metadata: str | None = None) -> None:
-        self.metadata = metadata
+        self.metadata: str | None = metadata
 
     @property
     def action_type(self) -> int:
@@ -433,7 +433,7 @@ class CompoundAction(Action):
     __slots__ = ("compound_tasks",)
 
     def __init__(self, compound_tasks: Sequence[Action]) -> None:
-        self.compound_tasks = compound_tasks
+        self.compound_tasks: Sequence[Action] = compound_tasks
 
     def to_json(self) -> dict[str, Any]:
         return {

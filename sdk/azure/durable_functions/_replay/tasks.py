@@ -120,9 +120,9 @@ class TaskBase(Generic[R_co]):
     def __init__(self, id_: int | str | None, actions: list[Action] | Action) -> None:
         self.id: Any = id_
         self.action_repr: Any = actions
-        self.state = _RUNNING
+        self.state: TaskState = _RUNNING
         self.result: R_co = None  # type: ignore[assignment]  # until it is complete
-        self.is_played = False
+        self.is_played: bool = False
         self._started = False
         self._parents: tuple[CompoundTask, ...] = ()
 
@@ -365,8 +365,8 @@ class CompoundTask(TaskBase[R_co]):
                     self._note_action(child, action)
         if not actions or self._make_action is None:
             return None
-        self.action_repr = self._make_action(actions)
-        return self.action_repr  # type: ignore[no-any-return]  # public attribute, typed loosely for apps
+        self.action_repr: Any = self._make_action(actions)
+        return self.action_repr
 
     def _note_action(self, child: TaskBase, action: Action) -> None:
         """Take note of what a child asks of the host."""
@@ -455,7 +455,7 @@ class RetryAbleTask(WhenAllTask[R_co]):
     __slots__ = ("_attempts", "_context", "_error", "_last_attempt", "_started_at", "_starter", "retry_options")
 
     def __init__(self, child: TaskBase, retry_options: RetryOptions, context: AttemptMaker) -> None:
-        self.retry_options = retry_options
+        self.retry_options: RetryOptions = retry_options
         self._last_attempt = retry_options.max_number_of_attempts
         self._attempts = 1
         self._context = context
@@ -463,7 +463,7 @@ class RetryAbleTask(WhenAllTask[R_co]):
         self._starter: Starter | None = None
         self._started_at = 0
         super().__init__([child], context._replay_schema)
-        self.action_repr = child.action_repr
+        self.action_repr: Any = child.action_repr
 
     def _is_over_for_host(self) -> bool:
         return self.is_completed
@@ -480,7 +480,7 @@ class RetryAbleTask(WhenAllTask[R_co]):
             self._started_at = starter.ticks
             starter.keep_order()
         action = self.children[0]._start(starter)
-        self.id = self.children[0].id
+        self.id: Any = self.children[0].id
         if action is None:
             return None
         return action if self._context._replay_schema is ReplaySchema.V1 else WhenAllAction([action])
@@ -572,7 +572,7 @@ class LongTimerTask(WhenAllTask[None]):
         self._starter: Starter | None = None
         first = self.get_next_timer_task(action._fire_at_utc, as_utc(orchestration_context.current_utc_datetime))
         super().__init__([first], ReplaySchema.V3)
-        self.id = id_
+        self.id: Any = id_
 
     @property
     def is_cancelled(self) -> bool:
@@ -609,7 +609,7 @@ class LongTimerTask(WhenAllTask[None]):
         if self._starter is None:
             raise RuntimeError("The timer has a result but was never started.")
         child_timer._parents = (self,)
-        self.children = [child_timer]
+        self.children: list[TaskBase] = [child_timer]
         self._pending = {child_timer}
         action = child_timer._start(self._starter)
         if action is not None:
