@@ -229,11 +229,15 @@ class OrchestrationSession:
             self._custom_status = None
             self._outcome = _raised(error)
             return Decisions((), None, self._outcome, executor.next_id)
-        operations = tuple(
-            operation_of(task, self._instance_id, self._execution_id)
-            for task_id, task in self._unrecorded.items()
-            if task_id >= first_new
-        )
+        try:
+            operations = tuple(
+                operation_of(task, self._instance_id, self._execution_id)
+                for task_id, task in self._unrecorded.items()
+                if task_id >= first_new
+            )
+        except Exception as error:  # what user code asks for cannot be encoded: a header that is no text
+            self._outcome = _raised(error)
+            return Decisions((), self._custom_status, self._outcome, executor.next_id)
         return Decisions(operations, self._custom_status, self._outcome, executor.next_id)
 
     def _custom_status_text(self) -> str | None:

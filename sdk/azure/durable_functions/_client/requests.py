@@ -128,6 +128,9 @@ def statuses(
 
 def purge(base: str | None, instance_id: str) -> Operation[PurgeHistoryResult]:
     """Remove an instance."""
+    if instance_id == "":
+        # The address would be that of all instances.
+        raise ValueError("instance_id must be a non-empty string.")
     return Operation("DELETE", f"{_required(base)}instances/{quoted(instance_id)}", _read_purge)
 
 
@@ -204,7 +207,7 @@ def restart(base: str | None, instance_id: str, with_new_instance_id: bool) -> O
             _refuse(status, body)
         if isinstance(body, dict):
             return str(body.get("id", instance_id))
-        return str(body) if body else instance_id
+        return str(body) if body else str(instance_id)
 
     query = f"restartWithNewInstanceId={'true' if with_new_instance_id else 'false'}"
     return Operation("POST", f"{_required(base)}instances/{quoted(instance_id)}/restart?{query}", read)
@@ -279,7 +282,7 @@ def management_urls(templates: Mapping[str, str], instance_id: str) -> dict[str,
     """Return an instance's addresses: the placeholder, the value of ``id``, replaced by the escaped id."""
     placeholder = templates["id"]
     return {
-        key: instance_id if key == "id" else url.replace(placeholder, quoted(instance_id))
+        key: str(instance_id) if key == "id" else url.replace(placeholder, quoted(instance_id))
         for key, url in templates.items()
     }
 

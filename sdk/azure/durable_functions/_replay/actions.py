@@ -46,6 +46,11 @@ def scheduler_id(entity: EntityAddress) -> str:
     return f"@{entity.name.lower()}@{entity.key}"
 
 
+def as_text(value: Any) -> str:
+    """Return an id or a name as text: a ``UUID`` or a number in its place is what code means by it."""
+    return value if isinstance(value, str) else str(value)
+
+
 class ActionType(IntEnum):
     """Number of each kind of action."""
 
@@ -93,7 +98,7 @@ class CallActivityAction(Action):
     _recorded_as = HistoryEventType.TASK_SCHEDULED
 
     def __init__(self, function_name: str, input_: Any = None) -> None:
-        self.function_name: str = function_name
+        self.function_name: str = function_name if type(function_name) is str else as_text(function_name)
         self.input_: str = df_dumps(input_)
         if not function_name:
             raise ValueError("function_name cannot be empty")
@@ -143,10 +148,10 @@ class CallSubOrchestratorAction(Action):
     ) -> None:
         if not function_name:
             raise ValueError("function_name cannot be empty")
-        self.function_name: str = function_name
+        self.function_name: str = as_text(function_name)
         self._input = df_dumps(_input)
-        self.instance_id: str | None = instance_id
-        self.version: str | None = version
+        self.instance_id: str | None = None if instance_id is None else as_text(instance_id)
+        self.version: str | None = None if version is None else as_text(version)
 
     @property
     def action_type(self) -> int:
@@ -270,7 +275,7 @@ class WaitForExternalEventAction(Action):
     def __init__(self, external_event_name: str) -> None:
         if not external_event_name:
             raise ValueError("external_event_name cannot be empty")
-        self.external_event_name: str = external_event_name
+        self.external_event_name: str = as_text(external_event_name)
         self.reason: str = "ExternalEvent"
 
     @property
@@ -298,9 +303,11 @@ class CallEntityAction(Action):
     def __init__(self, entity_id: EntityAddress, operation: str, input_: Any = None) -> None:
         if not entity_id:
             raise ValueError("entity_id cannot be empty")
+        if operation is None:
+            raise ValueError("operation cannot be None")  # an operation without a name fails the entity's whole batch
         self.entity_id: EntityAddress = entity_id
         self.instance_id: str = scheduler_id(entity_id)
-        self.operation: str = operation
+        self.operation: str = as_text(operation)
         self.input_: str = df_dumps(input_)
         self._request: Request | None = None
         """Id and labels of the message, in the live shell once it is sent."""

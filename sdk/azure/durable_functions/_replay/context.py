@@ -542,13 +542,16 @@ class DurableOrchestrationContext:
             A task whose result is a dict of ``statusCode``, ``headers`` and ``content``.
 
         Raises:
-            TypeError: ``is_raw_str`` with a body that is no text.
+            TypeError: ``is_raw_str`` with a body that is no text, a body that cannot be encoded, or a ``token_source``
+                that is none.
         """
         if is_raw_str and not isinstance(content, str):
             raise TypeError(
                 "Invalid use of 'is_raw_str' parameter: 'is_raw_str' is set to 'True' but 'content' is not an "
                 "instance of type 'str'. Either set 'is_raw_str' to 'False', or ensure your 'content' is of type 'str'."
             )
+        if token_source is not None and not callable(getattr(token_source, "to_json", None)):
+            raise TypeError(f"token_source must be a TokenSource, not {type(token_source).__name__}")
         body = content if content is None or is_raw_str else json.dumps(content)
         request = DurableHttpRequest(method, uri, body, headers, token_source)
         return AtomicTask(None, CallHttpAction(request))
@@ -642,6 +645,9 @@ class DurableOrchestrationContext:
         Args:
             entities: ids; their order does not matter.
 
+        Returns:
+            A task whose result is the lock, for ``with``. Its ``release()`` lets the entities go at once.
+
         Raises:
             ValueError: no entity.
             FunctionNotFoundError: the app has no such entity.
@@ -671,6 +677,11 @@ class DurableOrchestrationContext:
         Raises:
             ValueError: not a time.
         """
+        if isinstance(fire_at, timedelta):
+            raise ValueError(
+                f"fireAt: Expected valid datetime object but got a timedelta: {fire_at}. "
+                "Use context.current_utc_datetime + timedelta(...)."
+            )
         action = CreateTimerAction(fire_at)
         limits = self._limits
         if limits is not None and self._replay_schema is ReplaySchema.V3:
@@ -700,7 +711,8 @@ class DurableOrchestrationContext:
         Raises:
             ValueError: no name.
         """
-        task = ExternalEventTask(name, WaitForExternalEventAction(name))
+        action = WaitForExternalEventAction(name)
+        task = ExternalEventTask(action.external_event_name, action)
         task._expected_type = expected_type
         return task
 

@@ -152,6 +152,7 @@ class DurableOrchestrationClient(InstanceLinks):
             How many were removed: 0 when there is no such instance.
 
         Raises:
+            ValueError: the id is empty.
             DurableClientError: the instance has not ended.
         """
         return await self._perform(requests.purge(self._base, instance_id))
