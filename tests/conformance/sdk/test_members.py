@@ -30,6 +30,11 @@ ADDED_TO_THE_PACKAGE = {
     "TokenSource",
     # for apps with function.json
     "Activity",
+    # for annotations
+    "ActivityFunction",
+    "OrchestratorFunction",
+    "Task",
+    "TaskBase",
     # what goes wrong
     "CorruptHistoryError",
     "DurableClientError",

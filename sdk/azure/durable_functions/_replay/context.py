@@ -10,7 +10,7 @@ import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 from uuid import NAMESPACE_OID, NAMESPACE_URL, UUID, uuid5
 
 from azure.durable_functions._replay.actions import (
@@ -59,11 +59,14 @@ from azure.durable_functions.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
+    from types import UnionType
 
     from azure.durable_functions._replay.actions import EntityAddress
-    from azure.durable_functions._replay.functions import AppFunctions
-    from azure.durable_functions._replay.http import TokenSourceLike
+    from azure.durable_functions._replay.annotations import Driven, T, V
+    from azure.durable_functions._replay.functions import ActivityFunction, AppFunctions, OrchestratorFunction
+    from azure.durable_functions._replay.http import HttpAnswer, TokenSourceLike
+    from azure.durable_functions._replay.locks import EntityLock
 
 _UUID_NAMESPACE = uuid5(NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
 
@@ -145,7 +148,7 @@ class DurableOrchestrationContext:
         self._instance_id = instance_id
         self._parent_instance_id = parent_instance_id
         self._input = input_
-        self._input_expected_type: type | None = None
+        self._input_expected_type: Any = None
         self._limits = limits
         self._custom_status: Any = None
         self._id_counter = 0
@@ -200,8 +203,32 @@ class DurableOrchestrationContext:
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
+    @overload
     def call_activity(
-        self, name: str | Callable[..., Any], input_: Any | None = None, expected_type: type | None = None
+        self, name: str | ActivityFunction, input_: Any = None, *, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity(self, name: str | ActivityFunction, input_: Any, expected_type: type[T]) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity(
+        self, name: ActivityFunction[Coroutine[Any, Any, T]], input_: Any = None, expected_type: None = None
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity(
+        self, name: ActivityFunction[V], input_: Any = None, expected_type: None = None
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_activity(self, name: str, input_: Any = None, expected_type: UnionType | None = None) -> TaskBase: ...
+
+    @overload
+    def call_activity(self, name: ActivityFunction, input_: Any = None, *, expected_type: UnionType) -> TaskBase: ...
+
+    def call_activity(
+        self, name: str | ActivityFunction, input_: Any = None, expected_type: type | UnionType | None = None
     ) -> TaskBase:
         r"""Run an activity.
 
@@ -228,12 +255,55 @@ class DurableOrchestrationContext:
         task._expected_type = expected_type
         return task
 
+    @overload
     def call_activity_with_retry(
         self,
-        name: str | Callable[..., Any],
+        name: str | ActivityFunction,
         retry_options: RetryOptions,
-        input_: Any | None = None,
-        expected_type: type | None = None,
+        input_: Any = None,
+        *,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self, name: str | ActivityFunction, retry_options: RetryOptions, input_: Any, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: ActivityFunction[Coroutine[Any, Any, T]],
+        retry_options: RetryOptions,
+        input_: Any = None,
+        expected_type: None = None,
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self, name: ActivityFunction[V], retry_options: RetryOptions, input_: Any = None, expected_type: None = None
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: str,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
+
+    @overload
+    def call_activity_with_retry(
+        self, name: ActivityFunction, retry_options: RetryOptions, input_: Any = None, *, expected_type: UnionType
+    ) -> TaskBase: ...
+
+    def call_activity_with_retry(
+        self,
+        name: str | ActivityFunction,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run an activity, again when it fails; see :meth:`call_activity`.
 
@@ -247,13 +317,75 @@ class DurableOrchestrationContext:
         first._expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
 
+    @overload
     def call_sub_orchestrator(
         self,
-        name: str | Callable[..., Any],
-        input_: Any | None = None,
+        name: str | OrchestratorFunction,
+        input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
-        expected_type: type | None = None,
+        *,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: str | OrchestratorFunction,
+        input_: Any,
+        instance_id: str | None,
+        version: str | None,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: OrchestratorFunction[Driven[T]],
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: OrchestratorFunction[V],
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: str,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: OrchestratorFunction,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: UnionType,
+    ) -> TaskBase: ...
+
+    def call_sub_orchestrator(
+        self,
+        name: str | OrchestratorFunction,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run another orchestration as a child.
 
@@ -278,14 +410,82 @@ class DurableOrchestrationContext:
         task._expected_type = expected_type or promised
         return task
 
+    @overload
     def call_sub_orchestrator_with_retry(
         self,
-        name: str | Callable[..., Any],
+        name: str | OrchestratorFunction,
         retry_options: RetryOptions,
-        input_: Any | None = None,
+        input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
-        expected_type: type | None = None,
+        *,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str | OrchestratorFunction,
+        retry_options: RetryOptions,
+        input_: Any,
+        instance_id: str | None,
+        version: str | None,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: OrchestratorFunction[Driven[T]],
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: OrchestratorFunction[V],
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: OrchestratorFunction,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: UnionType,
+    ) -> TaskBase: ...
+
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str | OrchestratorFunction,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run another orchestration as a child, again when it fails; see :meth:`call_sub_orchestrator`.
 
@@ -327,7 +527,7 @@ class DurableOrchestrationContext:
         headers: dict[str, str] | None = None,
         token_source: TokenSourceLike | None = None,
         is_raw_str: bool = False,
-    ) -> TaskBase:
+    ) -> TaskBase[HttpAnswer]:
         """Let the host make an HTTP request.
 
         Args:
@@ -356,12 +556,31 @@ class DurableOrchestrationContext:
         request = DurableHttpRequest(method, uri, body, headers, token_source)
         return AtomicTask(None, CallHttpAction(request))
 
+    @overload
+    def call_entity(
+        self, entityId: EntityAddress, operationName: str, operationInput: Any = None, *, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_entity(
+        self, entityId: EntityAddress, operationName: str, operationInput: Any, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
     def call_entity(
         self,
         entityId: EntityAddress,
         operationName: str,
-        operationInput: Any | None = None,
-        expected_type: type | None = None,
+        operationInput: Any = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
+
+    def call_entity(
+        self,
+        entityId: EntityAddress,
+        operationName: str,
+        operationInput: Any = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run an operation of an entity and wait for its result.
 
@@ -388,8 +607,8 @@ class DurableOrchestrationContext:
         self,
         entityId: EntityAddress,
         operationName: str,
-        operationInput: Any | None = None,
-    ) -> TaskBase:
+        operationInput: Any = None,
+    ) -> TaskBase[None]:
         """Run an operation of an entity without waiting; sent at once, without a ``yield``.
 
         Args:
@@ -410,7 +629,7 @@ class DurableOrchestrationContext:
         self._executor.signal(task)
         return task
 
-    def lock_entities(self, entities: Sequence[EntityAddress]) -> TaskBase:
+    def lock_entities(self, entities: Sequence[EntityAddress]) -> TaskBase[EntityLock]:
         """Lock entities, so that until they are released nobody else is served by them.
 
         Yield the task to wait for the lock; its result is used in a ``with`` block::
@@ -445,7 +664,7 @@ class DurableOrchestrationContext:
             self._require("entity", entity.name)
         return LockTask(None, action)
 
-    def create_timer(self, fire_at: datetime) -> TaskBase:
+    def create_timer(self, fire_at: datetime) -> TimerTask | LongTimerTask:
         """Wake up at a time.
 
         Args:
@@ -471,7 +690,13 @@ class DurableOrchestrationContext:
                 return LongTimerTask(None, action, self)
         return TimerTask(None, action)
 
-    def wait_for_external_event(self, name: str, expected_type: type | None = None) -> TaskBase:
+    @overload
+    def wait_for_external_event(self, name: str, expected_type: type[T]) -> TaskBase[T]: ...
+
+    @overload
+    def wait_for_external_event(self, name: str, expected_type: UnionType | None = None) -> TaskBase: ...
+
+    def wait_for_external_event(self, name: str, expected_type: type | UnionType | None = None) -> TaskBase:
         """Wait for an event that somebody raises for this instance.
 
         Names ignore case. Events that came before are kept and taken in their order, each by one wait.
@@ -491,7 +716,7 @@ class DurableOrchestrationContext:
         task._expected_type = expected_type
         return task
 
-    def task_all(self, activities: Sequence[TaskBase]) -> TaskBase:
+    def task_all(self, activities: Sequence[TaskBase[T]]) -> TaskBase[list[T]]:
         """Wait for all tasks.
 
         Args:
@@ -506,7 +731,7 @@ class DurableOrchestrationContext:
         """
         return WhenAllTask(activities, self._replay_schema)
 
-    def task_any(self, activities: Sequence[TaskBase]) -> TaskBase:
+    def task_any(self, activities: Sequence[TaskBase[T]]) -> TaskBase[TaskBase[T]]:
         """Wait for the first task that is complete.
 
         Args:
@@ -543,7 +768,13 @@ class DurableOrchestrationContext:
 
     # -- what the orchestration is ----------------------------------------------------------------------------------
 
-    def get_input(self, expected_type: type | None = None) -> Any | None:
+    @overload
+    def get_input(self, expected_type: type[T]) -> T | None: ...
+
+    @overload
+    def get_input(self, expected_type: UnionType | None = None) -> Any: ...
+
+    def get_input(self, expected_type: type | UnionType | None = None) -> Any:
         """Return the input, decoded anew at each call.
 
         Clients of this package send JSON text; whatever else a host hands over is taken as it is.
@@ -561,7 +792,7 @@ class DurableOrchestrationContext:
         value = self._input
         if value is None:
             return None
-        expected = expected_type or self._input_expected_type
+        expected: Any = expected_type or self._input_expected_type
         try:
             if not isinstance(value, str):
                 return df_loads(json.dumps(value), expected)
