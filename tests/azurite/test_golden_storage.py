@@ -16,7 +16,7 @@ from taskhub.model.instance import RuntimeStatus
 from taskhub.names import HubNames
 from taskhub.runtime.environment import Environment
 from taskhub.storage.interception import intercepted
-from tests.support.dotnet_programs import ORCHESTRATORS, DotnetApplication, activities
+from tests.support.dotnet_programs import ACTIVITIES, ORCHESTRATORS, DotnetApplication
 from tests.support.golden_state import recorded_state, stored_state
 from tests.support.recordings import GOLDEN
 
@@ -36,7 +36,7 @@ class Run:
         worker = Worker(
             self._storage,
             self._settings,
-            DotnetApplication(ORCHESTRATORS, activities()),
+            DotnetApplication(ORCHESTRATORS, ACTIVITIES),
             worker_id="worker-a",
             environment=Environment(),
         )
