@@ -15,7 +15,7 @@ from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySu
 from tests.support.world import PlainApplication, PlainOrchestration
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from azure.durable_functions.replay import Operation
 
@@ -206,7 +206,7 @@ ORCHESTRATORS = {
     "CallMissing": call_missing,
 }
 
-ACTIVITIES = {
+ACTIVITIES: Mapping[str, Callable[..., Any]] = {
     "Hello": lambda name: f"Hello {name}!",
     "Echo": lambda value: value,
     "Slow": slow,
