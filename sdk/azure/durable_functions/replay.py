@@ -227,7 +227,9 @@ class OrchestrationSession:
         except Exception as error:  # a status that cannot be encoded or is too large
             self._custom_status = None
             self._outcome = _raised(error)
-            return Decisions((), None, self._outcome, executor.next_id)
+            # What the code asked for meanwhile is not begun, so that its ids are free.
+            next_id = min((each for each in self._unrecorded if each >= first_new), default=executor.next_id)
+            return Decisions((), None, self._outcome, next_id)
         operations = tuple(
             operation_of(task, self._instance_id, self._execution_id)
             for task_id, task in self._unrecorded.items()
