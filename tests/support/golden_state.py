@@ -116,7 +116,7 @@ def put_messages(messages: Iterable[PutMessage], *, whole: bool = True) -> Count
 
 def _put(queue: str, message: str, hidden: str) -> tuple[str, ...]:
     encoding = "text" if message.startswith("{") else "base64"
-    text = _plain_text(message if encoding == "text" else base64.b64decode(message).decode())
+    text = plain_text(message if encoding == "text" else base64.b64decode(message).decode())
     # The id of a child is made of the parent's execution id, and the queue belongs to the id.
     return "any" if _TO_A_DRAWN_ID.search(text) else _kind(queue), encoding, hidden, text
 
@@ -133,7 +133,7 @@ def _kind(name: str) -> str:
     return found[1]
 
 
-def _plain_text(text: str) -> str:
+def plain_text(text: str) -> str:
     """Return a text without what is another in every run."""
     for pattern, by in (
         (_DICTIONARY, ""),
@@ -166,7 +166,7 @@ def _comparable(
             return (type(value).__name__, value)
         for execution_id, name in names.items():
             value = value.replace(execution_id, name)
-        return _plain_text(value)
+        return plain_text(value)
 
     rows = {
         table: sorted(
