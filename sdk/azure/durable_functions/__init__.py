@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from azure.durable_functions.models.EntityStateResponse import EntityStateResponse
     from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
     from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
-    from azure.durable_functions.models.RetryOptions import RetryOptions, RetryPolicy
+    from azure.durable_functions.models.RetryOptions import HttpRetryOptions, RetryOptions, RetryPolicy
     from azure.durable_functions.models.TokenSource import ManagedIdentityTokenSource, TokenSource
     from azure.durable_functions.models.utils.entity_utils import EntityId
     from azure.durable_functions.orchestrator import Orchestrator
@@ -79,6 +79,7 @@ __all__ = [
     "FailureDetails",
     "ForeignAwaitableError",
     "FunctionNotFoundError",
+    "HttpRetryOptions",
     "LockingRulesError",
     "MalformedContextError",
     "NonDeterminismError",
@@ -121,6 +122,7 @@ _HOMES = {
     "TaskFailedError": "errors",
     "UnsupportedByHostError": "errors",
     "PurgeHistoryResult": "models.PurgeHistoryResult",
+    "HttpRetryOptions": "models.RetryOptions",
     "RetryPolicy": "models.RetryOptions",
     "SyncDurableFunctionsClient": "_client.blocking",
     "TokenSource": "models.TokenSource",
