@@ -86,6 +86,8 @@ class TaskHubSettings:
     entity_reorder_window_seconds: float = 1800.0
     """How long an entity waits for a message that another one of the same sender has overtaken; 0: not at all."""
 
+    http_poll_seconds: float = 30.0
+    """Between two requests of a ``call_http`` that polls, where the answer does not tell (``Retry-After``)."""
     store_inputs: bool = False
     """Keep inputs of activities and sub-orchestrations in history."""
     overridable_running_instances: bool = False
@@ -143,6 +145,7 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest,
         60 * (2**31 - 1),
         "extensions.durableTask.entityMessageReorderWindowInMinutes",
     ),
+    ("http_poll_seconds", 0, 2**31, "extensions.durableTask.httpSettings.defaultAsyncRequestSleepTimeMilliseconds"),
     ("lease_interval_seconds", 2, 600, ""),
     ("lease_round_seconds", 0.1, 300, ""),
     ("app_lease_seconds", 15, 60, f"{_APP_LEASE}.leaseInterval"),

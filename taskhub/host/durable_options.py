@@ -235,6 +235,10 @@ def _integer(low: int, high: int | None = None) -> Callable[[Any], int]:
     return read
 
 
+def _milliseconds(value: Any) -> float:
+    return _integer(0, 2**31 - 1)(value) / 1000
+
+
 def _minutes(low: int) -> Callable[[Any], float]:
     read = _integer(low, 2**31 - 1)
     return lambda value: read(value) * 60.0
@@ -306,7 +310,12 @@ _ALL = (
         "version_match",
     ),
     _Option("versionFailureStrategy", _member(VersionFailure), "Reject or Fail", "version_failure"),
-    _Option("httpSettings.defaultAsyncRequestSleepTimeMilliseconds", _integer(0), "a whole number of at least 0"),
+    _Option(
+        "httpSettings.defaultAsyncRequestSleepTimeMilliseconds",
+        _milliseconds,
+        "a whole number from 0 to 2147483647",
+        "http_poll_seconds",
+    ),
     _Option("httpSettings.useForwardedHost", _boolean, _BOOLEAN),
     _Option("maxConcurrentActivityFunctions", _integer(1), _POSITIVE, "max_concurrent_activities"),
     _Option("maxConcurrentOrchestratorFunctions", _integer(1), _POSITIVE, "max_concurrent_orchestrations"),

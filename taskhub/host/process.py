@@ -214,6 +214,7 @@ class _Host:
         if working is not None and not working.done():
             working.cancel()
             await asyncio.wait([working])
+        await application.aclose()
         await hubs.aclose()
         self.is_busy = invoker.is_busy
 

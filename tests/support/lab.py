@@ -224,6 +224,7 @@ async def running_lab(scenario: str) -> AsyncIterator[tuple[ModuleType, Lab]]:
             await main.stop(grace_seconds=1)
             await rpc.stop(grace_seconds=1)
             await invoker.aclose(grace_seconds=1)
+            await application.aclose()
             await storage.aclose()
 
 
