@@ -74,13 +74,14 @@ class Notes:
     """Name of the entity function and what it was given, in order."""
     messages: list[Envelope] = field(default_factory=list)
     """What was put on control queues, in order."""
+    work_items: list[Envelope] = field(default_factory=list)
 
     async def watch(self, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
         """Note the messages among the calls to the store."""
-        if call.method == "put" and "-control-" in call.target:
+        if call.method == "put":
             envelope = decode_envelope(call.arguments[0])
             if isinstance(envelope, Envelope):
-                self.messages.append(envelope)
+                (self.messages if "-control-" in call.target else self.work_items).append(envelope)
         return await act()
 
 
@@ -166,11 +167,13 @@ class Lab:
         assert state is not None, instance_id
         return routes.status_json(state, show_input=True)
 
-    async def wait(self, instance_id: str, statuses: set[str] | None = None, custom: Any = None) -> None:
+    async def wait(
+        self, instance_id: str, statuses: set[str] | None = None, custom: Any = None, timeout: float = WAIT_SECONDS
+    ) -> None:
         """Wait until an instance has one of the statuses (by default: has ended), and the custom status."""
         wanted = statuses or {"Completed", "Failed", "Terminated", "Canceled"}
         loop = asyncio.get_running_loop()
-        ends = loop.time() + WAIT_SECONDS
+        ends = loop.time() + timeout
         while True:
             state = await self._hub.get(InstanceId(instance_id))
             name = state.status.name if state and state.status else None
@@ -186,9 +189,18 @@ class Lab:
 
 
 @asynccontextmanager
-async def running_lab(scenario: str) -> AsyncIterator[tuple[ModuleType, Lab]]:
-    """Start everything for a scenario; yields its module and the lab for its ``drive``."""
+async def running_lab(
+    scenario: str, change: Callable[[ModuleType], None] | None = None
+) -> AsyncIterator[tuple[ModuleType, Lab]]:
+    """Start everything for a scenario; yields its module and the lab for its ``drive``.
+
+    Args:
+        scenario: name of its folder.
+        change: what to make otherwise in its module.
+    """
     module = _load(scenario)
+    if change is not None:
+        change(module)
     recorded = json.loads((EXTENSION / scenario / "scenario.json").read_text(encoding="utf-8"))
     overrides = {f"AzureFunctionsJobHost:durableTask:{key}": value for key, value in recorded["settings"].items()}
     section = _with_overrides({}, overrides).get("durableTask", {})
