@@ -90,6 +90,11 @@ class TaskHubSettings:
     """Between two requests of a ``call_http`` that polls, where the answer does not tell (``Retry-After``)."""
     store_inputs: bool = False
     """Keep inputs of activities and sub-orchestrations in history."""
+    fetch_large_values: bool = True
+    """Show inputs and outputs that lie in blobs. Off: the URLs of the blobs, which cost no reads."""
+    max_orchestration_actions: int = 100_000
+    """What one execution may ask for: activities, timers, sub-orchestrations and requests to entities together. One
+    that asks for more fails."""
     overridable_running_instances: bool = False
     """A start may replace a running instance (``overridableExistingInstanceStates: AnyState``)."""
     max_custom_status_kilobytes: int = 16
@@ -145,6 +150,7 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest,
         60 * (2**31 - 1),
         "extensions.durableTask.entityMessageReorderWindowInMinutes",
     ),
+    ("max_orchestration_actions", 1, 2**31 - 1, "extensions.durableTask.maxOrchestrationActions"),
     ("http_poll_seconds", 0, 2**31, "extensions.durableTask.httpSettings.defaultAsyncRequestSleepTimeMilliseconds"),
     ("lease_interval_seconds", 2, 600, ""),
     ("lease_round_seconds", 0.1, 300, ""),
