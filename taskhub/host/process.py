@@ -32,7 +32,7 @@ from taskhub.host.official_sdk import find_clash
 from taskhub.host.server import MAX_BODY_BYTES, Listener, MainDoor, RpcDoor, bind_main_port, bind_rpc_port
 from taskhub.host.version import package_version
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
-from taskhub.wiring import StoreChoice, choose_store, chosen_again, find_setting, open_storage, open_store
+from taskhub.wiring import StoreChoice, choose_store, chosen_again, open_storage, open_store
 
 if TYPE_CHECKING:
     import socket
@@ -214,6 +214,7 @@ class _Host:
         if working is not None and not working.done():
             working.cancel()
             await asyncio.wait([working])
+        await application.aclose()
         await hubs.aclose()
         self.is_busy = invoker.is_busy
 
@@ -292,8 +293,6 @@ class _Host:
             self._console.pieces(line)
 
     async def _open_connection(self, setting: str) -> Storage:
-        if find_setting(self._configuration.settings, setting) is None:
-            raise ConfigurationError(f"Unable to resolve the Azure Storage connection named '{setting}'.")
         return await open_storage(
             None, app_settings=self._configuration.settings, app_root=self._configuration.app_root, setting=setting
         )

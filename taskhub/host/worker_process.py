@@ -118,6 +118,7 @@ class _WorkerProcess:
             for helper in helpers:
                 helper.cancel()
             await invoker.aclose(grace_seconds=0)
+            await application.aclose()
             self.is_busy = invoker.is_busy
             identity.release()
             await storage.aclose()

@@ -74,6 +74,7 @@ class Notes:
     """Name of the entity function and what it was given, in order."""
     messages: list[Envelope] = field(default_factory=list)
     """What was put on control queues, in order."""
+    work_items: list[Envelope] = field(default_factory=list)
     puts: list[tuple[str, int, str]] = field(default_factory=list)
     """What was put on any queue: queue, seconds it is hidden, text."""
 
@@ -81,10 +82,9 @@ class Notes:
         """Note the messages among the calls to the store."""
         if (call.service, call.method) == ("queue", "put"):
             self.puts.append((call.target, call.options.get("visible_after", 0), call.arguments[0]))
-        if call.method == "put" and "-control-" in call.target:
             envelope = decode_envelope(call.arguments[0])
             if isinstance(envelope, Envelope):
-                self.messages.append(envelope)
+                (self.messages if "-control-" in call.target else self.work_items).append(envelope)
         return await act()
 
 
@@ -193,14 +193,19 @@ class Lab:
 
 
 @asynccontextmanager
-async def running_lab(scenario: str, store: Storage | None = None) -> AsyncIterator[tuple[ModuleType, Lab]]:
+async def running_lab(
+    scenario: str, store: Storage | None = None, *, change: Callable[[ModuleType], None] | None = None
+) -> AsyncIterator[tuple[ModuleType, Lab]]:
     """Start everything for a scenario; yields its module and the lab for its ``drive``.
 
     Args:
         scenario: its name.
         store: where the hub lies; by default in a memory of its own.
+        change: what to make otherwise in its module.
     """
     module = _load(scenario)
+    if change is not None:
+        change(module)
     recorded = json.loads((EXTENSION / scenario / "scenario.json").read_text(encoding="utf-8"))
     overrides = {f"AzureFunctionsJobHost:durableTask:{key}": value for key, value in recorded["settings"].items()}
     section = _with_overrides({}, overrides).get("durableTask", {})
@@ -236,6 +241,7 @@ async def running_lab(scenario: str, store: Storage | None = None) -> AsyncItera
             await main.stop(grace_seconds=1)
             await rpc.stop(grace_seconds=1)
             await invoker.aclose(grace_seconds=1)
+            await application.aclose()
             if store is None:
                 await storage.aclose()
 

@@ -41,7 +41,7 @@ NOT_STARTED = "fails here, where the extension forgets what it cannot start and 
 OTHERWISE = {  # by scenario: instances that end otherwise here, and why
     "activity_values": {"hand-1": BY_HAND},
     "external_event": dict.fromkeys(("events-1", "events-2"), "the official SDK hands one event to two waits"),
-    "limits": dict.fromkeys(("many-1", "one-1"), "there is no limit of actions here"),
+    "limits": dict.fromkeys(("many-1", "one-1"), "ends here, where the extension waits for ever"),
     "orchestrator_failed": {"with_open_work-1": GATE},
     "overridable_any_state": {
         "x-1": "the official SDK fails at an input that was encoded once; and it ends what is to be replaced first"
@@ -57,11 +57,12 @@ OTHERWISE = {  # by scenario: instances that end otherwise here, and why
     },
     "version_rejected": {"parent-1": BY_HAND},
 }
+TOO_MANY = "Maximum amount of orchestration actions (5) has been reached."
 ENDS = {  # of those that are not by hand: how they end here
     "events-1": ("Completed", ["null", '{"n": 1}', {"when": "2026-01-02T03:04:05Z", "n": 1.5}]),
     "events-2": ("Completed", ['"a"', '"b"']),
-    "many-1": ("Completed", [0, 1, 2, 3, 4, 5, 6]),
-    "one-1": ("Completed", None),
+    "many-1": ("Failed", f"Orchestrator function 'too_many' failed: {TOO_MANY}"),
+    "one-1": ("Failed", f"Orchestrator function 'one_by_one' failed: {TOO_MANY}"),
     "with_open_work-1": ("Failed", "Orchestrator function 'with_open_work' failed: left something running"),
     "x-1": ("Completed", ["second", 1]),
     "left-1": ("Completed", True),

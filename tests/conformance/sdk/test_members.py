@@ -28,6 +28,8 @@ ADDED_TO_THE_PACKAGE = {
     "RetryPolicy",
     "SyncDurableFunctionsClient",
     "TokenSource",
+    # for HTTP calls
+    "HttpRetryOptions",
     # for apps with function.json
     "Activity",
     # for annotations
@@ -50,6 +52,8 @@ ADDED_TO_THE_PACKAGE = {
 }
 RETRIES = {"backoff_coefficient", "max_retry_interval_in_milliseconds", "retry_timeout_in_milliseconds"}
 ADDED = {
+    "CallHttpAction": {"retry_options"},
+    "DurableHttpRequest": {"asynchronous_pattern_enabled", "poll_at", "retry_options", "timeout"},
     "DurableOrchestrationContext": {"create_replay_safe_logger", "lock_entities", "logger"},
     "LongTimerTask": {"is_cancelled"},  # as of other timers
     "RetryOptions": RETRIES,
