@@ -99,7 +99,6 @@ async def dumped(hub, **options):
 @pytest.mark.parametrize("partition_count", [4, 3])
 async def test_a_hub_in_the_middle_of_everything_is_finished_elsewhere(stores, partition_count):
     here, there = make_hubs(stores, partition_count=partition_count)
-    later = Utc.of(datetime.now(timezone.utc) + timedelta(seconds=4))
     async with here.working():
         await here.start("echoing", LARGE, instance_id="done")
         await here.start("failing", instance_id="failed")
@@ -110,14 +109,15 @@ async def test_a_hub_in_the_middle_of_everything_is_finished_elsewhere(stores, p
         await here.start("timing", instance_id="timing")
         await here.start("waiting", instance_id="waiting")
         await here.start("waiting", instance_id="suspended")
-        await here.start("echoing", LARGE, instance_id="later", scheduled_start=later, tags={"a": "b"})
         for name in ("slow/1", "parent", "timing", "waiting", "suspended", "parent-0", "parent-1"):
             await here.running(name)
         await here.client.suspend(InstanceId("suspended"), "hold")
         await here.until("suspended", lambda state: state.status is RuntimeStatus.Suspended)
         await here.client.raise_event(InstanceId("suspended"), "go", '"kept"')
         await here.events("suspended", at_least=9)
-    # After the worker's end: this event lies in the queue, and so does the start.
+    # After the worker's end: this event lies in the queue, and so do the starts.
+    later = Utc.of(datetime.now(timezone.utc) + timedelta(seconds=3))
+    await here.start("echoing", LARGE, instance_id="later", scheduled_start=later, tags={"a": "b"})
     await here.client.raise_event(InstanceId("waiting"), "go", json.dumps(LARGE))
     await here.start("echoing", 5, instance_id="new")
 
