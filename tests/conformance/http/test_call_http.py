@@ -79,7 +79,7 @@ MASKS = (
 
 async def test_recorded_calls_send_and_bring_what_was_recorded():
     with running_target() as target:
-        async with running_lab("call_http", with_our_server(target.base)) as (module, lab):
+        async with running_lab("call_http", change=with_our_server(target.base)) as (module, lab):
             await module.drive(lab)
             statuses = {name: (await lab.status(f"{name}-1"))["runtimeStatus"] for name in module.ORCHESTRATORS}
         base = target.base

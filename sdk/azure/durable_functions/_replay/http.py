@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 from urllib.parse import urljoin, urlsplit
 
 if TYPE_CHECKING:
@@ -21,6 +21,14 @@ class TokenSourceLike(Protocol):
     """What requests need of a token source."""
 
     def to_json(self) -> dict[str, Any]: ...
+
+
+class HttpAnswer(TypedDict):
+    """What ``call_http`` gives; ``DurableHttpResponse.from_json`` makes an object of it."""
+
+    statusCode: int
+    headers: dict[str, str]
+    content: str | None
 
 
 class DurableHttpRequest:
@@ -116,7 +124,7 @@ class DurableHttpRequest:
             found["retryOptions"] = _retry_json(self.retry_options)
         return found
 
-    def poll_at(self, location: str, asked: str) -> DurableHttpRequest:
+    def _poll_at(self, location: str, asked: str) -> DurableHttpRequest:
         """Return the request that asks how far the work behind an answer of 202 is.
 
         What opens the door of one origin stays there: another one gets neither ``Authorization`` and ``Cookie`` nor a
@@ -169,8 +177,8 @@ def retry_wire_json(options: RetryOptions, kind: str) -> dict[str, Any]:
     timeout = options.retry_timeout_in_milliseconds
     return {
         "$type": kind,
-        "FirstRetryInterval": span_text(options.interval),
-        "MaxRetryInterval": span_text(options.longest_interval),
+        "FirstRetryInterval": span_text(options._interval),
+        "MaxRetryInterval": span_text(options._longest_interval),
         "BackoffCoefficient": float(options.backoff_coefficient),
         "RetryTimeout": _FOR_EVER if timeout is None else span_text(timedelta(milliseconds=timeout)),
         "MaxNumberOfAttempts": options.max_number_of_attempts,
@@ -184,13 +192,13 @@ _FOR_EVER = "10675199.02:48:05.4775807"
 
 def _retry_json(options: RetryOptions) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "firstRetryInterval": span_text(options.interval),
+        "firstRetryInterval": span_text(options._interval),
         "maxNumberOfAttempts": options.max_number_of_attempts,
     }
     if options.backoff_coefficient != 1:
         found["backoffCoefficient"] = options.backoff_coefficient
     if options.max_retry_interval_in_milliseconds is not None:
-        found["maxRetryInterval"] = span_text(options.longest_interval)
+        found["maxRetryInterval"] = span_text(options._longest_interval)
     if options.retry_timeout_in_milliseconds is not None:
         found["retryTimeout"] = span_text(timedelta(milliseconds=options.retry_timeout_in_milliseconds))
     codes = _codes(options)

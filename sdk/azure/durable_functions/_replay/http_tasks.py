@@ -47,22 +47,22 @@ class PolledHttpTask(WhenAllTask):
         super().__init__([first], replay_schema)
         self.action_repr = first.action_repr
 
-    def is_over_for_host(self) -> bool:
+    def _is_over_for_host(self) -> bool:
         return self.is_completed
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
         self._starter = starter
-        action = self.children[0].start(starter)
+        action = self.children[0]._start(starter)
         self.id = self.children[0].id
         return action
 
-    def leaf_actions(self) -> Iterable[Action]:
+    def _leaf_actions(self) -> Iterable[Action]:
         return (self.action_repr,)
 
     def try_set_value(self, child: TaskBase) -> None:
         if child.state is TaskState.FAILED:
-            self.complete(TaskState.FAILED, child.result, child.is_played)
+            self._complete(TaskState.FAILED, child.result, child.is_played)
         elif isinstance(child, TimerTask):
             self._ask_again(child)
         elif isinstance(child.result, dict) and child.result.get("statusCode") == ACCEPTED:
@@ -71,16 +71,16 @@ class PolledHttpTask(WhenAllTask):
             wait = poll_delay(child.result, now, self._pause)
             self._follow_with(TimerTask(None, CreateTimerAction(now + wait)))
         else:
-            self.complete(TaskState.SUCCEEDED, child.result, child.is_played)
+            self._complete(TaskState.SUCCEEDED, child.result, child.is_played)
 
     def _ask_again(self, timer: TaskBase) -> None:
         location = header_of(self._answer, "Location")
         if not location:
             # After the timer, as the official host finds it out.
             error = _nowhere_to_ask(self._asked)
-            self.complete(TaskState.FAILED, error, timer.is_played)
+            self._complete(TaskState.FAILED, error, timer.is_played)
             return
-        poll = self._request.poll_at(location, self._asked)
+        poll = self._request._poll_at(location, self._asked)
         self._asked = poll.uri
         self._follow_with(AtomicTask(None, CallHttpAction(poll)))
 
@@ -88,7 +88,7 @@ class PolledHttpTask(WhenAllTask):
         child._parents = (self,)
         self.children = [child]
         self._running_starter.retries += 1
-        child.start(self._running_starter)
+        child._start(self._running_starter)
 
     @property
     def _running_starter(self) -> Starter:
