@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 from dataclasses import replace
@@ -86,7 +87,8 @@ class HttpActivity:
                     call.method,
                     URL(call.url, encoded=True),
                     headers=self._headers(call),
-                    data=call.body,
+                    # A large body as a file: as bytes it would keep the event loop.
+                    data=None if call.body is None else io.BytesIO(call.body),
                     proxy=_proxy_for(call.url),
                     skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
                     allow_redirects=False,

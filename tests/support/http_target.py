@@ -103,7 +103,7 @@ def running_target() -> Iterator[Target]:
     loop = asyncio.new_event_loop()
 
     async def serve() -> web.AppRunner:
-        app = web.Application()
+        app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", target.handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()

@@ -26,11 +26,11 @@ from tests.support.recordings import folders
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
 
 NOT_RUN = {
-    "call_http": "needs the recording's own server; and this host has no durable HTTP yet",
     "entity_locks": "its orchestrations are states written by hand, which only the official host asks for",
     "replay_schemas": "its orchestrations are states written by hand",
 }
 ELSEWHERE = {
+    "call_http": "test_call_http.py: needs a server to call, and its raw actions said in the SDK's words",
     "entity_http": "test_entity_scenarios.py: a deleted entity is gone here, where the extension shows a null state",
     "http_purge_restart_rewind": "below: running instances are not purged here",
     "event_other_case": "below: here the first event is taken, so that the scenario ends early",
@@ -41,7 +41,7 @@ NOT_STARTED = "fails here, where the extension forgets what it cannot start and 
 OTHERWISE = {  # by scenario: instances that end otherwise here, and why
     "activity_values": {"hand-1": BY_HAND},
     "external_event": dict.fromkeys(("events-1", "events-2"), "the official SDK hands one event to two waits"),
-    "limits": dict.fromkeys(("many-1", "one-1"), "ends here, where the extension waits for ever"),
+    "limits": dict.fromkeys(("many-1", "one-1"), NOT_STARTED),
     "orchestrator_failed": {"with_open_work-1": GATE},
     "overridable_any_state": {
         "x-1": "the official SDK fails at an input that was encoded once; and it ends what is to be replaced first"
@@ -57,12 +57,11 @@ OTHERWISE = {  # by scenario: instances that end otherwise here, and why
     },
     "version_rejected": {"parent-1": BY_HAND},
 }
-TOO_MANY = "Maximum amount of orchestration actions (5) has been reached."
 ENDS = {  # of those that are not by hand: how they end here
     "events-1": ("Completed", ["null", '{"n": 1}', {"when": "2026-01-02T03:04:05Z", "n": 1.5}]),
     "events-2": ("Completed", ['"a"', '"b"']),
-    "many-1": ("Failed", f"Orchestrator function 'too_many' failed: {TOO_MANY}"),
-    "one-1": ("Failed", f"Orchestrator function 'one_by_one' failed: {TOO_MANY}"),
+    "many-1": ("Failed", "Orchestrator function 'too_many' failed: Maximum amount of orchestration actions (5) has"),
+    "one-1": ("Failed", "Orchestrator function 'one_by_one' failed: Maximum amount of orchestration actions (5) has"),
     "with_open_work-1": ("Failed", "Orchestrator function 'with_open_work' failed: left something running"),
     "x-1": ("Completed", ["second", 1]),
     "left-1": ("Completed", True),

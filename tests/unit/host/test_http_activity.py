@@ -63,6 +63,15 @@ async def test_a_body_has_the_type_that_was_given(activity, target, given, sent)
     assert target.seen[0].body == "ä".encode()
 
 
+async def test_a_large_body_is_sent_whole(activity, target):
+    target.made.append(web.Response(text="taken"))
+
+    await run(activity, method="POST", uri=target.base + "/made", content="x" * 2_000_000)
+
+    assert target.seen[0].body == b"x" * 2_000_000
+    assert target.seen[0].headers["Content-Length"] == "2000000"
+
+
 async def test_what_a_query_escapes_arrives_as_it_was_written(activity, target):
     signed = "/echo?sig=a%2Fb%3D%41+c&x=ü y"
 

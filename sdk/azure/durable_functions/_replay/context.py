@@ -557,8 +557,8 @@ class DurableOrchestrationContext:
             for those that ``retry_options`` name. When no answer came, yielding the task raises ``TaskFailedError``.
 
         Raises:
-            TypeError: ``is_raw_str`` with a body that is no text, a body that cannot be encoded, a ``token_source``
-                that is none, or an option of another type.
+            TypeError: ``is_raw_str`` with a body that is no text, a body that cannot be encoded, or a ``token_source``
+                 or ``retry_options`` that are none.
             ValueError: a time that is not above zero.
         """
         if is_raw_str and not isinstance(content, str):

@@ -124,7 +124,7 @@ class DurableHttpRequest:
             found["retryOptions"] = _retry_json(self.retry_options)
         return found
 
-    def poll_at(self, location: str, asked: str) -> DurableHttpRequest:
+    def _poll_at(self, location: str, asked: str) -> DurableHttpRequest:
         """Return the request that asks how far the work behind an answer of 202 is.
 
         What opens the door of one origin stays there: another one gets neither ``Authorization`` and ``Cookie`` nor a

@@ -80,7 +80,7 @@ class PolledHttpTask(WhenAllTask):
             error = _nowhere_to_ask(self._asked)
             self._complete(TaskState.FAILED, error, timer.is_played)
             return
-        poll = self._request.poll_at(location, self._asked)
+        poll = self._request._poll_at(location, self._asked)
         self._asked = poll.uri
         self._follow_with(AtomicTask(None, CallHttpAction(poll)))
 
