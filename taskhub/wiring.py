@@ -17,7 +17,10 @@ from taskhub.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from taskhub.storage.port import Storage as Storage  # re-exported: host and cli know storage only through here
+    # Re-exported: host and cli know storage only through here.
+    from taskhub.storage.port import BlobItem as BlobItem
+    from taskhub.storage.port import QueueMessage as QueueMessage
+    from taskhub.storage.port import Storage as Storage
 
 DEFAULT_SETTING = "AzureWebJobsStorage"
 EMULATOR = "UseDevelopmentStorage=true"

@@ -84,6 +84,7 @@ class AzureQueues:
                 dequeue_count=int(message["DequeueCount"]),
                 inserted=_moment(message["InsertionTime"]),
                 next_visible=_moment(message["TimeNextVisible"]),
+                expires=None if message["ExpirationTime"].endswith(_NEVER) else _moment(message["ExpirationTime"]),
             )
             for message in _messages_of(what, answer.body)
         ]
@@ -153,6 +154,7 @@ def _moment(text: str) -> datetime:
     )
 
 
+_NEVER = "31 Dec 9999 23:59:59 GMT"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
