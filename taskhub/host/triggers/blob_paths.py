@@ -81,3 +81,8 @@ def check_container(name: str) -> None:
         raise TemplateError(
             f"Invalid container name: '{name}'. It must be 3 to 63 lower-case letters, digits and single '-'."
         )
+
+
+def wake_key_of(container: str) -> str:
+    """Return the name under which those are woken who look at a container."""
+    return f"blobs of {container}"

@@ -1,8 +1,9 @@
 """PURE: binding expressions, the ``{name}`` in paths and names of queues, and the values that they stand for.
 
 A name is looked up, ignoring case, in what started the function: parts of a blob's path, properties of a JSON message
-or request, metadata of the trigger. ``{order.id}`` goes on into an object. Built in are ``{rand-guid}``, ``{DateTime}``,
-``{sys.randguid}``, ``{sys.utcnow}`` and ``{sys.methodname}``; guids and times take a .NET format after a colon.
+or request, metadata of the trigger. ``{order.id}`` goes on into an object. Built in are ``{rand-guid}``,
+``{DateTime}``, ``{sys.randguid}``, ``{sys.utcnow}`` and ``{sys.methodname}``; guids and times take a .NET format after
+a colon.
 
 Source: Azure WebJobs SDK, BindingTemplate; Azure Functions, binding expression patterns.
 """

@@ -17,6 +17,7 @@ from bisect import bisect_left
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
@@ -153,8 +154,10 @@ def parse_schedule(text: str, zone: tzinfo = timezone.utc) -> Schedule:
     fields = text.split()
     if len(fields) not in (5, 6):
         return _parse_span(text, zone)
-    values = [_parse_field(*pair) for pair in zip(("0", *fields)[-6:], _FIELDS, strict=True)]
-    return CronSchedule(text.strip(), *values, zone=zone)
+    seconds, minutes, hours, days, months, weekdays = (
+        _parse_field(*pair) for pair in zip(("0", *fields)[-6:], _FIELDS, strict=True)
+    )
+    return CronSchedule(text.strip(), seconds, minutes, hours, days, months, weekdays, zone)
 
 
 def zone_of(settings_name: str, name: str | None) -> tzinfo:
@@ -280,4 +283,4 @@ def _from(values: tuple[int, ...], least: int) -> tuple[int, ...]:
 
 
 def _has_neighbours(values: tuple[int, ...]) -> bool:
-    return any(second - first == 1 for first, second in zip(values, values[1:], strict=False))
+    return any(second - first == 1 for first, second in pairwise(values))

@@ -54,7 +54,11 @@ def at(text, zone=timezone.utc):
         # months, by any beginning of their names
         ("10 * * 6 *", "2003-12-01 05:00:00", "2004-06-01 00:10:00"),
         ("10 * * February,April-Jun *", "2002-07-01 05:00:00", "2003-02-01 00:10:00"),
-        ("20 * * january,FeB,Mar,april,May,JuNE,July,Augu,SEPT-October,Nov,DECEM *", "1988-03-11 14:23", "1988-03-11 15:20"),
+        (
+            "20 * * january,FeB,Mar,april,May,JuNE,July,Augu,SEPT-October,Nov,DECEM *",
+            "1988-03-11 14:23",
+            "1988-03-11 15:20",
+        ),
         ("* 2,4-8,15 * 6 *", "1988-03-11 14:23:00", "1988-06-01 02:00:00"),
         # weekdays: 0 is Sunday
         ("30 6 * * 0", "2003-06-26 10:00:00", "2003-06-29 06:30:00"),
@@ -221,7 +225,7 @@ def test_without_a_zone_it_is_utc(name):
 
 def test_zones_have_iana_names():
     assert zone_of("TZ", ":Europe/Rome") == ROME
-    with pytest.raises(ScheduleError, match="WEBSITE_TIME_ZONE is 'W. Europe Standard Time', which is no time zone"):
+    with pytest.raises(ScheduleError, match=r"WEBSITE_TIME_ZONE is 'W\. Europe Standard Time', which is no time zone"):
         zone_of("WEBSITE_TIME_ZONE", "W. Europe Standard Time")
 
 
@@ -248,7 +252,9 @@ def parts(draw, low, high):
 expressions = st.tuples(
     *(st.lists(parts(low, high), min_size=1, max_size=3).map(",".join) for low, high in FIELDS)
 ).map(" ".join)
-moments = st.datetimes(datetime(1999, 1, 1), datetime(2031, 1, 1)).map(lambda moment: moment.replace(tzinfo=timezone.utc))
+moments = st.datetimes(datetime(1999, 1, 1), datetime(2031, 1, 1)).map(
+    lambda moment: moment.replace(tzinfo=timezone.utc)
+)
 
 
 def matches(schedule: CronSchedule, moment):
