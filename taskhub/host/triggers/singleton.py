@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from taskhub.runtime.environment import Environment
 
 HOSTS_CONTAINER = "azure-webjobs-hosts"
-LEASE_SECONDS = 15
-RENEW_SECONDS = 5.0
-WAIT_SECONDS = 5.0
+LEASE_SECONDS = 30
+RENEW_SECONDS = 10.0
+WAIT_SECONDS = 10.0
 """Between two attempts while another host holds it."""
 _MARGIN_SECONDS = 2.0
 """Before the end of the lease from which on it counts as lost: what begins then might come after it."""

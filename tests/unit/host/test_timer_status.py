@@ -61,9 +61,7 @@ def test_a_timer_begins_where_it_stopped(stored, now, expected, is_new, is_past_
 def test_after_a_run_the_next_time_counts_from_its_beginning():
     status = TimerStatus(at(10), at(11), at(10))
 
-    assert after_run(HOURLY, status, at(11, 0, 1), is_scheduled=True) == TimerStatus(
-        at(11, 0, 1), at(12), at(11, 0, 1)
-    )
+    assert after_run(HOURLY, status, at(11, 0, 1), is_scheduled=True) == TimerStatus(at(11, 0, 1), at(12), at(11, 0, 1))
 
 
 def test_a_clock_that_is_behind_does_not_make_a_time_come_twice():
