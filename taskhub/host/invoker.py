@@ -189,11 +189,12 @@ class Invoker:
         """
         invocation = Invocation(str(uuid.uuid4()), plan.function.name)
         arguments = _Arguments(plan, invocation, data, metadata or {}, trace or TraceContext(), retry or RetryContext())
-        work: Awaitable[Outcome]
-        if plan.stored_inputs or plan.stored_outputs:
-            work = self._call_with_storage(arguments, values or {})
-        else:
-            work = self._call(arguments)
+
+        def work() -> Awaitable[Outcome]:
+            if plan.stored_inputs or plan.stored_outputs:
+                return self._call_with_storage(arguments, values or {})
+            return self._call(arguments)
+
         return await self._announced(invocation, reason, work, details=details)
 
     def _call(self, arguments: _Arguments) -> Awaitable[Outcome]:
@@ -234,8 +235,11 @@ class Invoker:
             InvocationFailed: the step raised, which replays do only for what is no ``Exception`` (``sys.exit()``).
         """
         invocation = Invocation(str(uuid.uuid4()), function)
-        running = self._tracked(self._orchestrators.submit(_step, invocation, step))
-        return await self._announced(invocation, DURABLE_REASON, asyncio.wrap_future(running), failure_of)
+
+        def work() -> Awaitable[_T]:
+            return asyncio.wrap_future(self._tracked(self._orchestrators.submit(_step, invocation, step)))
+
+        return await self._announced(invocation, DURABLE_REASON, work, failure_of)
 
     def in_background(self, work: Callable[[], None]) -> None:
         """Run something short in the pool for orchestrators, soon; not at all once the invoker is closed."""
@@ -265,17 +269,18 @@ class Invoker:
         self,
         invocation: Invocation,
         reason: str,
-        work: Awaitable[_T],
+        work: Callable[[], Awaitable[_T]],
         failure_of: Callable[[_T], str | None] = lambda _: None,
         *,
         details: str = "",
     ) -> _T:
+        # Before it starts: its own log lines come after.
         self._console.executing(invocation, reason, details)
         clock = asyncio.get_running_loop().time
         began = clock()
         RUNNING[invocation.id] = invocation
         try:
-            outcome = await work
+            outcome = await work()
         except asyncio.CancelledError:
             self._console.executed(invocation, clock() - began, "Result: Cancelled")
             raise
