@@ -238,9 +238,16 @@ def _import_script(root: Path, script: Path) -> Any:
 def _collect(candidates: Iterator[tuple[str, Callable[[], Function]]], configuration: HostConfiguration) -> App:
     functions: list[Function] = []
     errors: list[FunctionError] = []
+    names: set[str] = set()
     for name, build in candidates:
         if configuration.functions is not None and name.lower() not in configuration.functions:
             continue
+        if name.lower() in names:
+            errors.append(
+                FunctionError(name, f"The function name '{name}' must be unique within the app, ignoring case.")
+            )
+            continue
+        names.add(name.lower())
         try:
             function = build()
         except (BindingError, ConfigurationError) as error:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskhub.host.functions import Function
+    from taskhub.host.worker_extensions import InvocationHooks
 
 RETURN = "$return"
 INPUTS = frozenset(
@@ -86,6 +87,8 @@ class CallPlan:
     """Those of ``inputs`` that are read from storage before the call."""
     stored_outputs: Mapping[str, Output]
     """Those of ``outputs``, and the result under ``$return``, that are written to storage after it."""
+    hooks: InvocationHooks | None = None
+    """Of worker extensions."""
 
 
 def plan_call(function: Function) -> CallPlan:

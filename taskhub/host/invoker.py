@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 import threading
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -99,10 +100,21 @@ class _Arguments:
         for name in self.plan.outputs:
             values[name] = self.outs[name] = Out()
         if self.plan.wants_context:
-            values["context"] = Context(self.invocation, self.plan.function.directory, self.trace, self.retry)
+            values["context"] = self._context()
+        if self.plan.hooks is not None:
+            self.plan.hooks.run_before(self._context(), values)
         return values
 
-    def encode(self, returned: Any) -> Outcome:
+    def finish(self, values: Mapping[str, Any], returned: Any) -> Outcome:
+        if self.plan.hooks is not None:
+            self.plan.hooks.run_after(self._context(), values, returned)
+        sys.stdout.flush()  # what was printed without the end of its line
+        return self._encode(returned)
+
+    def _context(self) -> Context:
+        return Context(self.invocation, self.plan.function.directory, self.trace, self.retry)
+
+    def _encode(self, returned: Any) -> Outcome:
         outputs = {
             name: self.plan.outputs[name].encode(out.get()) for name, out in self.outs.items() if out.get() is not None
         }
@@ -359,7 +371,8 @@ async def _cancel_the_rest() -> None:
 
 def _call(arguments: _Arguments) -> Outcome:
     with _failing_alone(arguments.invocation):
-        return arguments.encode(arguments.plan.function.call(**arguments.convert()))
+        values = arguments.convert()
+        return arguments.finish(values, arguments.plan.function.call(**values))
 
 
 def _step(invocation: Invocation, step: Callable[[], _T]) -> _T:
@@ -371,7 +384,8 @@ async def _call_async(arguments: _Arguments) -> Outcome:
     # The task that runs this has a context of its own, so nothing needs to be set back.
     CURRENT.set(arguments.invocation)
     try:
-        return arguments.encode(await arguments.plan.function.call(**arguments.convert()))
+        values = arguments.convert()
+        return arguments.finish(values, await arguments.plan.function.call(**values))
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         raise InvocationFailed(*describe_failure(error)) from error
 

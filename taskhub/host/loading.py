@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from taskhub.host.functions import DURABLE_TRIGGERS, LISTENED_TRIGGERS, Function
 from taskhub.host.http_functions import check_route
 from taskhub.host.invoker import Invoker, thread_count_of
 from taskhub.host.triggers.checks import prepared
+from taskhub.host.worker_extensions import are_enabled, invocation_hooks, run_after_load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +91,10 @@ def _tell(console: Console, plans: Sequence[CallPlan], warnings: Sequence[str], 
 def _plan(function: Function, configuration: HostConfiguration) -> CallPlan | FunctionError:
     try:
         check_route(function, configuration.route_prefix)
-        return plan_call(prepared(function, configuration.settings, configuration.app_root))
+        plan = plan_call(prepared(function, configuration.settings, configuration.app_root))
     except BindingError as error:
         return FunctionError(function.name, str(error))
+    if not are_enabled(configuration.settings):
+        return plan
+    run_after_load(function)
+    return dataclasses.replace(plan, hooks=invocation_hooks(function))

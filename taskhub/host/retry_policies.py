@@ -31,19 +31,20 @@ def read_retry_policy(written: Mapping[str, Any] | None) -> RetryPolicy | None:
         return None
     values = {_bare(key): value for key, value in written.items() if value is not None}
     strategy = _bare(str(values.get("strategy", "")))
+    if strategy not in (_FIXED, _EXPONENTIAL):
+        raise BindingError(
+            f"the strategy of its retry policy is '{values.get('strategy')}'; it must be fixedDelay or "
+            "exponentialBackoff."
+        )
     count = _whole(values.get("maxretrycount"))
     if strategy == _FIXED:
         seconds = _seconds(values, "delayinterval", None)
         return RetryPolicy(count, seconds, seconds)
-    if strategy == _EXPONENTIAL:
-        least = _seconds(values, "minimuminterval", _DEFAULT_LEAST_SECONDS)
-        most = _seconds(values, "maximuminterval", _DEFAULT_MOST_SECONDS)
-        if least > most:
-            raise BindingError("the minimumInterval of its retry policy is longer than the maximumInterval.")
-        return RetryPolicy(count, least, most)
-    raise BindingError(
-        f"the strategy of its retry policy is '{values.get('strategy')}'; it must be fixedDelay or exponentialBackoff."
-    )
+    least = _seconds(values, "minimuminterval", _DEFAULT_LEAST_SECONDS)
+    most = _seconds(values, "maximuminterval", _DEFAULT_MOST_SECONDS)
+    if least > most:
+        raise BindingError("the minimumInterval of its retry policy is longer than the maximumInterval.")
+    return RetryPolicy(count, least, most)
 
 
 def _bare(name: str) -> str:
