@@ -99,6 +99,7 @@ class AppStorage:
             blobs=configuration.blobs,
             host_id=host_id,
             holder=self._identity.id if self._identity else "",
+            receipts=self._identity.receipts if self._identity else None,
         )
         return self.listeners
 

@@ -17,7 +17,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from taskhub.errors import ConfigurationError
-from taskhub.host.functions import BLOB_TRIGGER, LISTENED_TRIGGERS, QUEUE_TRIGGER, TIMER_TRIGGER
+from taskhub.host import functions
+from taskhub.host.functions import LISTENED_TRIGGERS
 from taskhub.host.triggers.blob_paths import parse_pattern
 from taskhub.host.triggers.blobs import POISON_QUEUE, SCAN_LOCK, BlobFunction, BlobRuns, BlobScanner, work_queue_of
 from taskhub.host.triggers.checks import time_zone
@@ -30,6 +31,7 @@ from taskhub.host.triggers.timer_status import timer_of
 from taskhub.host.triggers.timers import StatusStore, TimerListener
 from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.poller import Wakeups
+from taskhub.wiring import DEFAULT_SETTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from taskhub.host.invoker import Invoker
     from taskhub.host.triggers.connections import Connections
     from taskhub.host.triggers.options import BlobOptions, QueueOptions
+    from taskhub.runtime.receipts import Receipts
     from taskhub.wiring import QueueMessage
 
 _LATE_SECONDS = 1.0
@@ -59,6 +62,7 @@ class Listeners:
         blobs: how blobs are dealt with.
         host_id: under which is remembered what must outlive the process.
         holder: who we are among the processes of all hosts.
+        receipts: notes of messages in hand, for the next process of our name.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Listeners:
         blobs: BlobOptions,
         host_id: str,
         holder: str,
+        receipts: Receipts | None = None,
     ) -> None:
         self._plans = [
             plan for plan in plans if plan.function.trigger.kind in LISTENED_TRIGGERS and not plan.function.is_disabled
@@ -85,6 +90,7 @@ class Listeners:
         self._blobs = blobs
         self._host_id = host_id
         self._holder = holder
+        self._receipts = receipts
         self._wakeups = Wakeups()
         self._stops: list[Callable[[], None]] = []
         self._singletons: list[Singleton] = []
@@ -145,11 +151,11 @@ class Listeners:
             for plan in self._plans:
                 try:
                     match plan.function.trigger.kind:
-                        case kind if kind == TIMER_TRIGGER:
+                        case functions.TIMER_TRIGGER:
                             self._start(nursery, plan.function.name, await self._timer(plan, leases))
-                        case kind if kind == QUEUE_TRIGGER:
+                        case functions.QUEUE_TRIGGER:
                             self._start(nursery, plan.function.name, await self._queue(plan))
-                        case kind if kind == BLOB_TRIGGER:
+                        case functions.BLOB_TRIGGER:
                             blob_functions.append(await self._blob_function(plan))
                 except ConfigurationError as error:
                     _tell_failure(plan.function.name, error)
@@ -215,7 +221,15 @@ class Listeners:
             max_dequeue_count=options.max_dequeue_count,
             is_base64=options.is_base64,
         )
-        listener = QueueListener(reading, handle, connection, self._environment, self._wakeups)
+        listener = QueueListener(
+            reading,
+            handle,
+            connection,
+            self._environment,
+            self._wakeups,
+            receipts=self._receipts,
+            place=properties.get("connection") or DEFAULT_SETTING,
+        )
         self._stops.append(listener.stop)
         return listener.listen()
 
@@ -226,7 +240,7 @@ class Listeners:
         connection = await self._connections.get(properties.get("connection"))
         return BlobFunction(plan, parse_pattern(str(properties["path"])), connection)
 
-    async def _start_blobs(self, nursery: Nursery, leases: Nursery, functions: list[BlobFunction]) -> None:
+    async def _start_blobs(self, nursery: Nursery, leases: Nursery, blob_functions: list[BlobFunction]) -> None:
         host = await self._connections.get()
         scanners = [
             BlobScanner(
@@ -237,7 +251,7 @@ class Listeners:
                 host_id=self._host_id,
                 scan_seconds=self._blobs.scan_seconds,
             )
-            for function in functions
+            for function in blob_functions
         ]
 
         def look() -> None:
@@ -245,7 +259,7 @@ class Listeners:
                 scanner.look()
 
         singleton = self._singleton(leases, host, SCAN_LOCK, look)
-        for scanner, function in zip(scanners, functions, strict=True):
+        for scanner, function in zip(scanners, blob_functions, strict=True):
             self._stops.append(scanner.stop)
             self._start(nursery, function.plan.function.name, scanner.listen(singleton))
         reading = reading_of(
@@ -255,8 +269,16 @@ class Listeners:
             max_polling_seconds=self._queues.max_polling_seconds,
             max_dequeue_count=self._blobs.poison_threshold,
         )
-        runs = BlobRuns({function.id: function for function in functions}, self._runs.run)
-        listener = QueueListener(reading, runs, host, self._environment, self._wakeups)
+        runs = BlobRuns({function.id: function for function in blob_functions}, self._runs.run)
+        listener = QueueListener(
+            reading,
+            runs,
+            host,
+            self._environment,
+            self._wakeups,
+            receipts=self._receipts,
+            place=DEFAULT_SETTING,
+        )
         self._stops.append(listener.stop)
         nursery.start(listener.listen(), name="listener of blobs")
 

@@ -1,6 +1,7 @@
 """Queues of an app's own: messages are taken, run, and deleted, put back, or laid aside as poison.
 
-A message stays hidden while its function runs, by renewals, and comes back by itself when the host dies. One whose
+A message stays hidden while its function runs, by renewals. When the host dies it comes back by itself, and at once
+when the host is started again on the same machine, which finds a note of it. One whose
 function fails is put back at once, or after ``visibilityTimeout``; after ``maxDequeueCount`` readings it goes to
 ``<queue>-poison``. The queue and the other one are made when they are needed.
 
@@ -16,18 +17,21 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
 
-from taskhub.errors import MessageGone, QueueNotFound, StorageError
+from taskhub.errors import MessageGone, QueueNotFound, StorageError, StorageRefused
 from taskhub.host.triggers.options import MAX_BATCH
 from taskhub.host.triggers.queue_texts import UnreadableText, decode_text
 from taskhub.runtime.clock import Signal
 from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.poller import Poller
+from taskhub.runtime.receipts import NoReceipts, Receipt
 
 if TYPE_CHECKING:
     from taskhub.host.triggers.connections import Connection
     from taskhub.runtime.environment import Environment
     from taskhub.runtime.poller import Wakeups
+    from taskhub.runtime.receipts import Receipts
     from taskhub.wiring import QueueMessage
 
 HIDE_SECONDS = 60
@@ -70,6 +74,8 @@ class QueueListener:
         connection: where the queue is.
         environment: of the process.
         wakeups: who is told of messages that this process puts.
+        receipts: notes of the messages in hand, for the next process of our name.
+        place: name of the account among those notes.
     """
 
     def __init__(
@@ -79,7 +85,12 @@ class QueueListener:
         connection: Connection,
         environment: Environment,
         wakeups: Wakeups,
+        *,
+        receipts: Receipts | None = None,
+        place: str = "",
     ) -> None:
+        self._receipts = receipts or NoReceipts()
+        self._note = "/".join([quote(place, safe=""), reading.queue])
         self._reading = reading
         self._handle = handle
         self._queues = connection.storage.queues
@@ -112,6 +123,7 @@ class QueueListener:
         """
         self._wakeups.register(self._reading.queue, self._poller)
         try:
+            await self._give_back_left()
             async with Nursery(self._environment.spawn) as nursery:
                 while not self._is_stopping:
                     if self._in_progress > self._reading.new_batch_threshold:
@@ -122,6 +134,19 @@ class QueueListener:
                         await self._read(nursery)
         finally:
             self._wakeups.forget(self._reading.queue, self._poller)
+
+    async def _give_back_left(self) -> None:
+        """Make the messages visible that an earlier process of our name had in hand when it died."""
+        for left in self._receipts.left():
+            if left.queue != self._note:
+                continue
+            self._receipts.gone(left.message_id)
+            try:
+                await self._queues.update(self._reading.queue, left.message_id, left.receipt, visible_after=0)
+            except (MessageGone, QueueNotFound, StorageRefused):
+                continue  # another has it, or it was in another store
+            except StorageError as error:
+                self._health.failed(error)  # it becomes visible by itself
 
     async def _read(self, nursery: Nursery) -> None:
         limit = self._reading.batch_size
@@ -159,6 +184,7 @@ class QueueListener:
         except Exception:  # a message that breaks us must not end the others
             logger.exception("message %s of queue %s could not be dealt with", message.id, self._reading.queue)
         finally:
+            held.forget()
             self._in_progress -= 1
             self._ended.set()
 
@@ -216,7 +242,19 @@ class _Held:
         self._queues = listener._queues
         self._health = listener._health
         self._wakeups = listener._wakeups
-        self._receipt: str | None = message.receipt
+        self._receipts = listener._receipts
+        self._note = listener._note
+        self._receipt: str | None = None
+        self._keep(message.receipt)
+
+    def _keep(self, receipt: str) -> None:
+        self._receipt = receipt
+        self._receipts.took(Receipt(self._note, self.message.id, receipt))
+
+    def forget(self) -> None:
+        """Note that the message is in hand no more."""
+        self._receipt = None
+        self._receipts.gone(self.message.id)
 
     async def renew(self) -> None:
         """Keep the message hidden until it is over."""
@@ -251,9 +289,9 @@ class _Held:
             updated = await self._queues.update(self._queue, self.message.id, self._receipt, visible_after=seconds)
         except (MessageGone, QueueNotFound):
             # It came back while we were cut off, and somebody else has taken it.
-            self._receipt = None
+            self.forget()
         else:
-            self._receipt = updated.receipt
+            self._keep(updated.receipt)
 
 
 def reading_of(

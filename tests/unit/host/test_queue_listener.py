@@ -12,7 +12,7 @@ from taskhub.host.triggers.queues import HIDE_SECONDS, QueueListener, QueueReadi
 from taskhub.runtime.outages import StorageHealth
 from taskhub.runtime.poller import Wakeups
 from taskhub.storage.interception import intercepted
-from tests.support.world import World
+from tests.support.world import MemoryReceipts, World
 
 READING = QueueReading(
     "orders",
@@ -29,7 +29,7 @@ READING = QueueReading(
 class QueueHost:
     """A process that reads the queue; its function notes when it ran and for what."""
 
-    def __init__(self, world, name="one", *, function=None, wrap=None, **reading):
+    def __init__(self, world, name="one", *, function=None, wrap=None, kept=None, **reading):
         self.world = world
         self.process = world.process(name, **({"wrap": wrap} if wrap else {}))
         self.runs = []
@@ -55,6 +55,8 @@ class QueueHost:
             Connection(storage, StorageHealth(environment, storage.description)),
             environment,
             self.wakeups,
+            receipts=None if kept is None else MemoryReceipts(self.process, kept),
+            place="Some Account",
         )
         self.task = self.process.spawn(self.listener.listen(), name="listen")
 
@@ -283,6 +285,30 @@ def test_a_host_that_dies_leaves_its_message_to_the_next_one():
     assert [(content, count) for _, content, count in second.runs] == [("long", 2)]
     assert second.runs[0][0] <= 100 + HIDE_SECONDS + 1
     assert rest == []
+
+
+def test_a_host_that_is_started_again_has_at_once_what_it_had_in_hand_when_it_died():
+    async def main(world):
+        await put(world, "long", "short")
+
+        async def slow(content):
+            await world.clock.sleep(10_000 if content == "long" else 1)
+            return True
+
+        kept = {}
+        first = QueueHost(world, "first", function=slow, kept=kept)
+        await world.clock.sleep(45)
+        noted = len(kept)
+        first.process.kill()
+        second = QueueHost(world, "second", kept=kept)
+        await world.clock.sleep(1)
+        return second, noted, kept, await left(world)
+
+    second, noted, kept, rest = play(main)
+
+    assert noted == 1, "what is done is noted no more"
+    assert [(content, count) for _, content, count in second.runs] == [("long", 2)]
+    assert (kept, rest) == ({}, [])
 
 
 def test_a_host_that_slept_does_not_delete_what_another_took_meanwhile():
