@@ -228,7 +228,7 @@ class OrchestrationSession:
         except Exception as error:  # a status that cannot be encoded or is too large
             self._custom_status = None
             self._outcome = _raised(error)
-            return Decisions((), None, self._outcome, executor.next_id)
+            return Decisions((), None, self._outcome, self._first_free_id(first_new))
         try:
             operations = tuple(
                 operation_of(task, self._instance_id, self._execution_id)
@@ -237,8 +237,12 @@ class OrchestrationSession:
             )
         except Exception as error:  # what user code asks for cannot be encoded: a header that is no text
             self._outcome = _raised(error)
-            return Decisions((), self._custom_status, self._outcome, executor.next_id)
+            return Decisions((), self._custom_status, self._outcome, self._first_free_id(first_new))
         return Decisions(operations, self._custom_status, self._outcome, executor.next_id)
+
+    def _first_free_id(self, first_new: int) -> int:
+        """Return the first id that is free when nothing of what the code asked for since ``first_new`` is begun."""
+        return min((each for each in self._unrecorded if each >= first_new), default=self._executor.next_id)
 
     def _custom_status_text(self) -> str | None:
         status = None if self._context is None else self._context.custom_status

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskhub.host.identity import WorkerIdentity
+from taskhub.host.triggers.blob_paths import is_container_key
 from taskhub.host.triggers.connections import Connections
 from taskhub.host.triggers.host_id import host_id_of
 from taskhub.host.triggers.listeners import Listeners
@@ -59,7 +60,8 @@ class AppStorage:
 
         def wake(key: str) -> None:
             is_read_here = made.listeners is not None and made.listeners.wake(key)
-            if not is_read_here and made.wake_others is not None:
+            # A queue is read by whoever knows of it, a container only by the one that holds the lease.
+            if made.wake_others is not None and (not is_read_here or is_container_key(key)):
                 made.wake_others(key)
 
         made = cls(

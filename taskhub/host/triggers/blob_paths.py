@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CONTAINER = re.compile(r"\$root|\$web|\$logs|(?=.{3,63}$)[a-z0-9](?:-?[a-z0-9])*")
+_WAKE_KEY = "blobs of "
 MAX_BLOB_NAME = 1024
 """Characters of a blob's name, the service's limit."""
 
@@ -85,4 +86,9 @@ def check_container(name: str) -> None:
 
 def wake_key_of(container: str) -> str:
     """Return the name under which those are woken who look at a container."""
-    return f"blobs of {container}"
+    return f"{_WAKE_KEY}{container}"
+
+
+def is_container_key(key: str) -> bool:
+    """Return whether a name is one of :func:`wake_key_of`; names of queues have no blanks."""
+    return key.startswith(_WAKE_KEY)
