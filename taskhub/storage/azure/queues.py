@@ -84,7 +84,7 @@ class AzureQueues:
                 dequeue_count=int(message["DequeueCount"]),
                 inserted=_moment(message["InsertionTime"]),
                 next_visible=_moment(message["TimeNextVisible"]),
-                expires=None if message["ExpirationTime"].endswith(_NEVER) else _moment(message["ExpirationTime"]),
+                expires=_expiry(message.get("ExpirationTime", _NEVER)),
             )
             for message in _messages_of(what, answer.body)
         ]
@@ -152,6 +152,10 @@ def _moment(text: str) -> datetime:
     return datetime(
         int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=timezone.utc
     )
+
+
+def _expiry(text: str) -> datetime | None:
+    return None if text.endswith(_NEVER) else _moment(text)
 
 
 _NEVER = "31 Dec 9999 23:59:59 GMT"
