@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 
 from taskhub.errors import ConfigurationError
 
+# Re-exported, with the next two: host and cli know storage only through here.
+from taskhub.storage.port import QueueMessage as QueueMessage
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from taskhub.storage.port import Storage as Storage  # re-exported: host and cli know storage only through here
+    from taskhub.storage.port import BlobItem as BlobItem
+    from taskhub.storage.port import Storage as Storage
+
 
 DEFAULT_SETTING = "AzureWebJobsStorage"
 EMULATOR = "UseDevelopmentStorage=true"

@@ -10,7 +10,8 @@ from azure.functions.meta import Datum
 
 from taskhub.errors import UnknownFunction
 from taskhub.host.activity_values import compact, failure_details, failure_reason, result_text, unwrap_input
-from taskhub.host.functions import ACTIVITY_TRIGGER, DURABLE_CLIENTS, ENTITY_TRIGGER, ORCHESTRATION_TRIGGER
+from taskhub.host.client_binding import bound_data
+from taskhub.host.functions import ACTIVITY_TRIGGER, ENTITY_TRIGGER, ORCHESTRATION_TRIGGER
 from taskhub.host.http_activity import HttpActivity
 from taskhub.host.http_calls import HTTP_ACTIVITY
 from taskhub.host.invoker import DURABLE_REASON, TIMEOUT, InvocationFailed
@@ -110,7 +111,10 @@ class FunctionsApplication:
             )
         try:
             outcome = await self._invoker.invoke(
-                plan, self._data(plan, unwrap_input(call.input)), reason=DURABLE_REASON
+                plan,
+                self._data(plan, unwrap_input(call.input)),
+                reason=DURABLE_REASON,
+                values={"instanceId": call.instance_id},
             )
         except InvocationFailed as error:
             return ActivityFailed(failure_reason(call.name, error.message), failure_details(error.message, error.stack))
@@ -152,13 +156,8 @@ class FunctionsApplication:
         await self._http.aclose()
 
     def _data(self, plan: CallPlan, text: str | None) -> dict[str, Datum]:
-        data = {}
-        for name, item in plan.inputs.items():
-            if item.binding.is_trigger:
-                data[name] = Datum("null", "json") if text is None else Datum(text, "string")
-            elif item.binding.kind in DURABLE_CLIENTS:
-                data[name] = Datum(self._client_payload(item.binding.properties), "string")
-        return data
+        trigger = Datum("null", "json") if text is None else Datum(text, "string")
+        return bound_data(plan, trigger, self._client_payload)
 
 
 class _LiveOrchestration:

@@ -7,11 +7,13 @@ import socket
 import sys
 from datetime import datetime, timedelta, timezone
 from urllib.parse import parse_qsl
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from azure.identity.aio import ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential
+from azure.storage.queue.aio import QueueClient
 
 from taskhub.errors import ConfigurationError, RowChanged, StorageRefused, TransientStorageError
 from taskhub.model.ids import ETag, Utc
@@ -577,3 +579,22 @@ def test_the_emulator_listens_only_where_all_three_services_do(monkeypatch):
         each.close()
 
     assert (with_all, with_two) == (True, False)
+
+
+@pytest.mark.azurite
+async def test_messages_of_other_clients_tell_when_they_expire(azurite):
+    storage = await open_azure(connection_string=azurite)
+    queue = f"expiry-{uuid4().hex[:12]}"
+    await storage.queues.create_queue(queue)
+    async with QueueClient.from_connection_string(azurite, queue, api_version="2021-12-02") as client:
+        await client.send_message("for an hour", time_to_live=3600)
+    await storage.queues.put(queue, "for ever")
+
+    expiry = {each.text: each.expires for each in await storage.queues.get(queue, limit=2, invisible_for=1)}
+
+    assert expiry["for ever"] is None
+    assert expiry["for an hour"] - datetime.now(timezone.utc) == pytest.approx(
+        timedelta(hours=1), abs=timedelta(minutes=1)
+    )
+    await storage.queues.delete_queue(queue)
+    await storage.aclose()
