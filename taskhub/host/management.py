@@ -43,6 +43,7 @@ class Hubs:
         own: client of the app's hub.
         storage: the account of that hub.
         open_connection: opens the account that a connection setting names.
+        code: returns what the management URLs must carry as a key, ``code=…``; may change. Empty: none.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class Hubs:
         own: TaskHubClient,
         storage: Storage,
         open_connection: Callable[[str], Awaitable[Storage]],
+        code: Callable[[], str] = str,
     ) -> None:
         self._options = options
         self._own = own
         self._open_connection = open_connection
+        self._code = code
         self._storages = {self._setting(None): storage}
         self._clients: dict[tuple[str, str], TaskHubClient] = {}
 
@@ -90,7 +93,7 @@ class Hubs:
         """Return what makes the management URLs of a hub."""
         setting = target.connection or self._options.connection
         alias = DEFAULT_CONNECTION_ALIAS if setting == DEFAULT_CONNECTION else setting
-        return routes.Urls(origin + routes.WEBHOOK_PATH, self._hub(target), alias)
+        return routes.Urls(origin + routes.WEBHOOK_PATH, self._hub(target), alias, self._code())
 
     async def aclose(self) -> None:
         """Close the accounts that requests made it open; the app's own belongs to whoever opened it."""

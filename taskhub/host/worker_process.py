@@ -21,6 +21,7 @@ from taskhub.host.channel import Channel, Hints
 from taskhub.host.client_binding import client_payload
 from taskhub.host.configuration import load_configuration
 from taskhub.host.console import Console, captured_output, wants_debug
+from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.identity import WorkerIdentity
 from taskhub.host.loading import load_functions, make_invoker
 from taskhub.host.workers import WorkerProcessOptions
@@ -95,7 +96,8 @@ class _WorkerProcess:
         )
         storage = await open_store(store)
         invoker = make_invoker(configuration, self._console)
-        payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port)
+        keys = KeyStore(secrets_folder(configuration)) if options.asks_for_keys else None
+        payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port, keys=keys)
         application = FunctionsApplication(self._loaded.plans, invoker, settings, client_payload=payload)
         identity = WorkerIdentity(configuration.app_root, settings.hub_name, options.number)
         worker = Worker(
