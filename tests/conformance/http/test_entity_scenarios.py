@@ -14,6 +14,7 @@ from taskhub.model.history import EventRaised
 from taskhub.names import HubNames
 from tests.support.alike import assert_alike
 from tests.support.lab import masked, recorded_answers, running_lab
+from tests.support.recorded_http import ENTITIES_ANSWERED_LIVE
 from tests.support.recordings import GOLDEN, columns_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
@@ -35,7 +36,7 @@ async def test_entities_get_send_and_leave_what_they_did_when_recorded(scenario)
     assert rows == recorded_rows(scenario)
 
 
-@pytest.mark.parametrize("scenario", ["entity_counter", "entity_signals_entity"])
+@pytest.mark.parametrize("scenario", ENTITIES_ANSWERED_LIVE)
 async def test_requests_about_entities_are_answered_as_recorded(scenario):
     async with running_lab(scenario) as (module, lab):
         await module.drive(lab)

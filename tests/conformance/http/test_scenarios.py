@@ -9,26 +9,12 @@ import pytest
 
 from tests.support.alike import assert_alike
 from tests.support.lab import door_path, masked, recorded_answers, running_lab
+from tests.support.recorded_http import ANSWERED_LIVE
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
 
-SCENARIOS = (
-    "activity_failed",
-    "continue_as_new",
-    "custom_status",
-    "event_grid",
-    "fan_out_10",
-    "hello_sequence",
-    "http_control",
-    "http_status",
-    "human_interaction",
-    "stored_inputs",
-    "version_failed",
-    "wait_for_completion",
-)
 
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", ANSWERED_LIVE)
 async def test_a_recorded_scenario_is_answered_alike(scenario):
     recorded = recorded_answers(scenario)
 
@@ -69,6 +55,17 @@ async def test_purges_restarts_and_rewinds_are_answered_as_recorded_but_running_
 def instances(answer):
     found = json.loads(masked(answer.body))
     return [f"{each['instanceId']} {each['name']} {each['runtimeStatus']}" for each in found]
+
+
+async def test_starts_of_an_id_that_is_taken_are_answered_as_recorded():
+    recorded = recorded_answers("http_start")
+
+    async with running_lab("http_start") as (module, lab):
+        await module.drive(lab)
+
+    about = [index for index, each in enumerate(recorded) if "dup-1" in each.url]
+    assert len(about) == 6
+    assert_alike([lab.answers[index] for index in about], [recorded[index] for index in about])
 
 
 @pytest.mark.parametrize("scenario", ["http_purge_restart_rewind", "overridable_any_state"])
