@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PARENT = "a task in two compounds"
 TWICE = "a task twice in one compound, or started between making and yielding the compound"
+GOES_ON = "a compound whose children go on after it has failed"
+OLD_RESULTS = "`is_replaying` after a wait that an early event satisfies"
 ONLY_TASKS = "something that is no task in `task_all`, `task_any`"
 
 _SUCCEEDED = TaskState.SUCCEEDED
@@ -58,6 +60,16 @@ def _tell_parents(self: Any) -> None:
 
 
 def _hear_of(self: Any, child: Any) -> None:
+    """Take every child's event for the one that decides whether the result is old."""
+    if is_back(GOES_ON):
+        _hear_again(self, child)
+    elif not self.is_completed:
+        self.try_set_value(child)
+    if is_back(OLD_RESULTS):
+        self.is_played = child.is_played
+
+
+def _hear_again(self: Any, child: Any) -> None:
     """Stumble over a child that reports again; a compound may change its mind after it has failed."""
     if isinstance(self, (tasks.RetryAbleTask, tasks.LongTimerTask)):
         if not self.is_completed:
@@ -152,12 +164,11 @@ def sent(task: Any) -> list[Any]:
     return [task.action_repr]
 
 
+HEARING = ((tasks.TaskBase, "_tell_parents", _tell_parents), (tasks.CompoundTask, "handle_completion", _hear_of))
+
 MENDS: tuple[Mend, ...] = (
     Mend("`task_all([])`", ((tasks.WhenAllTask, "__init__", _empty_is_none),)),
-    Mend(
-        "a compound whose children go on after it has failed",
-        ((tasks.TaskBase, "_tell_parents", _tell_parents), (tasks.CompoundTask, "handle_completion", _hear_of)),
-    ),
+    Mend(GOES_ON, HEARING),
     Mend("a retry's timer that fired before it was set", ((tasks.RetryAbleTask, "_follow_with", _follow_with),)),
     Mend(ONLY_TASKS, ((tasks.CompoundTask, "__init__", _take_children),)),
     Mend(PARENT, ((tasks.CompoundTask, "__init__", _take_children),)),

@@ -16,7 +16,7 @@ from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import TaskState
 from azure.durable_functions._serialization import df_loads
 
-from tests.support.mends.compounds import completed_twice, sent
+from tests.support.mends.compounds import HEARING, OLD_RESULTS, completed_twice, sent
 from tests.support.mends.mending import Mend, is_back
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ ANSWERED = "a call of an entity that something else than its answer completes"
 ENVELOPE = "`expected_type` of entity calls in strict mode"
 MISSED = "an event without another key that counts"
 STARTED = "events before ExecutionStarted, or without it"
-OLD_RESULTS = "`is_replaying` after a wait that an early event satisfies"
 NO_TASK = "yielding something that is no task"
 
 _SUCCEEDED = TaskState.SUCCEEDED
@@ -148,7 +147,7 @@ def _send_whole(self: Any, task: Any) -> None:
 
 def _whole_action(task: Any) -> Any:
     if isinstance(task, tasks.CompoundTask) and task._make_action and not isinstance(task, tasks.RetryAbleTask):
-        return task._make_action([_whole_action(child) for child in task.children])
+        return task._make_action([_whole_action(child) for child in task.children if child.action_repr != []])
     return sent(task)[0]
 
 
@@ -297,7 +296,7 @@ MENDS: tuple[Mend, ...] = (
     Mend(KEPT, _LISTENING),
     Mend(NEWEST, _LISTENING),
     Mend(CASE, _LISTENING),
-    Mend(OLD_RESULTS, ((executor.Executor, "_resume", _resume),)),
+    Mend(OLD_RESULTS, ((executor.Executor, "_resume", _resume), *HEARING)),
     Mend(NO_TASK, ((executor.Executor, "_resume", _resume), *_ANY_EVENT)),
     Mend(
         STARTED,

@@ -53,9 +53,12 @@ def _on_leg(self: Any, child: Any) -> None:
     end = self._final.fire_at_utc
     now = self._starter.now if self._starter is not None else end
     is_over = self._final.is_cancelled and not is_back(UNHEARD)
-    if end > now and not is_over:
+    goes_on = end > now and not is_over
+    if goes_on:
         self.add_new_child(self.get_next_timer_task(end, now))
-    else:
+    if child.state is TaskState.FAILED:
+        self.complete(TaskState.FAILED, child.result, child.is_played)
+    elif not goes_on:
         self.complete(TaskState.SUCCEEDED, [None] if is_back(LONG_VALUE) else None, child.is_played)
 
 

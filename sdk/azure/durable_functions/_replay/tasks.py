@@ -589,9 +589,13 @@ class LongTimerTask(WhenAllTask):
     def try_set_value(self, child: TaskBase) -> None:
         end = self._final.fire_at_utc
         now = as_utc(self._starter.now) if self._starter is not None else end
-        if end > now and not self._final.is_cancelled:
+        goes_on = end > now and not self._final.is_cancelled
+        if goes_on:
             self.add_new_child(self.get_next_timer_task(end, now))
-        else:
+        if child.state is TaskState.FAILED:
+            # No host says so of a timer; whoever waits is better told than left waiting.
+            self.complete(TaskState.FAILED, child.result, child.is_played)
+        elif not goes_on:
             self.complete(_SUCCEEDED, None, child.is_played)
 
 
