@@ -80,9 +80,10 @@ def opens(presented: str | None, access: Access, host: HostKeys, own: Mapping[st
 
 def _is_one_of(presented: str, accepted: Iterable[str]) -> bool:
     """Compare with all of them, in a time that tells neither which one matched nor how much of it."""
-    given, found = presented.encode(), False
+    # A header may hold bytes that are no text; they come as surrogates.
+    given, found = presented.encode(errors="surrogatepass"), False
     for key in accepted:
-        found |= bool(key) and hmac.compare_digest(given, key.encode())
+        found |= hmac.compare_digest(given, key.encode(errors="surrogatepass")) and bool(key)
     return found
 
 
@@ -187,7 +188,7 @@ class KeyStore:
             if known is not None and known[0] == stamp:
                 return known[1]
             document = json.loads(path.read_text(encoding="utf-8-sig"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"The keys in {path} cannot be read: {type(error).__name__}.") from error

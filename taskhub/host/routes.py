@@ -940,4 +940,11 @@ def _json_error(error: ValueError) -> str:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # Half a character, which JSON can write but UTF-8 cannot: it stays written as JSON does.
+            return json.dumps(value, separators=(",", ":"))
+    return text

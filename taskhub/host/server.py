@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from taskhub.errors import ConfigurationError
 from taskhub.host import routes
@@ -169,11 +170,11 @@ def _refusals() -> logging.Logger:
 
 
 def _without_the_request(record: logging.LogRecord) -> bool:
-    if record.levelno >= logging.ERROR and isinstance(record.exc_info, tuple):
-        kind = record.exc_info[0]
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if isinstance(error, HttpProcessingError):
         record.levelno, record.levelname = logging.INFO, "INFO"
-        record.msg, record.args = "a request was refused: %s", (kind.__name__ if kind else "?",)
-        record.exc_info = None
+        record.msg, record.args = "a request was refused: %s", (type(error).__name__,)
+        record.exc_info = record.exc_text = None
     return True
 
 
