@@ -53,8 +53,7 @@ class State(enum.Enum):
     """Where a host is in its life."""
 
     RUNNING = "Running"
-    ERROR = "Error"
-    """No function could be loaded."""
+    """Also where no function could be loaded: whoever mends the app wants to see why."""
     STOPPING = "Stopping"
 
 

@@ -346,11 +346,10 @@ class _Host:
         )
 
     def _status(self) -> HostStatus:
-        has_nothing = bool(self._loaded.errors) and not self._loaded.functions
-        state = State.STOPPING if self._is_stopping else State.ERROR if has_nothing else State.RUNNING
+        state = State.STOPPING if self._is_stopping else State.RUNNING
         return HostStatus(
             state,
-            self._not_ready(state),
+            self._not_ready(),
             {
                 "id": self._configuration.durable.hub.hub_name.lower(),
                 "version": package_version(),
@@ -361,10 +360,10 @@ class _Host:
             },
         )
 
-    def _not_ready(self, state: State) -> str | None:
-        if state is State.STOPPING:
+    def _not_ready(self) -> str | None:
+        if self._is_stopping:
             return "The host is stopping."
-        if state is State.ERROR:
+        if self._loaded.errors and not self._loaded.functions:
             return "No function of the app could be loaded."
         if self._loaded.is_durable and self._workers is not None and not self._workers.is_ready:
             return "No worker owns a partition of the task hub yet."
