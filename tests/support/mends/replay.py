@@ -140,7 +140,7 @@ def _resume(self: Any) -> None:
 
 def _send_whole(self: Any, task: Any) -> None:
     if self.schema is ReplaySchema.V1:
-        self.actions.append(list(task.leaf_actions()))
+        self.actions.append(list(task._leaf_actions()))
     else:
         self.record(_whole_action(task))
 
@@ -176,7 +176,7 @@ def _run(self: Any, code: Any) -> None:
     """Let the code start with whatever event resumes it."""
     self._code = code
     self.has_started = True
-    self._current.complete(_SUCCEEDED, None, is_played=False)
+    self._current._complete(_SUCCEEDED, None, is_played=False)
 
 
 def _feed_history(context: Any, history: Any) -> None:
@@ -195,7 +195,7 @@ def _on_execution_started(self: Any, event: Any) -> None:
 def _start_over(self: Any, event: Any) -> None:
     """Forget what the code waits for, so that the next event resumes it."""
     self._current = tasks.TaskBase(None, [])
-    self._current.complete(_SUCCEEDED, None, is_played=False)
+    self._current._complete(_SUCCEEDED, None, is_played=False)
 
 
 _feed_all = shell._feed
@@ -213,17 +213,17 @@ def _complete_leaf(self: Any, task: Any, state: Any, event: Any) -> None:
     if state is not _SUCCEEDED or (not is_back(UNDECODABLE) and not isinstance(task, tasks.EntityCallTask)):
         _complete(self, task, state, event)
     elif is_back(ANSWERED) and isinstance(task, tasks.EntityCallTask):
-        response = None if text is None else df_loads(text, task.expected_type)
+        response = None if text is None else df_loads(text, task._expected_type)
         response.keys()  # type: ignore[union-attr]  # fails as the official package does
         executor._complete_entity_call(task, {"Input": text}, self._is_played(event))
     else:
-        value = None if text is None else df_loads(text, task.expected_type)
-        task.complete(_SUCCEEDED, value, self._is_played(event))
+        value = None if text is None else df_loads(text, task._expected_type)
+        task._complete(_SUCCEEDED, value, self._is_played(event))
 
 
 def _complete_wait(task: Any, event: Any, is_played: bool) -> None:
     text = event.get("Input")
-    task.complete(_SUCCEEDED, None if text is None else df_loads(text, task.expected_type), is_played)
+    task._complete(_SUCCEEDED, None if text is None else df_loads(text, task._expected_type), is_played)
 
 
 def _complete_entity_call(task: Any, event: Any, is_played: bool) -> None:
@@ -232,11 +232,11 @@ def _complete_entity_call(task: Any, event: Any, is_played: bool) -> None:
     text = response["result"]
     is_timeout = text is not None and text.strip().startswith("Timeout value of")
     if is_back(ENVELOPE):
-        df_loads(event["Input"], task.expected_type)
+        df_loads(event["Input"], task._expected_type)
         if text is not None:
-            df_loads(json.dumps(text) if is_timeout else text, task.expected_type)
+            df_loads(json.dumps(text) if is_timeout else text, task._expected_type)
     elif is_back(UNDECODABLE) and text is not None and not is_timeout:
-        df_loads(text, None if "exceptionType" in response else task.expected_type)
+        df_loads(text, None if "exceptionType" in response else task._expected_type)
     _answer_call(task, event, is_played)
 
 
