@@ -65,6 +65,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Names in lower case."""
     body: bytes = b""
+    is_abandoned: Callable[[], bool] = field(default=lambda: False, compare=False)
+    """Tells whether the caller is gone, who then need not be waited for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -415,6 +415,7 @@ async def _managed(
             url=f"{origin}{raw}?{query}" if query else origin + raw,
             headers=_headers(request),
             body=await read_body(request, limits),
+            is_abandoned=lambda: request.transport is None or request.transport.is_closing(),
         )
     )
     if answer.body is None:

@@ -135,6 +135,7 @@ class RecordedHub:
         self.at = self.until = "9999"
         self.noted: list[tuple[Any, ...]] = []
         self.started: list[dict[str, Any]] = []
+        self.waits: list[tuple[float, float]] = []
         self.next_id = ""
 
     async def get(self, instance_id: InstanceId, *, with_input: bool = True) -> InstanceState | None:
@@ -154,7 +155,8 @@ class RecordedHub:
     async def wait(
         self, instance_id: InstanceId, *, timeout_seconds: float, poll_seconds: float
     ) -> InstanceState | None:
-        """Return the state at ``self.until``, when the wait was over."""
+        """Return the state at ``self.until``, when the wait was over; note how it was asked for."""
+        self.waits.append((timeout_seconds, poll_seconds))
         self.at = self.until
         return await self.get(instance_id)
 

@@ -5,14 +5,17 @@ through a real hub are in ``test_scenarios.py``; the last test here sees that no
 """
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from taskhub.errors import ConfigurationError, UnknownFunction
 from taskhub.host.durable_options import read_durable_options
 from taskhub.host.management import Hubs, Management
+from taskhub.host.routes import Target
 from taskhub.model.ids import Utc
+from taskhub.storage.memory import open_memory
 from tests.support.recorded_http import (
     ANSWERED_LIVE,
     ANSWERED_LIVE_BUT,
@@ -147,6 +150,25 @@ async def test_recorded_request_is_answered_alike(scenario, exchange):
     assert answer.content_type == exchange.headers.get("Content-Type")
 
 
+async def test_nobody_is_waited_for_who_is_gone():
+    exchange = next(each for each in exchanges("http_start") if "wait-2?" in each.path)
+    hub = hub_at("http_start", exchange)
+    request = replace(exchange.as_request(), query="timeout=31536000&pollingInterval=1", is_abandoned=lambda: True)
+
+    answer = await management("http_start", hub).handle(request)
+
+    assert (answer.status, hub.waits) == (202, [(5.0, 1.0)])
+
+
+async def test_nobody_polls_without_a_pause():
+    exchange = next(each for each in exchanges("http_start") if "wait-2?" in each.path)
+    hub = hub_at("http_start", exchange)
+
+    await management("http_start", hub).handle(replace(exchange.as_request(), query="timeout=12&pollingInterval=0"))
+
+    assert hub.waits == [(5.0, 0.05), (5.0, 0.05), (2.0, 0.05)]
+
+
 def test_no_recorded_request_is_left_out():
     """Each is answered here, or in ``test_scenarios`` and ``test_entity_scenarios``, or is named with the reason."""
     live = (*ANSWERED_LIVE, *ENTITIES_ANSWERED_LIVE, *ANSWERED_LIVE_BUT)
@@ -167,3 +189,14 @@ def test_no_recorded_request_is_left_out():
         ("http_start", "GET", "/instances/dup-1"),
         ("overridable_any_state", "POST", "/makeprimary"),
     }
+
+
+async def test_requests_that_name_ever_new_hubs_fill_no_memory():
+    options = read_durable_options({}, {}, hub="Own")
+    hubs = Hubs(options, RecordedHub("http_start"), open_memory(now=lambda: datetime.now(timezone.utc)), lambda _: None)
+
+    for number in range(200):
+        await hubs.client(Target(hub=f"Other{number}"))
+
+    assert repr(hubs) == "<Hubs, own Own, 64 others>"
+    await hubs.aclose()
