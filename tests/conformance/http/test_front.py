@@ -472,6 +472,26 @@ async def test_a_connection_that_sends_no_whole_head_is_closed_while_others_are_
     assert isinstance(answers[2], ConnectionError) or answers[2].count(b"HTTP/1.1 200") == 1
 
 
+async def test_a_coroutine_function_that_blocks_holds_up_neither_requests_nor_the_loop_of_leases():
+    started, gate = threading.Event(), threading.Event()
+
+    async def blocks(req):
+        started.set()
+        gate.wait(10)
+        return "x"
+
+    async with running_front(http_function(blocks), http_function(hello)) as front:
+        blocked = asyncio.create_task(front.code("GET", "api/blocks"))
+        assert await asyncio.to_thread(started.wait, 10)
+
+        # This loop is the one on which leases are renewed in a host: that it answers shows that it turns.
+        assert await front.code("GET", "api/hello") == 200
+        assert await front.code("GET", "admin/host/ping") == 200
+        assert not blocked.done()
+        gate.set()
+        assert await blocked == 200
+
+
 async def test_a_request_whose_client_is_gone_does_no_harm(caplog):
     started, gate = threading.Event(), threading.Event()
 
