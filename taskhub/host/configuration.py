@@ -16,6 +16,7 @@ from taskhub.errors import ConfigurationError
 from taskhub.host.durable_options import DurableOptions, read_durable_options, time_span
 from taskhub.host.http_options import HttpOptions, LocalHost, read_http_options, read_local_host
 from taskhub.host.json_files import read_json_object
+from taskhub.host.triggers.options import BlobOptions, QueueOptions, read_blob_options, read_queue_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,8 @@ class HostConfiguration:
     function_timeout_seconds: float | None = None
     """How long a function may run; ``None``: as long as it likes. Orchestrators are not meant."""
     local_host: LocalHost = field(default_factory=LocalHost)
+    queues: QueueOptions = field(default_factory=QueueOptions)
+    blobs: BlobOptions = field(default_factory=BlobOptions)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -84,6 +87,7 @@ def load_configuration(app_root: Path, environment: Mapping[str, str], *, hub: s
     document = _with_overrides(document, settings)
     extensions = _section(document, "extensions")
     http = read_http_options(_section(extensions, "http", "extensions."))
+    is_development = settings.get("AZURE_FUNCTIONS_ENVIRONMENT", "Development").lower() == "development"
     durable = read_durable_options(_section(extensions, "durableTask", "extensions."), settings, hub=hub)
     return HostConfiguration(
         app_root=app_root,
@@ -95,6 +99,8 @@ def load_configuration(app_root: Path, environment: Mapping[str, str], *, hub: s
         log_levels=_log_levels(document),
         function_timeout_seconds=_function_timeout(document),
         local_host=local.host,
+        queues=read_queue_options(_section(extensions, "queues", "extensions."), is_development=is_development),
+        blobs=read_blob_options(_section(extensions, "blobs", "extensions."), is_development=is_development),
         warnings=(*local.warnings, *warnings, *http.warnings, *durable.warnings),
     )
 

@@ -43,9 +43,10 @@ from taskhub.host.server import (
     is_loopback,
 )
 from taskhub.host.server_limits import Limits
+from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.version import package_version
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
-from taskhub.wiring import StoreChoice, choose_store, chosen_again, find_setting, open_storage, open_store
+from taskhub.wiring import StoreChoice, choose_store, chosen_again, open_storage, open_store
 
 if TYPE_CHECKING:
     import socket
@@ -217,17 +218,34 @@ class _Host:
         durable = self._configuration.durable
         rpc_socket = bind_rpc_port() if durable.local_rpc_endpoint else None
         rpc_port: int | None = rpc_socket.getsockname()[1] if rpc_socket else None
-        invoker = make_invoker(self._configuration, self._console)
+        app_storage = AppStorage.of(self._configuration, storage, self._store, asked=self._options.storage)
+        invoker = make_invoker(self._configuration, self._console, app_storage.bindings)
         keys = self._door.keys
         payload = client_payload(self._configuration, http_port=self._port, rpc_port=rpc_port, keys=keys)
         application = FunctionsApplication(self._loaded.plans, invoker, durable.hub, client_payload=payload)
-        workers = self._workers = self._make_workers(storage, application, rpc_port)
+        count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
+        listeners = app_storage.listen_with(invoker, self._loaded.plans, payload, number=0 if count == 1 else None)
+        workers: Workers
+        if count == 1:
+            settings, root = durable.hub, self._configuration.app_root
+            is_durable = self._loaded.is_durable
+            workers = OneWorker(storage, settings, application, root, listeners, is_durable=is_durable)
+        else:
+            workers = self._worker_processes(storage, count, rpc_port)
+            app_storage.wake_others = workers.wake
+        self._workers = workers
         hubs = Hubs(durable, workers.client, storage, self._open_connection, keys.durable_code if keys else str)
         management = Management(hubs, application, use_forwarded_host=durable.use_forwarded_host)
         prefix = self._configuration.route_prefix
         functions = HttpFunctions(self._loaded.plans, invoker, prefix=prefix, client_payload=payload)
         admin = Admin(
-            self._loaded.plans, self._loaded.errors, self._status, functions, prefix=prefix, keys=self._door.keys
+            self._loaded.plans,
+            self._loaded.errors,
+            self._status,
+            functions,
+            prefix=prefix,
+            keys=keys,
+            by_hand=listeners.by_hand,
         )
         door = MainDoor(functions, management.handle, admin.handle, self._door)
         main = Listener(self._sockets, door, limits=self._door.limits)
@@ -237,7 +255,7 @@ class _Host:
         if rpc is not None:
             await rpc.start()
         self._announce(storage)
-        work = self._work(workers, worker_stop, stop) if self._loaded.is_durable else None
+        work = self._work(workers, worker_stop, stop) if self._loaded.has_work else None
         working = asyncio.create_task(work, name="worker") if work is not None else None
         await stop.wait()
 
@@ -258,15 +276,13 @@ class _Host:
         if working is not None and not working.done():
             working.cancel()
             await asyncio.wait([working])
+        await application.aclose()
         await hubs.aclose()
+        await app_storage.aclose()
         self.is_busy = invoker.is_busy
 
-    def _make_workers(self, storage: Storage, application: FunctionsApplication, rpc_port: int | None) -> Workers:
+    def _worker_processes(self, storage: Storage, count: int, rpc_port: int | None) -> WorkerProcesses:
         configuration = self._configuration
-        settings = configuration.durable.hub
-        count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
-        if count == 1:
-            return OneWorker(storage, settings, application, configuration.app_root)
 
         def options_of(number: int, channel: int) -> WorkerProcessOptions:
             return WorkerProcessOptions(
@@ -282,12 +298,7 @@ class _Host:
                 asks_for_keys=self._door.keys is not None,
             )
 
-        return WorkerProcesses(
-            storage,
-            settings,
-            count=count,
-            options_of=options_of,
-        )
+        return WorkerProcesses(storage, configuration.durable.hub, count=count, options_of=options_of)
 
     def _watch_signals(self, stop: asyncio.Event) -> None:
         def on_signal(number: signal.Signals) -> None:
@@ -339,8 +350,6 @@ class _Host:
             self._console.pieces(line)
 
     async def _open_connection(self, setting: str) -> Storage:
-        if find_setting(self._configuration.settings, setting) is None:
-            raise ConfigurationError(f"Unable to resolve the Azure Storage connection named '{setting}'.")
         return await open_storage(
             None, app_settings=self._configuration.settings, app_root=self._configuration.app_root, setting=setting
         )

@@ -36,6 +36,8 @@ DEFAULT_PAGE, MAX_PAGE = 100, 1000
 """Rows of a page. A caller who wants more goes on with the token, as storage would make him."""
 OPENAPI_ROUTE = "openapi.json"
 """Where the description of this API is; the extension has none."""
+MAX_ID_CHARACTERS = 256
+"""Of an instance that is started over HTTP."""
 _EMPTY_KEY = "$"
 """Stands for the empty key where an entity is read."""
 _FIRST_PAGE = "*"
@@ -301,8 +303,10 @@ def _refusal_of_id(instance_id: str) -> Response | None:
         reason = "Orchestration instance IDs must not start with @."
     elif re.search(r"[/\\#?\x00-\x1f\x7f-\x9f]", instance_id):
         reason = "Instance IDs must not contain /, \\, #, ?, or control characters."
-    elif len(instance_id) > 256:
-        reason = f"Instance IDs must not have more than 256 characters; this one has {len(instance_id)}."
+    elif len(instance_id) > MAX_ID_CHARACTERS:
+        reason = (
+            f"Instance IDs must not have more than {MAX_ID_CHARACTERS} characters; this one has {len(instance_id)}."
+        )
     return None if reason is None else argument_error(f"{reason} (Parameter 'instanceId')")
 
 

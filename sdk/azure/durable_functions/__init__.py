@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from azure.durable_functions.models.EntityStateResponse import EntityStateResponse
     from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
     from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
-    from azure.durable_functions.models.RetryOptions import RetryOptions, RetryPolicy
+    from azure.durable_functions.models.RetryOptions import HttpRetryOptions, RetryOptions, RetryPolicy
     from azure.durable_functions.models.Task import Task, TaskBase
     from azure.durable_functions.models.TokenSource import ManagedIdentityTokenSource, TokenSource
     from azure.durable_functions.models.utils.entity_utils import EntityId
@@ -90,6 +90,7 @@ __all__ = [
     "FailureDetails",
     "ForeignAwaitableError",
     "FunctionNotFoundError",
+    "HttpRetryOptions",
     "LockingRulesError",
     "MalformedContextError",
     "NonDeterminismError",
@@ -138,6 +139,7 @@ _HOMES = {
     "UnsupportedByHostError": "errors",
     "PurgeHistoryResult": "models.PurgeHistoryResult",
     "OrchestratorFunction": "_replay.functions",
+    "HttpRetryOptions": "models.RetryOptions",
     "RetryPolicy": "models.RetryOptions",
     "SyncDurableFunctionsClient": "_client.blocking",
     "Task": "models.Task",

@@ -14,7 +14,6 @@ from taskhub.model.history import EventRaised
 from taskhub.names import HubNames
 from tests.support.alike import assert_alike
 from tests.support.lab import masked, recorded_answers, running_lab
-from tests.support.recorded_http import ENTITIES_ANSWERED_LIVE
 from tests.support.recordings import GOLDEN, columns_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
@@ -34,14 +33,6 @@ async def test_entities_get_send_and_leave_what_they_did_when_recorded(scenario)
     assert operations_of(batches(lab)) == operations_of(recorded_batches(scenario))
     assert messages_of(lab.notes.messages) == messages_of(recorded_messages(scenario))
     assert rows == recorded_rows(scenario)
-
-
-@pytest.mark.parametrize("scenario", ENTITIES_ANSWERED_LIVE)
-async def test_requests_about_entities_are_answered_as_recorded(scenario):
-    async with running_lab(scenario) as (module, lab):
-        await module.drive(lab)
-
-    assert_alike(lab.answers, recorded_answers(scenario))
 
 
 async def test_deleted_entities_are_gone_where_the_extension_shows_a_null_state():

@@ -48,7 +48,7 @@ TABLE = (
         (*RUNTIME, LIVE_SHELL),
     ),
     Row("runtime, client", ("taskhub.runtime", "taskhub.client"), RUNTIME),
-    Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", LIVE_SHELL, "aiohttp")),
+    Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", LIVE_SHELL, "aiohttp", "yarl")),
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
     Row("taskhub", ("taskhub",), (*BASE, "taskhub.client", "taskhub.settings", "taskhub.runtime")),

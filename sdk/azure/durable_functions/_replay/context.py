@@ -31,7 +31,8 @@ from azure.durable_functions._replay.corruption import check_history, read_objec
 from azure.durable_functions._replay.executor import Executor
 from azure.durable_functions._replay.functions import resolve_activity, resolve_orchestrator
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEvent, HistoryEventType
-from azure.durable_functions._replay.http import DurableHttpRequest
+from azure.durable_functions._replay.http import DEFAULT_POLL, DurableHttpRequest
+from azure.durable_functions._replay.http_tasks import PolledHttpTask
 from azure.durable_functions._replay.logs import ReplaySafeLogger
 from azure.durable_functions._replay.payloads import undecodable
 from azure.durable_functions._replay.retry import RetryOptions
@@ -150,6 +151,7 @@ class DurableOrchestrationContext:
         self._input = input_
         self._input_expected_type: Any = None
         self._limits = limits
+        self._http_poll = DEFAULT_POLL
         self._custom_status: Any = None
         self._id_counter = 0
         self._functions: AppFunctions | None = None
@@ -184,6 +186,7 @@ class DurableOrchestrationContext:
         input_: Any,
         limits: Limits | None,
         events: EventLog,
+        http_poll: timedelta,
     ) -> DurableOrchestrationContext:
         """Make the context of a live execution, whose history is still growing; for the live shell.
 
@@ -194,11 +197,13 @@ class DurableOrchestrationContext:
             input_: the input, usually JSON text.
             limits: the host's limits for one timer.
             events: the history, which grows.
+            http_poll: the pause between two requests of a call that polls.
         """
         self = cls.__new__(cls)
         self._events = events
         self._histories = []
         self._prepare(executor, instance_id, parent_instance_id, input_, limits, {})
+        self._http_poll = http_poll
         return self
 
     # -- calls ------------------------------------------------------------------------------------------------------
@@ -527,6 +532,10 @@ class DurableOrchestrationContext:
         headers: dict[str, str] | None = None,
         token_source: TokenSourceLike | None = None,
         is_raw_str: bool = False,
+        *,
+        asynchronous_pattern_enabled: bool = False,
+        timeout: timedelta | None = None,
+        retry_options: RetryOptions | None = None,
     ) -> TaskBase[HttpAnswer]:
         """Let the host make an HTTP request.
 
@@ -537,13 +546,20 @@ class DurableOrchestrationContext:
             headers: header fields.
             token_source: where the host gets a bearer token from.
             is_raw_str: send a text body as it is.
+            asynchronous_pattern_enabled: while the answer is 202, ask again at its ``Location``, after its
+                ``Retry-After`` or else the host's ``defaultAsyncRequestSleepTimeMilliseconds``. The waits are durable
+                timers, so that a call may take days.
+            timeout: how long one request may take; by default the host's limit of 240 seconds.
+            retry_options: when a request fails, try again; :class:`HttpRetryOptions` says after which answers.
 
         Returns:
-            A task whose result is a dict of ``statusCode``, ``headers`` and ``content``.
+            A task whose result is a dict of ``statusCode``, ``headers`` and ``content``. Every status is a result, but
+            for those that ``retry_options`` name. When no answer came, yielding the task raises ``TaskFailedError``.
 
         Raises:
             TypeError: ``is_raw_str`` with a body that is no text, a body that cannot be encoded, or a ``token_source``
-                that is none.
+                 or ``retry_options`` that are none.
+            ValueError: a time that is not above zero.
         """
         if is_raw_str and not isinstance(content, str):
             raise TypeError(
@@ -553,8 +569,25 @@ class DurableOrchestrationContext:
         if token_source is not None and not callable(getattr(token_source, "to_json", None)):
             raise TypeError(f"token_source must be a TokenSource, not {type(token_source).__name__}")
         body = content if content is None or is_raw_str else json.dumps(content)
-        request = DurableHttpRequest(method, uri, body, headers, token_source)
-        return AtomicTask(None, CallHttpAction(request))
+        if timeout is not None and not timeout > timedelta(0):
+            raise ValueError(f"timeout must be above zero, not {timeout}.")
+        request = DurableHttpRequest(
+            method,
+            uri,
+            body,
+            headers,
+            token_source,
+            asynchronous_pattern_enabled=asynchronous_pattern_enabled,
+            timeout=timeout,
+            retry_options=retry_options,
+        )
+        call: TaskBase = AtomicTask(None, CallHttpAction(request))
+        if retry_options is not None:
+            self._check_waits(retry_options)
+            call = RetryAbleTask(call, retry_options, self)
+        if asynchronous_pattern_enabled:
+            call = PolledHttpTask(call, request, self._http_poll, self._replay_schema)
+        return call
 
     @overload
     def call_entity(
