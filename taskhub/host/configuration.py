@@ -86,8 +86,8 @@ def load_configuration(app_root: Path, environment: Mapping[str, str], *, hub: s
     document, warnings = _read_host_json(app_root / "host.json")
     document = _with_overrides(document, settings)
     extensions = _section(document, "extensions")
-    is_development = settings.get("AZURE_FUNCTIONS_ENVIRONMENT", "Development").lower() == "development"
     http = read_http_options(_section(extensions, "http", "extensions."))
+    is_development = settings.get("AZURE_FUNCTIONS_ENVIRONMENT", "Development").lower() == "development"
     durable = read_durable_options(_section(extensions, "durableTask", "extensions."), settings, hub=hub)
     return HostConfiguration(
         app_root=app_root,

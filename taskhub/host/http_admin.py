@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from taskhub.errors import ConfigurationError
+from taskhub.errors import ConfigurationError, TaskHubError
 from taskhub.host.functions import HTTP_TRIGGER
 from taskhub.host.http_functions import HttpRequest, full_route
 from taskhub.host.http_keys import DURABLE_KEY, MASTER, HostKeys, is_key_name, new_key
 from taskhub.host.routes import NOT_FOUND, Request, Response
+from taskhub.host.triggers.expressions import TemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -183,7 +184,9 @@ class Admin:
         run = self._by_hand.get(plan.function.trigger.kind)
         if run is None:
             kind = plan.function.trigger.type
-            return _json(400, {"Message": f"A function with a {kind} cannot be run by hand. Start it as its app does."})
+            return _json(
+                400, {"Message": f"Functions of type {kind} cannot be run by hand. Start them as the app does."}
+            )
         if len(self._running) >= _MAX_BY_HAND:
             return Response(429)
         text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
@@ -293,6 +296,8 @@ class _Collection:
 async def _told(run: Awaitable[object], name: str) -> None:
     try:
         await run
+    except (TaskHubError, TemplateError) as error:
+        logger.error("Functions.%s, run by hand, was not started: %s", name, error)
     except Exception:  # nobody waits for it, so this is the only place to say it
         logger.exception("Functions.%s, run by hand, was not started", name)
 

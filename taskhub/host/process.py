@@ -239,7 +239,13 @@ class _Host:
         prefix = self._configuration.route_prefix
         functions = HttpFunctions(self._loaded.plans, invoker, prefix=prefix, client_payload=payload)
         admin = Admin(
-            self._loaded.plans, self._loaded.errors, self._status, functions, prefix=prefix, keys=self._door.keys
+            self._loaded.plans,
+            self._loaded.errors,
+            self._status,
+            functions,
+            prefix=prefix,
+            keys=keys,
+            by_hand=listeners.by_hand,
         )
         door = MainDoor(functions, management.handle, admin.handle, self._door)
         main = Listener(self._sockets, door, limits=self._door.limits)

@@ -32,13 +32,12 @@ if TYPE_CHECKING:
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
 RPC_PATH = "/durabletask"
 TOKEN_HEADER = "x-ms-continuation-token"
-MAX_ID_CHARACTERS = 256
-"""Of an instance that is started over HTTP."""
-
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
 """Rows of a page. A caller who wants more goes on with the token, as storage would make him."""
 OPENAPI_ROUTE = "openapi.json"
 """Where the description of this API is; the extension has none."""
+MAX_ID_CHARACTERS = 256
+"""Of an instance that is started over HTTP."""
 _EMPTY_KEY = "$"
 """Stands for the empty key where an entity is read."""
 _FIRST_PAGE = "*"

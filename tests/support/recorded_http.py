@@ -31,27 +31,6 @@ WEBHOOK = "http://localhost:17072/runtime/webhooks/durabletask"
 RPC = "http://127.0.0.1:17071/durabletask"
 
 
-ANSWERED_LIVE = (
-    "activity_failed",
-    "continue_as_new",
-    "custom_status",
-    "event_grid",
-    "fan_out_10",
-    "hello_sequence",
-    "http_control",
-    "http_status",
-    "human_interaction",
-    "stored_inputs",
-    "version_failed",
-    "wait_for_completion",
-)
-"""Scenarios that are run whole through a real hub, where every answer agrees."""
-ENTITIES_ANSWERED_LIVE = ("entity_counter", "entity_signals_entity")
-"""The same, of those with entities."""
-ANSWERED_LIVE_BUT = ("entity_http", "http_purge_restart_rewind")
-"""The same, but for some answers of which a test of their own says how they differ."""
-
-
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One recorded request and its answer."""
