@@ -15,7 +15,7 @@ LONG = InstanceId("long")
 
 
 async def loaded(steps):
-    """Load a history; return how many events it has, the rows of each page, and the memory that loading took besides."""
+    """Load a history; return how many events it has, the rows of each page, and what loading took besides."""
     storage = open_memory(now=lambda: datetime.now(timezone.utc))
     settings = TaskHubSettings(hub_name="Long")
     await write_history(storage, settings, LONG, steps)
@@ -42,5 +42,5 @@ async def test_a_history_is_read_page_by_page_and_its_rows_are_let_go():
     assert (few, many) == (500 * EVENTS_PER_STEP, 5_000 * EVENTS_PER_STEP)
     assert (len(few_pages), len(many_pages)) == (3, 21)
     assert max(many_pages) == 1000
-    # Ten times the events; the rows would be some 15 MB.
+    # Ten times the events; the rows would be 7 MB.
     assert many_besides < few_besides + 3_000_000
