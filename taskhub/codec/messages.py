@@ -81,11 +81,19 @@ def is_large_message(text: str) -> bool:
     return len(text if text.isascii() else text.encode()) > MAX_INLINE_MESSAGE_BYTES
 
 
+def message_folder(instance_id: InstanceId) -> str:
+    """Return the folder of the blobs of large messages to an instance: its raw id.
+
+    The service stores a backslash in a blob's name as a slash; written so at once, purging finds it again.
+    """
+    return instance_id.replace("\\", "/")
+
+
 def message_blob_name(envelope: Envelope) -> str:
-    """Return the blob name of a large message: under the raw id of its target."""
+    """Return the blob name of a large message."""
     activity_id = envelope.activity_id.replace("-", "")
     message = envelope.message
-    return f"{message.target.instance_id}/message-{activity_id}-{message.event.type_name}.json.gz"
+    return f"{message_folder(message.target.instance_id)}/message-{activity_id}-{message.event.type_name}.json.gz"
 
 
 def encode_pointer(blob_name: str) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from azure.functions.meta import Datum
+
 from taskhub.host import routes
 from taskhub.host.configuration import resolve_settings
 from taskhub.host.durable_options import DEFAULT_CONNECTION, DEFAULT_CONNECTION_ALIAS
+from taskhub.host.functions import DURABLE_CLIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskhub.host.call_plan import CallPlan
     from taskhub.host.configuration import HostConfiguration
 
 
@@ -39,3 +43,20 @@ def client_payload(
         return payload(resolve_settings(hub, settings) if hub else None, properties.get("connectionname") or None)
 
     return of_binding
+
+
+def bound_data(plan: CallPlan, trigger: Datum, client_payload: Callable[[Mapping[str, Any]], str]) -> dict[str, Datum]:
+    """Return the data of a function's bindings, without what has to be read from storage first.
+
+    Args:
+        plan: of the function.
+        trigger: what its trigger receives.
+        client_payload: makes the text of a durable client binding from its properties.
+    """
+    data = {}
+    for name, item in plan.inputs.items():
+        if item.binding.is_trigger:
+            data[name] = trigger
+        elif item.binding.kind in DURABLE_CLIENTS:
+            data[name] = Datum(client_payload(item.binding.properties), "string")
+    return data

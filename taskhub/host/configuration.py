@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from taskhub.errors import ConfigurationError
 from taskhub.host.durable_options import DurableOptions, read_durable_options, time_span
 from taskhub.host.json_files import read_json_object
+from taskhub.host.triggers.options import BlobOptions, QueueOptions, read_blob_options, read_queue_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,8 @@ class HostConfiguration:
     function_timeout_seconds: float | None = None
     """How long a function may run; ``None``: as long as it likes. Orchestrators are not meant."""
     http_port: int | None = None
+    queues: QueueOptions = field(default_factory=QueueOptions)
+    blobs: BlobOptions = field(default_factory=BlobOptions)
     warnings: tuple[str, ...] = ()
 
 
@@ -79,6 +82,7 @@ def load_configuration(app_root: Path, environment: Mapping[str, str], *, hub: s
     document, warnings = _read_host_json(app_root / "host.json")
     document = _with_overrides(document, settings)
     extensions = _section(document, "extensions")
+    is_development = settings.get("AZURE_FUNCTIONS_ENVIRONMENT", "Development").lower() == "development"
     http = _section(extensions, "http", "extensions.")
     durable = read_durable_options(_section(extensions, "durableTask", "extensions."), settings, hub=hub)
     return HostConfiguration(
@@ -92,6 +96,8 @@ def load_configuration(app_root: Path, environment: Mapping[str, str], *, hub: s
         response_headers={name: str(value) for name, value in _section(http, "customHeaders").items()},
         function_timeout_seconds=_function_timeout(document),
         http_port=local.http_port,
+        queues=read_queue_options(_section(extensions, "queues", "extensions."), is_development=is_development),
+        blobs=read_blob_options(_section(extensions, "blobs", "extensions."), is_development=is_development),
         warnings=(*local.warnings, *warnings, *durable.warnings),
     )
 

@@ -13,7 +13,8 @@ from azure.functions.meta import Datum
 
 from taskhub.host.bindings import BindingError
 from taskhub.host.call_plan import RETURN
-from taskhub.host.functions import DURABLE_CLIENTS, HTTP_TRIGGER
+from taskhub.host.client_binding import bound_data
+from taskhub.host.functions import HTTP_TRIGGER
 from taskhub.host.invoker import InvocationFailed
 from taskhub.host.route_templates import Route, RouteTable, TemplateError, parse_template
 
@@ -103,13 +104,7 @@ class HttpFunctions:
         return HttpResponse(response.status, response.body, (*response.headers, *self._headers))
 
     def _data(self, plan: CallPlan, request: HttpRequest, route_values: Mapping[str, str]) -> dict[str, Datum]:
-        data = {}
-        for name, item in plan.inputs.items():
-            if item.binding.is_trigger:
-                data[name] = _request_datum(request, route_values)
-            elif item.binding.kind in DURABLE_CLIENTS:
-                data[name] = Datum(self._client_payload(item.binding.properties), "string")
-        return data
+        return bound_data(plan, _request_datum(request, route_values), self._client_payload)
 
 
 def check_route(function: Function, prefix: str) -> None:

@@ -30,9 +30,10 @@ from taskhub.host.loading import LoadedApp, load_functions, make_invoker
 from taskhub.host.management import Hubs, Management
 from taskhub.host.official_sdk import find_clash
 from taskhub.host.server import MAX_BODY_BYTES, Listener, MainDoor, RpcDoor, bind_main_port, bind_rpc_port
+from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.version import package_version
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
-from taskhub.wiring import StoreChoice, choose_store, chosen_again, find_setting, open_storage, open_store
+from taskhub.wiring import StoreChoice, choose_store, chosen_again, open_storage, open_store
 
 if TYPE_CHECKING:
     import socket
@@ -171,10 +172,21 @@ class _Host:
         durable = self._configuration.durable
         rpc_socket = bind_rpc_port() if durable.local_rpc_endpoint else None
         rpc_port: int | None = rpc_socket.getsockname()[1] if rpc_socket else None
-        invoker = make_invoker(self._configuration, self._console)
+        app_storage = AppStorage.of(self._configuration, storage, self._store, asked=self._options.storage)
+        invoker = make_invoker(self._configuration, self._console, app_storage.bindings)
         payload = client_payload(self._configuration, http_port=self._port, rpc_port=rpc_port)
         application = FunctionsApplication(self._loaded.plans, invoker, durable.hub, client_payload=payload)
-        workers = self._workers = self._make_workers(storage, application, rpc_port)
+        count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
+        listeners = app_storage.listen_with(invoker, self._loaded.plans, payload, number=0 if count == 1 else None)
+        workers: Workers
+        if count == 1:
+            settings, root = durable.hub, self._configuration.app_root
+            is_durable = self._loaded.is_durable
+            workers = OneWorker(storage, settings, application, root, listeners, is_durable=is_durable)
+        else:
+            workers = self._worker_processes(storage, count, rpc_port)
+            app_storage.wake_others = workers.wake
+        self._workers = workers
         hubs = Hubs(durable, workers.client, storage, self._open_connection)
         management = Management(hubs, application, use_forwarded_host=durable.use_forwarded_host)
         functions = HttpFunctions(
@@ -195,7 +207,7 @@ class _Host:
         if rpc is not None:
             await rpc.start()
         self._announce(storage)
-        work = self._work(workers, worker_stop, stop) if self._loaded.is_durable else None
+        work = self._work(workers, worker_stop, stop) if self._loaded.has_work else None
         working = asyncio.create_task(work, name="worker") if work is not None else None
         await stop.wait()
 
@@ -214,15 +226,13 @@ class _Host:
         if working is not None and not working.done():
             working.cancel()
             await asyncio.wait([working])
+        await application.aclose()
         await hubs.aclose()
+        await app_storage.aclose()
         self.is_busy = invoker.is_busy
 
-    def _make_workers(self, storage: Storage, application: FunctionsApplication, rpc_port: int | None) -> Workers:
+    def _worker_processes(self, storage: Storage, count: int, rpc_port: int | None) -> WorkerProcesses:
         configuration = self._configuration
-        settings = configuration.durable.hub
-        count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
-        if count == 1:
-            return OneWorker(storage, settings, application, configuration.app_root)
 
         def options_of(number: int, channel: int) -> WorkerProcessOptions:
             return WorkerProcessOptions(
@@ -237,12 +247,7 @@ class _Host:
                 colour=self._console.is_coloured,
             )
 
-        return WorkerProcesses(
-            storage,
-            settings,
-            count=count,
-            options_of=options_of,
-        )
+        return WorkerProcesses(storage, configuration.durable.hub, count=count, options_of=options_of)
 
     def _watch_signals(self, stop: asyncio.Event) -> None:
         def on_signal(number: signal.Signals) -> None:
@@ -292,8 +297,6 @@ class _Host:
             self._console.pieces(line)
 
     async def _open_connection(self, setting: str) -> Storage:
-        if find_setting(self._configuration.settings, setting) is None:
-            raise ConfigurationError(f"Unable to resolve the Azure Storage connection named '{setting}'.")
         return await open_storage(
             None, app_settings=self._configuration.settings, app_root=self._configuration.app_root, setting=setting
         )

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
 RPC_PATH = "/durabletask"
 TOKEN_HEADER = "x-ms-continuation-token"
+MAX_ID_CHARACTERS = 256
+"""Of an instance that is started over HTTP."""
+
 DEFAULT_PAGE = 100
 _EMPTY_KEY = "$"
 """Stands for the empty key where an entity is read."""
@@ -296,8 +299,10 @@ def _refusal_of_id(instance_id: str) -> Response | None:
         reason = "Orchestration instance IDs must not start with @."
     elif re.search(r"[/\\#?\x00-\x1f\x7f-\x9f]", instance_id):
         reason = "Instance IDs must not contain /, \\, #, ?, or control characters."
-    elif len(instance_id) > 256:
-        reason = f"Instance IDs must not have more than 256 characters; this one has {len(instance_id)}."
+    elif len(instance_id) > MAX_ID_CHARACTERS:
+        reason = (
+            f"Instance IDs must not have more than {MAX_ID_CHARACTERS} characters; this one has {len(instance_id)}."
+        )
     return None if reason is None else argument_error(f"{reason} (Parameter 'instanceId')")
 
 

@@ -20,12 +20,15 @@ from taskhub.client import TaskHubClient
 from taskhub.errors import ConfigurationError
 from taskhub.host.channel import Channel, Hints
 from taskhub.host.identity import WorkerIdentity
+from taskhub.runtime.environment import Environment
+from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from taskhub.host.triggers.listeners import Listeners
     from taskhub.runtime.application import Application
     from taskhub.settings import TaskHubSettings
     from taskhub.wiring import Storage
@@ -66,7 +69,18 @@ class Workers(Protocol):
 class OneWorker:
     """A worker in the host's own process."""
 
-    def __init__(self, storage: Storage, settings: TaskHubSettings, application: Application, app_root: Path) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        settings: TaskHubSettings,
+        application: Application,
+        app_root: Path,
+        listeners: Listeners,
+        *,
+        is_durable: bool = True,
+    ) -> None:
+        self._listeners = listeners
+        self._is_durable = is_durable
         self._identity = WorkerIdentity(app_root, settings.hub_name)
         self._worker = Worker(
             storage, settings, application, worker_id=self._identity.id, receipts=self._identity.receipts
@@ -82,18 +96,37 @@ class OneWorker:
         own_stop = asyncio.Event()
         waiting = asyncio.create_task(self._pass_on(stop, own_stop), name="wait for stop")
         try:
-            await self._worker.run(own_stop, ready=ready)
+            await work_and_listen(self._worker if self._is_durable else None, self._listeners, own_stop, ready)
         finally:
             waiting.cancel()
             self._identity.release()
 
     async def _pass_on(self, stop: asyncio.Event, own_stop: asyncio.Event) -> None:
         await stop.wait()
-        self._worker.grace_seconds = self.grace_seconds
+        self._worker.grace_seconds = self._listeners.grace_seconds = self.grace_seconds
         own_stop.set()
 
     def kill(self) -> None:
         """See :class:`Workers`: nothing runs elsewhere."""
+
+
+async def work_and_listen(
+    worker: Worker | None, listeners: Listeners, stop: asyncio.Event, ready: asyncio.Event
+) -> None:
+    """Run a worker, and what listens for an app in the same process, until ``stop`` is set.
+
+    Args:
+        worker: of the task hub; ``None`` for an app without durable functions, which is ready at once.
+        listeners: of the app.
+        stop: ends both.
+        ready: set when the worker owns a partition.
+    """
+    async with Nursery(Environment().spawn) as nursery:
+        nursery.start(listeners.run(stop), name="listeners")
+        if worker is None:
+            ready.set()
+        else:
+            nursery.start(worker.run(stop, ready=ready), name="worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +214,10 @@ class WorkerProcesses:
             self.kill()
             for keeper in keepers:
                 keeper.cancel()
+
+    def wake(self, key: str) -> None:
+        """Let all processes look at a queue or a container of the app."""
+        self._broadcast(key, 0.0, but=None)
 
     def kill(self) -> None:
         """See :class:`Workers`."""

@@ -55,7 +55,7 @@ class Activities:
         self._mailbox = mailbox
         self._renewals = renewals
         self._queue = services.names.work_item_queue
-        self._poller = Poller(services.environment, services.settings)
+        self._poller = Poller.of(services.environment, services.settings)
         self._is_stopped = False
         wakeups.register(self._queue, self._poller)
 

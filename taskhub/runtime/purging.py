@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskhub.codec.keys import escape_instance_id
+from taskhub.codec.messages import message_folder
 from taskhub.errors import StaleCheckpoint, StorageError
 from taskhub.model.instance import TERMINAL_STATUSES
 from taskhub.runtime.nursery import run_all
@@ -112,6 +113,7 @@ class Purging:
         what another's is escaped to.
         """
         escaped = escape_instance_id(instance_id)
-        names = [name for folder in {instance_id, escaped} for name in await self._services.large.names_in(folder)]
-        own = (f"{instance_id}/message-", f"{escaped}/history-")
+        messages = message_folder(instance_id)
+        names = [name for folder in {messages, escaped} for name in await self._services.large.names_in(folder)]
+        own = (f"{messages}/message-", f"{escaped}/history-")
         return [name for name in names if name.startswith(own)]

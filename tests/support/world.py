@@ -206,6 +206,7 @@ class PlainApplication:
     """How long code takes to its next wait."""
     long_timer_limit_seconds: float = 6 * 24 * 3600
     long_timer_leg_seconds: float = 3 * 24 * 3600
+    http_poll_seconds: float = 30
 
     def orchestration(self, name: str, *, instance_id: str, parent_instance_id: str | None) -> PlainOrchestration:
         function = {known.lower(): each for known, each in self.orchestrators.items()}.get(name.lower())
@@ -222,6 +223,7 @@ class PlainApplication:
             parent_instance_id=parent_instance_id,
             long_timer_limit_seconds=self.long_timer_limit_seconds,
             long_timer_leg_seconds=self.long_timer_leg_seconds,
+            http_poll_seconds=self.http_poll_seconds,
         )
         return self.orchestration_type(session, self)
 

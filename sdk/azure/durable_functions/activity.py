@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from azure.durable_functions._typed_activities import with_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from azure.durable_functions._replay.annotations import P, T
+
 
 class Activity:
     """Activities of apps with ``function.json``; the decorators do the same by themselves."""
 
     @classmethod
-    def create(cls, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def create(cls, fn: Callable[P, T]) -> Callable[P, T]:
         """Return the function that the worker calls for ``fn``.
 
         For the ``main`` of an activity's folder::

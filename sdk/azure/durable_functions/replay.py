@@ -75,6 +75,7 @@ class OrchestrationSession:
         long_timer_limit_seconds: timers further ahead than this are made of several; 0 for no limit.
         long_timer_leg_seconds: length of each of them but the last.
         entity_reorder_window_seconds: how far back entities keep the order of our requests; 0 for not at all.
+        http_poll_seconds: between two requests of a ``call_http`` that polls, where the answer names no time.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class OrchestrationSession:
         long_timer_limit_seconds: float = 6 * 24 * 3600,
         long_timer_leg_seconds: float = 3 * 24 * 3600,
         entity_reorder_window_seconds: float = 30 * 60,
+        http_poll_seconds: float = 30,
     ) -> None:
         handle = _handle(orchestrator)
         self._function: Callable[..., Any] = getattr(handle, "orchestrator_function", handle)
@@ -100,6 +102,7 @@ class OrchestrationSession:
             )
         self._starts_over = bool(getattr(self._function, "_df_starts_over", False))
         self._reorder_window_seconds = entity_reorder_window_seconds
+        self._http_poll = timedelta(seconds=http_poll_seconds)
         self._events = EventLog()
         self._reported_below = 0
         self._context: DurableOrchestrationContext | None = None
@@ -206,6 +209,7 @@ class OrchestrationSession:
             input_=_parsed_once(started.get("Input")),
             limits=self._limits,
             events=self._events,
+            http_poll=self._http_poll,
         )
         context._input_expected_type = self._input_type
         context._functions = self._functions
@@ -243,7 +247,7 @@ class OrchestrationSession:
         except Exception as error:  # a status that cannot be encoded or is too large
             self._custom_status = None
             self._outcome = _raised(error)
-            return Decisions((), None, self._outcome, executor.next_id)
+            return Decisions((), None, self._outcome, self._first_free_id(first_new))
         try:
             operations = tuple(
                 operation_of(task, self._instance_id, self._execution_id)
@@ -252,8 +256,12 @@ class OrchestrationSession:
             )
         except Exception as error:  # what user code asks for cannot be encoded: a header that is no text
             self._outcome = _raised(error)
-            return Decisions((), self._custom_status, self._outcome, executor.next_id)
+            return Decisions((), self._custom_status, self._outcome, self._first_free_id(first_new))
         return Decisions(operations, self._custom_status, self._outcome, executor.next_id)
+
+    def _first_free_id(self, first_new: int) -> int:
+        """Return the first id that is free when nothing of what the code asked for since ``first_new`` is begun."""
+        return min((each for each in self._unrecorded if each >= first_new), default=self._executor.next_id)
 
     def _custom_status_text(self) -> str | None:
         status = None if self._context is None else self._context.custom_status

@@ -48,10 +48,12 @@ TABLE = (
         (*RUNTIME, LIVE_SHELL),
     ),
     Row("runtime, client", ("taskhub.runtime", "taskhub.client"), RUNTIME),
-    Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", LIVE_SHELL, "aiohttp")),
+    Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", LIVE_SHELL, "aiohttp", "yarl")),
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
     Row("taskhub", ("taskhub",), (*BASE, "taskhub.client", "taskhub.settings", "taskhub.runtime")),
+    # Type checkers bring typing_extensions along: imported for them only. docs/adr/0009-typed-calls.md
+    Row("sdk: _replay, type variables", (f"{SDK}._replay.typevars",), ("typing_extensions",)),
     # The engine needs the reference's JSON rule for custom objects and the errors, which the rest of the SDK shares.
     Row("sdk: activities", (f"{SDK}._typed_activities",), (f"{SDK}._replay", *SDK_BASE)),
     Row("sdk: _replay", (f"{SDK}._replay",), (f"{SDK}._replay", *SDK_BASE)),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from azure.durable_functions._client.status import OrchestrationRuntimeStatus
+    from azure.durable_functions._replay.functions import OrchestratorFunction
     from azure.durable_functions.models.utils.entity_utils import EntityId
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ def start(base: str | None, name: str, instance_id: str | None, value: Any, vers
     return Operation("POST", url, read, None if value is None else df_dumps(value), is_traced=True)
 
 
-def orchestrator_name(orchestrator: str | Callable[..., Any]) -> str:
+def orchestrator_name(orchestrator: str | OrchestratorFunction) -> str:
     """Return the name under which the host knows an orchestrator, given by name or as the decorated function."""
     if isinstance(orchestrator, str):
         return orchestrator

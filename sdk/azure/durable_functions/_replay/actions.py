@@ -38,6 +38,8 @@ class EntityAddress(Protocol):
 class HttpRequest(Protocol):
     """What actions need of a ``DurableHttpRequest``."""
 
+    retry_options: Any
+
     def to_json(self) -> dict[str, Any]: ...
 
 
@@ -98,8 +100,8 @@ class CallActivityAction(Action):
     _recorded_as = HistoryEventType.TASK_SCHEDULED
 
     def __init__(self, function_name: str, input_: Any = None) -> None:
-        self.function_name = function_name if type(function_name) is str else as_text(function_name)
-        self.input_ = df_dumps(input_)
+        self.function_name: str = function_name if type(function_name) is str else as_text(function_name)
+        self.input_: str = df_dumps(input_)
         if not function_name:
             raise ValueError("function_name cannot be empty")
 
@@ -122,7 +124,7 @@ class CallActivityWithRetryAction(CallActivityAction):
 
     def __init__(self, function_name: str, retry_options: RetryOptions, input_: Any = None) -> None:
         super().__init__(function_name, input_)
-        self.retry_options = retry_options
+        self.retry_options: RetryOptions = retry_options
 
     @property
     def action_type(self) -> int:
@@ -148,10 +150,10 @@ class CallSubOrchestratorAction(Action):
     ) -> None:
         if not function_name:
             raise ValueError("function_name cannot be empty")
-        self.function_name = as_text(function_name)
+        self.function_name: str = as_text(function_name)
         self._input = df_dumps(_input)
-        self.instance_id = None if instance_id is None else as_text(instance_id)
-        self.version = None if version is None else as_text(version)
+        self.instance_id: str | None = None if instance_id is None else as_text(instance_id)
+        self.version: str | None = None if version is None else as_text(version)
 
     @property
     def action_type(self) -> int:
@@ -185,7 +187,7 @@ class CallSubOrchestratorWithRetryAction(CallSubOrchestratorAction):
         version: str | None = None,
     ) -> None:
         super().__init__(function_name, _input, instance_id, version)
-        self.retry_options = retry_options
+        self.retry_options: RetryOptions = retry_options
 
     @property
     def action_type(self) -> int:
@@ -209,11 +211,20 @@ class CallHttpAction(Action):
     _recorded_as = HistoryEventType.TASK_SCHEDULED
 
     def __init__(self, http_request: HttpRequest) -> None:
-        self.http_request = http_request
+        self.http_request: HttpRequest = http_request
 
     @property
     def action_type(self) -> int:
         return ActionType.CALL_HTTP
+
+    @property
+    def retry_options(self) -> Any:
+        """Those of the request; a retry that is refused makes them shorter."""
+        return self.http_request.retry_options
+
+    @retry_options.setter
+    def retry_options(self, options: Any) -> None:
+        self.http_request.retry_options = options
 
     @property
     def _recorded_name(self) -> str:
@@ -240,8 +251,8 @@ class CreateTimerAction(Action):
     def __init__(self, fire_at: datetime, is_cancelled: bool = False) -> None:
         if not isinstance(fire_at, date):
             raise ValueError("fireAt: Expected valid datetime object but got ", fire_at)
-        self.fire_at = fire_at
-        self.is_cancelled = is_cancelled
+        self.fire_at: datetime = fire_at
+        self.is_cancelled: bool = is_cancelled
 
     @property
     def action_type(self) -> int:
@@ -275,8 +286,8 @@ class WaitForExternalEventAction(Action):
     def __init__(self, external_event_name: str) -> None:
         if not external_event_name:
             raise ValueError("external_event_name cannot be empty")
-        self.external_event_name = as_text(external_event_name)
-        self.reason = "ExternalEvent"
+        self.external_event_name: str = as_text(external_event_name)
+        self.reason: str = "ExternalEvent"
 
     @property
     def action_type(self) -> int:
@@ -305,10 +316,10 @@ class CallEntityAction(Action):
             raise ValueError("entity_id cannot be empty")
         if operation is None:
             raise ValueError("operation cannot be None")  # an operation without a name fails the entity's whole batch
-        self.entity_id = entity_id
-        self.instance_id = scheduler_id(entity_id)
-        self.operation = as_text(operation)
-        self.input_ = df_dumps(input_)
+        self.entity_id: EntityAddress = entity_id
+        self.instance_id: str = scheduler_id(entity_id)
+        self.operation: str = as_text(operation)
+        self.input_: str = df_dumps(input_)
         self._request: Request | None = None
         """Id and labels of the message, in the live shell once it is sent."""
 
@@ -408,7 +419,7 @@ class ContinueAsNewAction(Action):
     __slots__ = ("input_",)
 
     def __init__(self, input_: Any = None) -> None:
-        self.input_ = df_dumps(input_)
+        self.input_: str = df_dumps(input_)
 
     @property
     def action_type(self) -> int:
@@ -424,7 +435,7 @@ class NoOpAction(Action):
     __slots__ = ("metadata",)
 
     def __init__(self, metadata: str | None = None) -> None:
-        self.metadata = metadata
+        self.metadata: str | None = metadata
 
     @property
     def action_type(self) -> int:
@@ -440,7 +451,7 @@ class CompoundAction(Action):
     __slots__ = ("compound_tasks",)
 
     def __init__(self, compound_tasks: Sequence[Action]) -> None:
-        self.compound_tasks = compound_tasks
+        self.compound_tasks: Sequence[Action] = compound_tasks
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -10,7 +10,7 @@ import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 from uuid import NAMESPACE_OID, NAMESPACE_URL, UUID, uuid5
 
 from azure.durable_functions._replay.actions import (
@@ -31,7 +31,8 @@ from azure.durable_functions._replay.corruption import check_history, read_objec
 from azure.durable_functions._replay.executor import Executor
 from azure.durable_functions._replay.functions import resolve_activity, resolve_orchestrator
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEvent, HistoryEventType
-from azure.durable_functions._replay.http import DurableHttpRequest
+from azure.durable_functions._replay.http import DEFAULT_POLL, DurableHttpRequest
+from azure.durable_functions._replay.http_tasks import PolledHttpTask
 from azure.durable_functions._replay.logs import ReplaySafeLogger
 from azure.durable_functions._replay.payloads import undecodable
 from azure.durable_functions._replay.retry import RetryOptions
@@ -59,11 +60,14 @@ from azure.durable_functions.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
+    from types import UnionType
 
     from azure.durable_functions._replay.actions import EntityAddress
-    from azure.durable_functions._replay.functions import AppFunctions
-    from azure.durable_functions._replay.http import TokenSourceLike
+    from azure.durable_functions._replay.annotations import Driven, T, V
+    from azure.durable_functions._replay.functions import ActivityFunction, AppFunctions, OrchestratorFunction
+    from azure.durable_functions._replay.http import HttpAnswer, TokenSourceLike
+    from azure.durable_functions._replay.locks import EntityLock
 
 _UUID_NAMESPACE = uuid5(NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
 
@@ -145,8 +149,9 @@ class DurableOrchestrationContext:
         self._instance_id = instance_id
         self._parent_instance_id = parent_instance_id
         self._input = input_
-        self._input_expected_type: type | None = None
+        self._input_expected_type: Any = None
         self._limits = limits
+        self._http_poll = DEFAULT_POLL
         self._custom_status: Any = None
         self._id_counter = 0
         self._functions: AppFunctions | None = None
@@ -181,6 +186,7 @@ class DurableOrchestrationContext:
         input_: Any,
         limits: Limits | None,
         events: EventLog,
+        http_poll: timedelta,
     ) -> DurableOrchestrationContext:
         """Make the context of a live execution, whose history is still growing; for the live shell.
 
@@ -191,17 +197,43 @@ class DurableOrchestrationContext:
             input_: the input, usually JSON text.
             limits: the host's limits for one timer.
             events: the history, which grows.
+            http_poll: the pause between two requests of a call that polls.
         """
         self = cls.__new__(cls)
         self._events = events
         self._histories = []
         self._prepare(executor, instance_id, parent_instance_id, input_, limits, {})
+        self._http_poll = http_poll
         return self
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
+    @overload
     def call_activity(
-        self, name: str | Callable[..., Any], input_: Any | None = None, expected_type: type | None = None
+        self, name: str | ActivityFunction, input_: Any = None, *, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity(self, name: str | ActivityFunction, input_: Any, expected_type: type[T]) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity(
+        self, name: ActivityFunction[Coroutine[Any, Any, T]], input_: Any = None, expected_type: None = None
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity(
+        self, name: ActivityFunction[V], input_: Any = None, expected_type: None = None
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_activity(self, name: str, input_: Any = None, expected_type: UnionType | None = None) -> TaskBase: ...
+
+    @overload
+    def call_activity(self, name: ActivityFunction, input_: Any = None, *, expected_type: UnionType) -> TaskBase: ...
+
+    def call_activity(
+        self, name: str | ActivityFunction, input_: Any = None, expected_type: type | UnionType | None = None
     ) -> TaskBase:
         r"""Run an activity.
 
@@ -228,12 +260,55 @@ class DurableOrchestrationContext:
         task._expected_type = expected_type
         return task
 
+    @overload
     def call_activity_with_retry(
         self,
-        name: str | Callable[..., Any],
+        name: str | ActivityFunction,
         retry_options: RetryOptions,
-        input_: Any | None = None,
-        expected_type: type | None = None,
+        input_: Any = None,
+        *,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self, name: str | ActivityFunction, retry_options: RetryOptions, input_: Any, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: ActivityFunction[Coroutine[Any, Any, T]],
+        retry_options: RetryOptions,
+        input_: Any = None,
+        expected_type: None = None,
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self, name: ActivityFunction[V], retry_options: RetryOptions, input_: Any = None, expected_type: None = None
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: str,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
+
+    @overload
+    def call_activity_with_retry(
+        self, name: ActivityFunction, retry_options: RetryOptions, input_: Any = None, *, expected_type: UnionType
+    ) -> TaskBase: ...
+
+    def call_activity_with_retry(
+        self,
+        name: str | ActivityFunction,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run an activity, again when it fails; see :meth:`call_activity`.
 
@@ -247,13 +322,75 @@ class DurableOrchestrationContext:
         first._expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
 
+    @overload
     def call_sub_orchestrator(
         self,
-        name: str | Callable[..., Any],
-        input_: Any | None = None,
+        name: str | OrchestratorFunction,
+        input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
-        expected_type: type | None = None,
+        *,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: str | OrchestratorFunction,
+        input_: Any,
+        instance_id: str | None,
+        version: str | None,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: OrchestratorFunction[Driven[T]],
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: OrchestratorFunction[V],
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: str,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: OrchestratorFunction,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: UnionType,
+    ) -> TaskBase: ...
+
+    def call_sub_orchestrator(
+        self,
+        name: str | OrchestratorFunction,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run another orchestration as a child.
 
@@ -278,14 +415,82 @@ class DurableOrchestrationContext:
         task._expected_type = expected_type or promised
         return task
 
+    @overload
     def call_sub_orchestrator_with_retry(
         self,
-        name: str | Callable[..., Any],
+        name: str | OrchestratorFunction,
         retry_options: RetryOptions,
-        input_: Any | None = None,
+        input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
-        expected_type: type | None = None,
+        *,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str | OrchestratorFunction,
+        retry_options: RetryOptions,
+        input_: Any,
+        instance_id: str | None,
+        version: str | None,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: OrchestratorFunction[Driven[T]],
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: OrchestratorFunction[V],
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: OrchestratorFunction,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: UnionType,
+    ) -> TaskBase: ...
+
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str | OrchestratorFunction,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run another orchestration as a child, again when it fails; see :meth:`call_sub_orchestrator`.
 
@@ -327,7 +532,11 @@ class DurableOrchestrationContext:
         headers: dict[str, str] | None = None,
         token_source: TokenSourceLike | None = None,
         is_raw_str: bool = False,
-    ) -> TaskBase:
+        *,
+        asynchronous_pattern_enabled: bool = False,
+        timeout: timedelta | None = None,
+        retry_options: RetryOptions | None = None,
+    ) -> TaskBase[HttpAnswer]:
         """Let the host make an HTTP request.
 
         Args:
@@ -337,13 +546,20 @@ class DurableOrchestrationContext:
             headers: header fields.
             token_source: where the host gets a bearer token from.
             is_raw_str: send a text body as it is.
+            asynchronous_pattern_enabled: while the answer is 202, ask again at its ``Location``, after its
+                ``Retry-After`` or else the host's ``defaultAsyncRequestSleepTimeMilliseconds``. The waits are durable
+                timers, so that a call may take days.
+            timeout: how long one request may take; by default the host's limit of 240 seconds.
+            retry_options: when a request fails, try again; :class:`HttpRetryOptions` says after which answers.
 
         Returns:
-            A task whose result is a dict of ``statusCode``, ``headers`` and ``content``.
+            A task whose result is a dict of ``statusCode``, ``headers`` and ``content``. Every status is a result, but
+            for those that ``retry_options`` name. When no answer came, yielding the task raises ``TaskFailedError``.
 
         Raises:
             TypeError: ``is_raw_str`` with a body that is no text, a body that cannot be encoded, or a ``token_source``
-                that is none.
+                 or ``retry_options`` that are none.
+            ValueError: a time that is not above zero.
         """
         if is_raw_str and not isinstance(content, str):
             raise TypeError(
@@ -353,15 +569,51 @@ class DurableOrchestrationContext:
         if token_source is not None and not callable(getattr(token_source, "to_json", None)):
             raise TypeError(f"token_source must be a TokenSource, not {type(token_source).__name__}")
         body = content if content is None or is_raw_str else json.dumps(content)
-        request = DurableHttpRequest(method, uri, body, headers, token_source)
-        return AtomicTask(None, CallHttpAction(request))
+        if timeout is not None and not timeout > timedelta(0):
+            raise ValueError(f"timeout must be above zero, not {timeout}.")
+        request = DurableHttpRequest(
+            method,
+            uri,
+            body,
+            headers,
+            token_source,
+            asynchronous_pattern_enabled=asynchronous_pattern_enabled,
+            timeout=timeout,
+            retry_options=retry_options,
+        )
+        call: TaskBase = AtomicTask(None, CallHttpAction(request))
+        if retry_options is not None:
+            self._check_waits(retry_options)
+            call = RetryAbleTask(call, retry_options, self)
+        if asynchronous_pattern_enabled:
+            call = PolledHttpTask(call, request, self._http_poll, self._replay_schema)
+        return call
+
+    @overload
+    def call_entity(
+        self, entityId: EntityAddress, operationName: str, operationInput: Any = None, *, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_entity(
+        self, entityId: EntityAddress, operationName: str, operationInput: Any, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_entity(
+        self,
+        entityId: EntityAddress,
+        operationName: str,
+        operationInput: Any = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
 
     def call_entity(
         self,
         entityId: EntityAddress,
         operationName: str,
-        operationInput: Any | None = None,
-        expected_type: type | None = None,
+        operationInput: Any = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run an operation of an entity and wait for its result.
 
@@ -388,8 +640,8 @@ class DurableOrchestrationContext:
         self,
         entityId: EntityAddress,
         operationName: str,
-        operationInput: Any | None = None,
-    ) -> TaskBase:
+        operationInput: Any = None,
+    ) -> TaskBase[None]:
         """Run an operation of an entity without waiting; sent at once, without a ``yield``.
 
         Args:
@@ -410,7 +662,7 @@ class DurableOrchestrationContext:
         self._executor.signal(task)
         return task
 
-    def lock_entities(self, entities: Sequence[EntityAddress]) -> TaskBase:
+    def lock_entities(self, entities: Sequence[EntityAddress]) -> TaskBase[EntityLock]:
         """Lock entities, so that until they are released nobody else is served by them.
 
         Yield the task to wait for the lock; its result is used in a ``with`` block::
@@ -445,7 +697,7 @@ class DurableOrchestrationContext:
             self._require("entity", entity.name)
         return LockTask(None, action)
 
-    def create_timer(self, fire_at: datetime) -> TaskBase:
+    def create_timer(self, fire_at: datetime) -> TimerTask | LongTimerTask:
         """Wake up at a time.
 
         Args:
@@ -471,7 +723,13 @@ class DurableOrchestrationContext:
                 return LongTimerTask(None, action, self)
         return TimerTask(None, action)
 
-    def wait_for_external_event(self, name: str, expected_type: type | None = None) -> TaskBase:
+    @overload
+    def wait_for_external_event(self, name: str, expected_type: type[T]) -> TaskBase[T]: ...
+
+    @overload
+    def wait_for_external_event(self, name: str, expected_type: UnionType | None = None) -> TaskBase: ...
+
+    def wait_for_external_event(self, name: str, expected_type: type | UnionType | None = None) -> TaskBase:
         """Wait for an event that somebody raises for this instance.
 
         Names ignore case. Events that came before are kept and taken in their order, each by one wait.
@@ -491,7 +749,7 @@ class DurableOrchestrationContext:
         task._expected_type = expected_type
         return task
 
-    def task_all(self, activities: Sequence[TaskBase]) -> TaskBase:
+    def task_all(self, activities: Sequence[TaskBase[T]]) -> TaskBase[list[T]]:
         """Wait for all tasks.
 
         Args:
@@ -506,7 +764,7 @@ class DurableOrchestrationContext:
         """
         return WhenAllTask(activities, self._replay_schema)
 
-    def task_any(self, activities: Sequence[TaskBase]) -> TaskBase:
+    def task_any(self, activities: Sequence[TaskBase[T]]) -> TaskBase[TaskBase[T]]:
         """Wait for the first task that is complete.
 
         Args:
@@ -543,7 +801,13 @@ class DurableOrchestrationContext:
 
     # -- what the orchestration is ----------------------------------------------------------------------------------
 
-    def get_input(self, expected_type: type | None = None) -> Any | None:
+    @overload
+    def get_input(self, expected_type: type[T]) -> T | None: ...
+
+    @overload
+    def get_input(self, expected_type: UnionType | None = None) -> Any: ...
+
+    def get_input(self, expected_type: type | UnionType | None = None) -> Any:
         """Return the input, decoded anew at each call.
 
         Clients of this package send JSON text; whatever else a host hands over is taken as it is.
@@ -561,7 +825,7 @@ class DurableOrchestrationContext:
         value = self._input
         if value is None:
             return None
-        expected = expected_type or self._input_expected_type
+        expected: Any = expected_type or self._input_expected_type
         try:
             if not isinstance(value, str):
                 return df_loads(json.dumps(value), expected)

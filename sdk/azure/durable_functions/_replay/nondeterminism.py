@@ -129,12 +129,15 @@ def _where(file: str | None, line: int | None, source: str | None, task_id: int)
     return f"The code now stands at {file}, line {line}" + (f": {source}" if source else ".")
 
 
+_WAITING = (TaskBase.__await__.__code__, TaskBase.__iter__.__code__)
+
+
 def _innermost_frame(code: Any) -> Any:
     """Return the frame that yielded, below any ``yield from`` or ``await``; ``None`` when there is none."""
     frame = None
     while code is not None:
         below = getattr(code, "gi_frame", None) or getattr(code, "cr_frame", None)
-        if below is not None and below.f_code is not TaskBase.__await__.__code__:
+        if below is not None and below.f_code not in _WAITING:
             frame = below
         code = getattr(code, "gi_yieldfrom", None) or getattr(code, "cr_await", None)
     return frame

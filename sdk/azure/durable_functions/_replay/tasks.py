@@ -11,7 +11,7 @@ id at the moment when its predecessor's event is processed, which is how the hos
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from azure.durable_functions._replay.actions import (
     Action,
@@ -21,8 +21,9 @@ from azure.durable_functions._replay.actions import (
     as_utc,
 )
 from azure.durable_functions._replay.foreign import no_task_error
-from azure.durable_functions._replay.locks import locking_error
+from azure.durable_functions._replay.locks import EntityLock, locking_error
 from azure.durable_functions._replay.schema import ReplaySchema
+from azure.durable_functions._replay.typevars import R_co
 from azure.durable_functions.errors import TaskFailedError
 
 if TYPE_CHECKING:
@@ -95,8 +96,11 @@ class TimerLimits(Protocol):
     def leg(self) -> timedelta: ...
 
 
-class TaskBase:
-    """Something that user code can yield.
+class TaskBase(Generic[R_co]):
+    """Something that user code can wait for: with ``await``, ``yield`` or ``yield from``.
+
+    ``TaskBase[str]`` is one whose result is a text. Of ``await task`` and ``yield from task`` type checkers know the
+    type; the value of a plain ``yield`` is anything to them.
 
     Attributes:
         id: task id once started; an event's name, or a retried call's first id.
@@ -105,6 +109,10 @@ class TaskBase:
         parent: a compound that holds it and is not complete.
         is_played: whether the event that completed it was seen by an earlier episode.
         action_repr: what it asks of the host.
+
+    Args:
+        id_: its id, where that is known before it is started.
+        actions: what it asks of the host.
     """
 
     __slots__ = ("__dict__", "__weakref__", "_parents", "_started", "action_repr", "id", "is_played", "result", "state")
@@ -112,9 +120,9 @@ class TaskBase:
     def __init__(self, id_: int | str | None, actions: list[Action] | Action) -> None:
         self.id: Any = id_
         self.action_repr: Any = actions
-        self.state = _RUNNING
-        self.result: Any = None
-        self.is_played = False
+        self.state: TaskState = _RUNNING
+        self.result: R_co = None  # type: ignore[assignment]  # until it is complete
+        self.is_played: bool = False
         self._started = False
         self._parents: tuple[CompoundTask, ...] = ()
 
@@ -129,11 +137,18 @@ class TaskBase:
         return self._parents[-1] if self._parents else None
 
     def set_is_played(self, is_played: bool) -> None:
-        """Say whether an earlier episode has seen the completing event."""
+        """Say whether an earlier episode has seen the completing event.
+
+        Args:
+            is_played: whether it has.
+        """
         self.is_played = is_played
 
     def change_state(self, state: TaskState) -> None:
         """Set the state without a result.
+
+        Args:
+            state: how the task has ended.
 
         Raises:
             ValueError: the state is RUNNING.
@@ -143,7 +158,12 @@ class TaskBase:
         self.state = state
 
     def set_value(self, is_error: bool, value: Any) -> None:
-        """Set the result, without telling the compounds that hold the task."""
+        """Set the result, without telling the compounds that hold the task; for tests of apps.
+
+        Args:
+            is_error: whether the task has failed.
+            value: the result, or the exception of a failed task.
+        """
         self.state = _FAILED if is_error else _SUCCEEDED
         self.result = value
 
@@ -178,21 +198,28 @@ class TaskBase:
         """Return the actions of all leaves, started now or before, as the first schema sends them."""
         return (self.action_repr,)
 
-    def __await__(self) -> Generator[TaskBase, Any, Any]:
-        return (yield self)
+    def __await__(self) -> Generator[TaskBase, Any, R_co]:
+        return (yield self)  # type: ignore[no-any-return]  # what the executor sends is the task's result
+
+    def __iter__(self) -> Generator[TaskBase, Any, R_co]:
+        value = yield self
+        # Whoever waits with `yield from` is not resumed before there is a result.
+        if value is None and self.state is _RUNNING:
+            raise TypeError(f"{self!r} was iterated over. Its result is what `yield` or `yield from` gives for it.")
+        return value  # type: ignore[no-any-return]  # as above
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id if self.id is not None else 'not started'} {self.state.name.lower()}>"
 
 
-class AtomicTask(TaskBase):
+class AtomicTask(TaskBase[R_co]):
     """A task that one history event completes."""
 
     __slots__ = ("_expected_type",)
 
     def __init__(self, id_: int | str | None, actions: list[Action] | Action) -> None:
         super().__init__(id_, actions)
-        self._expected_type: type | None = None
+        self._expected_type: Any = None
 
     def _start(self, starter: Starter) -> Action | None:
         self._started = True
@@ -201,7 +228,7 @@ class AtomicTask(TaskBase):
         return action
 
 
-class ExternalEventTask(AtomicTask):
+class ExternalEventTask(AtomicTask[R_co]):
     """Waits for an event by name; takes no id."""
 
     __slots__ = ()
@@ -213,7 +240,7 @@ class ExternalEventTask(AtomicTask):
         return action
 
 
-class EntityCallTask(AtomicTask):
+class EntityCallTask(AtomicTask[R_co]):
     """Waits for an entity's answer, which arrives as an event named by the request's id."""
 
     __slots__ = ()
@@ -235,7 +262,7 @@ class EntityCallTask(AtomicTask):
         return None if problem is None else locking_error(problem, entity)
 
 
-class LockTask(EntityCallTask):
+class LockTask(EntityCallTask[EntityLock]):
     """Waits until entities are locked; the result is an :class:`EntityLock`."""
 
     __slots__ = ()
@@ -247,7 +274,7 @@ class LockTask(EntityCallTask):
         return locking_error(problem, self.action_repr.instance_id)
 
 
-class SubOrchestrationTask(AtomicTask):
+class SubOrchestrationTask(AtomicTask[R_co]):
     """Waits for a child."""
 
     __slots__ = ()
@@ -261,7 +288,7 @@ class SubOrchestrationTask(AtomicTask):
         return super()._start(starter)
 
 
-class TimerTask(AtomicTask):
+class TimerTask(AtomicTask[None]):
     """Completes at a time."""
 
     __slots__ = ()
@@ -286,7 +313,7 @@ class TimerTask(AtomicTask):
         self.action_repr.is_cancelled = True
 
 
-class CompoundTask(TaskBase):
+class CompoundTask(TaskBase[R_co]):
     """Waits for other tasks."""
 
     __slots__ = ("_make_action", "children")
@@ -294,6 +321,8 @@ class CompoundTask(TaskBase):
     def __init__(
         self, tasks: Sequence[TaskBase], compound_action_constructor: Callable[[list[Action]], Action] | None = None
     ) -> None:
+        if isinstance(tasks, TaskBase):
+            raise TypeError(f"A compound is made of a list of tasks, not of one task: {tasks!r}")
         super().__init__(-1, [])
         self.children: list[TaskBase] = list(tasks)
         self._make_action = compound_action_constructor
@@ -336,8 +365,8 @@ class CompoundTask(TaskBase):
                     self._note_action(child, action)
         if not actions or self._make_action is None:
             return None
-        self.action_repr = self._make_action(actions)
-        return self.action_repr  # type: ignore[no-any-return]  # public attribute, typed loosely for apps
+        self.action_repr: Any = self._make_action(actions)
+        return self.action_repr
 
     def _note_action(self, child: TaskBase, action: Action) -> None:
         """Take note of what a child asks of the host."""
@@ -346,7 +375,7 @@ class CompoundTask(TaskBase):
         return [action for child in self.children for action in child._leaf_actions()]
 
 
-class WhenAllTask(CompoundTask):
+class WhenAllTask(CompoundTask[R_co]):
     """Succeeds with all results in order; fails with the first failure, at once."""
 
     __slots__ = ("_pending",)
@@ -372,7 +401,7 @@ class WhenAllTask(CompoundTask):
             self._complete(_SUCCEEDED, [each.result for each in self.children], child.is_played)
 
 
-class WhenAnyTask(CompoundTask):
+class WhenAnyTask(CompoundTask[R_co]):
     """Succeeds with the first child that is complete, however that one ended."""
 
     __slots__ = ("_actions", "_retries_before", "_starter")
@@ -406,7 +435,7 @@ class WhenAnyTask(CompoundTask):
             self._starter.on_race_over(action)
 
 
-class RetryAbleTask(WhenAllTask):
+class RetryAbleTask(WhenAllTask[R_co]):
     """A call that is tried again when it fails, after a timer each time.
 
     The host makes timers and attempts by itself, from the options in the one action that it gets; only their ids are
@@ -426,7 +455,7 @@ class RetryAbleTask(WhenAllTask):
     __slots__ = ("_attempts", "_context", "_error", "_last_attempt", "_started_at", "_starter", "retry_options")
 
     def __init__(self, child: TaskBase, retry_options: RetryOptions, context: AttemptMaker) -> None:
-        self.retry_options = retry_options
+        self.retry_options: RetryOptions = retry_options
         self._last_attempt = retry_options.max_number_of_attempts
         self._attempts = 1
         self._context = context
@@ -434,7 +463,7 @@ class RetryAbleTask(WhenAllTask):
         self._starter: Starter | None = None
         self._started_at = 0
         super().__init__([child], context._replay_schema)
-        self.action_repr = child.action_repr
+        self.action_repr: Any = child.action_repr
 
     def _is_over_for_host(self) -> bool:
         return self.is_completed
@@ -451,7 +480,7 @@ class RetryAbleTask(WhenAllTask):
             self._started_at = starter.ticks
             starter.keep_order()
         action = self.children[0]._start(starter)
-        self.id = self.children[0].id
+        self.id: Any = self.children[0].id
         if action is None:
             return None
         return action if self._context._replay_schema is ReplaySchema.V1 else WhenAllAction([action])
@@ -526,7 +555,7 @@ class AttemptMaker(Protocol):
         """Return a fresh task like ``child``."""
 
 
-class LongTimerTask(WhenAllTask):
+class LongTimerTask(WhenAllTask[None]):
     """A timer beyond the host's limit, made of legs that follow each other.
 
     Args:
@@ -543,7 +572,7 @@ class LongTimerTask(WhenAllTask):
         self._starter: Starter | None = None
         first = self.get_next_timer_task(action._fire_at_utc, as_utc(orchestration_context.current_utc_datetime))
         super().__init__([first], ReplaySchema.V3)
-        self.id = id_
+        self.id: Any = id_
 
     @property
     def is_cancelled(self) -> bool:
@@ -580,7 +609,7 @@ class LongTimerTask(WhenAllTask):
         if self._starter is None:
             raise RuntimeError("The timer has a result but was never started.")
         child_timer._parents = (self,)
-        self.children = [child_timer]
+        self.children: list[TaskBase] = [child_timer]
         self._pending = {child_timer}
         action = child_timer._start(self._starter)
         if action is not None:

@@ -24,8 +24,19 @@ from azure.functions import AuthLevel, BindingApi, FunctionRegister, SettingsApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import UnionType
 
     from agents import ModelProvider
+    from azure.durable_functions._replay.annotations import P, T
+    from azure.durable_functions.decorators.builders import (
+        ActivityBuilder,
+        AnyFunction,
+        ClientBuilder,
+        EntityBuilder,
+        EntityCode,
+        OrchestratorBuilder,
+    )
+    from azure.durable_functions.models.DurableOrchestrationContext import DurableOrchestrationContext
     from azure.functions.decorators.function_app import Function, FunctionBuilder
 
 _MODEL_RETRIES = RetryOptions(first_retry_interval_in_milliseconds=2000, max_number_of_attempts=5)
@@ -43,9 +54,16 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
     def __init__(self, http_auth_level: AuthLevel | str = AuthLevel.FUNCTION) -> None:
         super().__init__(auth_level=http_auth_level)  # type: ignore[no-untyped-call]  # azure.functions has no types here
 
+    if TYPE_CHECKING:
+
+        def function_name(
+            self, name: str, setting_extra_fields: dict[str, Any] | None = None
+        ) -> Callable[[AnyFunction], AnyFunction]:
+            """Name a function. As in ``azure.functions``, where the decorator forgets the function's type."""
+
     def orchestration_trigger(
-        self, context_name: str, orchestration: str | None = None, input_type: type | None = None
-    ) -> Callable[[Any], FunctionBuilder]:
+        self, context_name: str, orchestration: str | None = None, input_type: type | UnionType | None = None
+    ) -> Callable[[Callable[[DurableOrchestrationContext], T]], OrchestratorBuilder[T]]:
         """Make a function an orchestrator.
 
         Args:
@@ -67,7 +85,9 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
 
         return self._configure_function_builder(decorate)
 
-    def activity_trigger(self, input_name: str, activity: str | None = None) -> Callable[[Any], FunctionBuilder]:
+    def activity_trigger(
+        self, input_name: str, activity: str | None = None
+    ) -> Callable[[Callable[P, T]], ActivityBuilder[P, T]]:
         """Make a function an activity.
 
         Annotations of the input and of the result count where they name dataclasses, enumerations, dates and times,
@@ -87,7 +107,9 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
 
         return self._configure_function_builder(decorate)
 
-    def entity_trigger(self, context_name: str, entity_name: str | None = None) -> Callable[[Any], FunctionBuilder]:
+    def entity_trigger(
+        self, context_name: str, entity_name: str | None = None
+    ) -> Callable[[EntityCode], EntityBuilder[EntityCode]]:
         """Make a function, or a :class:`DurableEntity` class, an entity.
 
         Args:
@@ -107,7 +129,7 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
 
     def durable_client_input(
         self, client_name: str | None = None, task_hub: str | None = None, connection_name: str | None = None
-    ) -> Callable[[Any], FunctionBuilder]:
+    ) -> Callable[[Callable[P, T]], ClientBuilder[P, T]]:
         """Give a function a durable client.
 
         An ``async def`` function gets a :class:`DurableOrchestrationClient`. A plain ``def`` function gets a

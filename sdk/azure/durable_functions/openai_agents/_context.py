@@ -65,7 +65,8 @@ class DurableAIAgentContext:
         Returns:
             A task, to be yielded.
         """
-        return self._context.call_activity(name, input_)
+        called: Any = name  # how calls are typed depends on which it is
+        return self._context.call_activity(called, input_)
 
     def call_activity_with_retry(
         self, name: str | Callable[..., Any], retry_options: RetryOptions, input_: Any | None = None
@@ -80,7 +81,8 @@ class DurableAIAgentContext:
         Returns:
             A task, to be yielded.
         """
-        return self._context.call_activity_with_retry(name, retry_options, input_)
+        called: Any = name
+        return self._context.call_activity_with_retry(called, retry_options, input_)
 
     def create_activity_tool(
         self,
