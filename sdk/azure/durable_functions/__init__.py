@@ -159,6 +159,11 @@ if not TYPE_CHECKING:  # to type checkers there is nothing but the names above
             value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
         elif name in _MODULES:
             value = importlib.import_module(f"{__name__}.{name}")
+        elif name == "openai_agents":
+            try:
+                value = importlib.import_module(f"{__name__}.{name}")
+            except ImportError as error:  # an optional library is missing; to ask whether it is there must not fail
+                raise AttributeError(str(error)) from error
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value

@@ -72,7 +72,7 @@ class _Types:
     def is_nothing_to_do(self) -> bool:
         """Return whether the worker does all that the annotations ask for."""
         try:
-            hints = [_evaluated(self._function, name) for name in (self._input_name, "return")]
+            hints = [evaluated(self._function, name) for name in (self._input_name, "return")]
         except NameError:
             return False  # a class that the module defines further down
         return all(converter_for(hint) is None for hint in hints)
@@ -111,13 +111,13 @@ class _Types:
 
     def _look_up(self, name: str) -> tuple[Any, Convert | None]:
         try:
-            hint = _evaluated(self._function, name)
+            hint = evaluated(self._function, name)
         except NameError:
             return None, None  # a class for type checkers only
         return hint, converter_for(hint)
 
 
-def _evaluated(function: Callable[..., Any], name: str) -> Any:
+def evaluated(function: Callable[..., Any], name: str) -> Any:
     """Return one annotation; ``Any`` when there is none, or when evaluating it fails otherwise than for a name.
 
     Raises:

@@ -100,19 +100,24 @@ class OrchestrationSession:
             self._limits = Limits(
                 timedelta(seconds=long_timer_limit_seconds), timedelta(seconds=long_timer_leg_seconds)
             )
+        self._starts_over = bool(getattr(self._function, "_df_starts_over", False))
+        self._reorder_window_seconds = entity_reorder_window_seconds
         self._http_poll = timedelta(seconds=http_poll_seconds)
         self._events = EventLog()
-        self._unrecorded: dict[int, TaskBase] = {}
         self._reported_below = 0
         self._context: DurableOrchestrationContext | None = None
         self._execution_id: str | None = None
         self._custom_status: str | None = None
         self._outcome: Outcome | None = None
+        self._make_executor()
+
+    def _make_executor(self) -> None:
+        self._unrecorded: dict[int, TaskBase] = {}
         self._executor = Executor(
             clock=Clock(_BEFORE_ALL_TIME),
             schema=ReplaySchema.V3,
             unrecorded=self._unrecorded,
-            labels=RequestLabels(instance_id, window_seconds=entity_reorder_window_seconds),
+            labels=RequestLabels(self._instance_id, window_seconds=self._reorder_window_seconds),
         )
 
     def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int = 0) -> Decisions:
@@ -139,8 +144,11 @@ class OrchestrationSession:
         """
         if self._outcome is not None:
             return Decisions((), self._custom_status, self._outcome, self._executor.next_id)
+        known = len(self._events)
         for event in events:
             self._events.append(event)
+        if self._starts_over and self._context is not None:
+            events, replayed = self._start_over(), known + replayed
         rest = self._feed(events, replayed)
         if self._executor.has_ended:
             self._outcome = self._how_it_ended(rest)
@@ -157,6 +165,13 @@ class OrchestrationSession:
     def __repr__(self) -> str:
         state = "waiting" if self._outcome is None else type(self._outcome).__name__.lower()
         return f"<OrchestrationSession {self._instance_id} {state}, {len(self._events)} events>"
+
+    def _start_over(self) -> Sequence[Mapping[str, Any]]:
+        """Forget the code's state, for code that goes on only from its beginning; return all events."""
+        self.close()
+        self._context = None
+        self._make_executor()
+        return list(self._events)
 
     # -- feeding ----------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,6 @@ ADDED = {
 }
 
 BOOKKEEPING = {"completed_tasks", "pending_tasks"}
-OPENAI = {"durable_openai_agent_orchestrator"}
 LEFT_OUT = {
     # Attributes in which the reference's engine keeps its books; ours keeps other ones.
     "DurableOrchestrationContext": {"decision_started_event", "deferred_tasks", "open_tasks"},
@@ -68,8 +67,6 @@ LEFT_OUT = {
     "WhenAllTask": BOOKKEEPING,
     "WhenAnyTask": BOOKKEEPING,
     "RetryAbleTask": {*BOOKKEEPING, "actions", "context", "error", "is_waiting_on_timer", "num_attempts"},
-    "Blueprint": OPENAI,
-    "DFApp": OPENAI,
 }
 
 NEWER_CLIENT = {

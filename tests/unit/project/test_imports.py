@@ -58,6 +58,9 @@ TABLE = (
     Row("sdk: activities", (f"{SDK}._typed_activities",), (f"{SDK}._replay", *SDK_BASE)),
     Row("sdk: _replay", (f"{SDK}._replay",), (f"{SDK}._replay", *SDK_BASE)),
     Row("sdk: what _replay needs", SDK_BASE, (*SDK_BASE, "azure.functions")),
+    # Optional: only what has to do with agents imports their library, which brings pydantic.
+    Row("sdk: agents", (f"{SDK}.openai_agents",), (SDK, "agents", "pydantic", "pydantic_core")),
+    Row("sdk: decorators", (f"{SDK}.decorators",), (SDK, "azure.functions", "agents")),
     Row("sdk", (SDK,), (SDK, "azure.functions", "aiohttp", "opentelemetry")),
 )
 

@@ -23,7 +23,7 @@ BINDING = json.dumps(
 
 def run(source: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", source], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", source], cwd=cwd, capture_output=True, text=True, timeout=180, check=False
     )
 
 
