@@ -9,17 +9,20 @@ hub at the same time, beside any number of workers.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskhub.codec.entity_texts import encode_request, event_name
 from taskhub.codec.keys import escape_instance_id
+from taskhub.codec.overflow import decompress
 from taskhub.core.entity_batch import hidden_until
 from taskhub.errors import (
     BlobNotFound,
     InstanceExists,
     InstanceNotFound,
     InvalidInstanceState,
+    MalformedMessage,
     PayloadError,
     QueueNotFound,
     StaleCheckpoint,
@@ -49,6 +52,7 @@ from taskhub.runtime.transfer import Dump, Load
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from taskhub.model.dead_letters import DeadLetter
     from taskhub.model.entities import EntityId, EntityState
     from taskhub.model.history import HistoryEvent
     from taskhub.model.hub import DumpSummary, HubContents, HubStatus
@@ -427,6 +431,76 @@ class TaskHubClient:
             )
         except TableNotFound:
             return CleanedEntities(0, 0, None)
+
+    # ---- dead letters
+
+    async def dead_letters(self) -> Sequence[DeadLetter]:
+        """Return the messages that were parked because nobody could work on them, the oldest first.
+
+        One call, and one for each of them. ``storageProvider.maxDequeueCount`` says when a message is parked.
+        """
+        return await self._services.dead_letters.list()
+
+    async def dead_letter(self, letter_id: str) -> DeadLetter:
+        """Return a parked message.
+
+        Args:
+            letter_id: of the message.
+
+        Raises:
+            DeadLetterNotFound: none of this id is parked.
+        """
+        return await self._services.dead_letters.find(letter_id)
+
+    async def dead_letter_content(self, letter: DeadLetter) -> str | None:
+        """Return what was in the blob of a parked message that was too large for its queue.
+
+        Args:
+            letter: of :meth:`dead_letter`.
+
+        Returns:
+            The text, or base64 of a blob that is no compressed text; ``None`` when there is no such blob.
+        """
+        content = await self._services.dead_letters.content(letter)
+        if content is None:
+            return None
+        try:
+            return decompress(content)
+        except MalformedMessage:
+            return b64encode(content).decode()
+
+    async def retry_dead_letter(self, letter_id: str) -> DeadLetter:
+        """Put a parked message back into its queue, as if it had never been read; return the letter, which is gone.
+
+        An orchestration that was told of a failure in its stead has gone on: it drops the answer that comes now.
+
+        Args:
+            letter_id: of the message.
+
+        Raises:
+            DeadLetterNotFound: none of this id is parked.
+        """
+        letters = self._services.dead_letters
+        letter = await letters.find(letter_id)
+        content = await letters.content(letter)
+        if letter.blob_name is not None and content is not None:
+            await self._services.large.restore(letter.blob_name, content)
+        await self._in_hub(lambda: self._services.messenger.put_again(letter))
+        await letters.drop(letter)
+        return letter
+
+    async def drop_dead_letter(self, letter_id: str) -> DeadLetter:
+        """Delete a parked message for good; return the letter.
+
+        Args:
+            letter_id: of the message.
+
+        Raises:
+            DeadLetterNotFound: none of this id is parked.
+        """
+        letter = await self._services.dead_letters.find(letter_id)
+        await self._services.dead_letters.drop(letter)
+        return letter
 
     # ---- waiting
 

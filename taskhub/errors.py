@@ -42,6 +42,10 @@ class InstanceExists(TaskHubError):
         self.status = status
 
 
+class DeadLetterNotFound(TaskHubError):
+    """No message with this id is parked."""
+
+
 class InvalidInstanceState(TaskHubError):
     """The instance is in a state in which this operation is not possible."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.core import activity
-from taskhub.errors import PayloadError, QueueNotFound, StorageError
+from taskhub.errors import MalformedMessage, PayloadError, QueueNotFound, StorageError
 from taskhub.model.history import TaskScheduled
 from taskhub.model.ids import Utc
 from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
@@ -99,7 +99,7 @@ class Activities:
 
     async def abandon(self, item: ActivityItem, error: Exception) -> None:
         """Put the work item back for a while."""
-        await self._mailbox.abandon([item.held])
+        await self._mailbox.abandon([item.held], error=error)
 
     def describe(self, item: ActivityItem) -> dict[str, object]:
         """Return fields for the log."""
@@ -130,7 +130,8 @@ class Activities:
                     event.type_name,
                     extra={"event": "misplaced_message", "message_id": held.id},
                 )
-                await self._mailbox.abandon([held])
+                misplaced = MalformedMessage(f"{event.type_name} in the work-item queue is no work item")
+                await self._mailbox.abandon([held], error=misplaced)
         return items
 
     async def _answer(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> None:

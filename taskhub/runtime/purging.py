@@ -1,4 +1,4 @@
-"""Removes what is stored of instances: history, large values, row, in this order.
+"""Removes what is stored of instances: history, large values, row, dead letters, in this order.
 
 The row goes last, so that whatever breaks a purge off, the instance is still found and can be purged again. Blobs are
 listed before the history goes: those of a start under the same id that comes meanwhile are not among them. What waits
@@ -55,6 +55,7 @@ class Purging:
                     raise
             else:
                 break
+        await self._services.dead_letters.drop_of([instance_id])
         return 1
 
     async def ended(self, wanted: InstanceFilter) -> int:
@@ -66,7 +67,7 @@ class Purging:
         if not statuses:
             return 0
         wanted = replace(wanted, statuses=statuses)
-        removed = 0
+        removed: list[InstanceId] = []
         token: str | None = None
         while True:
             page = await self._services.instances.query(
@@ -78,10 +79,15 @@ class Purging:
                 limit=MAX_PARALLEL,
                 name="purge",
             )
-            removed += sum(results)
+            removed.extend(
+                state.instance_id for state, is_removed in zip(page.instances, results, strict=True) if is_removed
+            )
             token = page.token
             if token is None:
-                return removed
+                break
+        if removed:
+            await self._services.dead_letters.drop_of(removed)
+        return len(removed)
 
     async def _try_to_remove(self, state: InstanceState) -> bool:
         try:

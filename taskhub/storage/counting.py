@@ -100,7 +100,8 @@ _REFUSED_ANSWERS: Mapping[str, tuple[object, int]] = {
 """Answers that are values at the port and a status of the service. (A queue that exists is a 204.)"""
 
 _TARGETS = re.compile(
-    r"-(control)-\d\d$|-(workitems|largemessages|applease|leases)$|(History|Instances|Partitions)$", re.IGNORECASE
+    r"-(control)-\d\d$|-(workitems|largemessages|deadletters|applease|leases)$|(History|Instances|Partitions)$",
+    re.IGNORECASE,
 )
 
 
