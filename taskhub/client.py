@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskhub.codec.entity_texts import encode_request, event_name
-from taskhub.codec.keys import escape_instance_id
+from taskhub.codec.keys import refusal_of_instance_id
 from taskhub.codec.overflow import decompress
 from taskhub.core.entity_batch import hidden_until
 from taskhub.errors import (
@@ -59,9 +59,6 @@ if TYPE_CHECKING:
     from taskhub.model.instance import InstanceFilter, InstanceState
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
-
-MAX_INSTANCE_ID_CHARACTERS = 500
-"""Of the escaped id: a table key holds 512 UTF-16 units."""
 
 SOURCE_TAG = "MS_DurableFunctions_SourceInstanceId"
 """Tag of an instance that was restarted under an id of the caller's choice: the id of the one before."""
@@ -248,6 +245,8 @@ class TaskHubClient:
             with_input: whether to fetch an input that lies in a blob.
             with_output: whether to fetch an output that lies in a blob.
         """
+        if not _is_possible(instance_id):
+            return None
         try:
             return await self._services.instances.read(instance_id, with_input=with_input, with_output=with_output)
         except TableNotFound:
@@ -276,6 +275,8 @@ class TaskHubClient:
 
     async def history(self, instance_id: InstanceId) -> Sequence[HistoryEvent]:
         """Return the events of the instance's current execution, large values included; none before its start."""
+        if not _is_possible(instance_id):
+            return ()
         try:
             return (await self._services.history.load(instance_id)).events
         except TableNotFound:
@@ -317,6 +318,8 @@ class TaskHubClient:
             InstanceNotFound: there is no such instance.
             InvalidInstanceState: it has not failed, or somebody else is changing it at this moment.
         """
+        if not _is_possible(instance_id):
+            raise InstanceNotFound(f"there is no instance '{instance_id[:100]}'")
         try:
             await Rewinding(self._services, reason).run(instance_id)
         except TableNotFound as error:
@@ -330,6 +333,8 @@ class TaskHubClient:
         Raises:
             InvalidInstanceState: a worker goes on writing it; terminate it first.
         """
+        if not _is_possible(instance_id):
+            return 0
         try:
             return await Purging(self._services).one(instance_id)
         except TableNotFound:
@@ -382,6 +387,8 @@ class TaskHubClient:
 
     async def read_entity(self, entity: EntityId) -> EntityState | None:
         """Return an entity with its state, ``None`` when it does not exist: one read, and one for a large state."""
+        if not _is_possible(entity.instance_id):
+            return None
         try:
             return await EntityDirectory(self._services).read(entity)
         except TableNotFound:
@@ -566,9 +573,11 @@ class TaskHubClient:
 
 
 def _check_instance_id(instance_id: InstanceId) -> None:
-    length = len(escape_instance_id(instance_id).encode("utf-16-le", "surrogatepass")) // 2
-    if not 1 <= length <= MAX_INSTANCE_ID_CHARACTERS:
-        raise PayloadError(
-            f"an instance id may have 1 to {MAX_INSTANCE_ID_CHARACTERS} characters; "
-            f"'{instance_id[:40]}…' has {length} as stored"
-        )
+    refusal = refusal_of_instance_id(instance_id)
+    if refusal is not None:
+        raise PayloadError(refusal)
+
+
+def _is_possible(instance_id: InstanceId) -> bool:
+    """Return whether there may be such an instance: of another one storage need not, and may not, be asked."""
+    return refusal_of_instance_id(instance_id) is None

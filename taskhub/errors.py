@@ -82,6 +82,10 @@ class StorageRefused(StorageError):
     """The account refused the request for good: credentials, permissions, a size or a name."""
 
 
+class ContentRefused(StorageRefused):
+    """What was sent can never be stored: a size, a name or a character. The same call fails each time."""
+
+
 class QueueNotFound(StorageError):
     """The queue does not exist: the task hub was deleted or never created."""
 

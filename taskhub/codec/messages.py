@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.codec.jsontext import json_of, json_text, writable
+from taskhub.codec.keys import blob_folder
 from taskhub.codec.layout import EVENTS
 from taskhub.codec.records import PLAINERS, READERS, TYPED_WRITERS, Mismatch, read_tags, require, take
 from taskhub.errors import MalformedMessage
@@ -90,7 +91,7 @@ def message_blob_name(envelope: Envelope) -> str:
     """Return the blob name of a large message: under the raw id of its target."""
     activity_id = envelope.activity_id.replace("-", "")
     message = envelope.message
-    return f"{message.target.instance_id}/message-{activity_id}-{message.event.type_name}.json.gz"
+    return f"{blob_folder(message.target.instance_id)}/message-{activity_id}-{message.event.type_name}.json.gz"
 
 
 def encode_pointer(blob_name: str) -> str:

@@ -13,6 +13,7 @@ from taskhub.host.activity_values import compact, failure_details, failure_reaso
 from taskhub.host.functions import ACTIVITY_TRIGGER, DURABLE_CLIENTS, ENTITY_TRIGGER, ORCHESTRATION_TRIGGER
 from taskhub.host.invoker import DURABLE_REASON, TIMEOUT, InvocationFailed
 from taskhub.runtime.application import ActivityFailed, ActivitySucceeded, EntityAnswered, EntityFailed
+from taskhub.runtime.instance_ids import refusal_of_instance_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -74,6 +75,7 @@ class FunctionsApplication:
             long_timer_limit_seconds=self._settings.long_timer_days * _DAY,
             long_timer_leg_seconds=self._settings.long_timer_leg_days * _DAY,
             entity_reorder_window_seconds=self._settings.entity_reorder_window_seconds,
+            refusal_of_id=refusal_of_instance_id,
         )
         return _LiveOrchestration(session, plan.function.name, self._invoker)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.core import activity
-from taskhub.errors import MalformedMessage, PayloadError, QueueNotFound, StorageError
+from taskhub.errors import ContentRefused, MalformedMessage, PayloadError, QueueNotFound, StorageError
 from taskhub.model.history import TaskScheduled
 from taskhub.model.ids import Utc
 from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
@@ -93,7 +93,7 @@ class Activities:
         """Put the answer, then delete the work item."""
         try:
             await self._answer(item, result)
-        except PayloadError as error:
+        except (PayloadError, ContentRefused) as error:
             await self._answer(item, ActivityFailed(f"Activity function '{item.task.name}' failed: {error}"))
         await self._mailbox.delete([item.held])
 

@@ -12,6 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskhub.codec.keys import refusal_of_instance_id
 from taskhub.codec.messages import BlobPointer, decode_envelope, is_plain, to_base64
 from taskhub.core.poison import Verdict
 from taskhub.core.polling import abandon_seconds
@@ -204,6 +205,12 @@ class Mailbox:
         self, queue: str, message: QueueMessage, content: Envelope, pointer: BlobPointer | None, hide_seconds: int
     ) -> tuple[str, str] | None:
         """Return receipt and text of a message that may be worked on, ``None`` for one that may not."""
+        refusal = refusal_of_instance_id(content.message.target.instance_id)
+        if refusal is not None:
+            # Nothing can be stored of such an instance: the message would come back for ever. Only workers that do not
+            # look before they send leave one.
+            await self._quarantine.park(queue, message, envelope=content, pointer=pointer, why=refusal)
+            return None
         text, receipt = message.text, message.receipt
         match self._quarantine.judge(message):
             case Verdict.POISONED:

@@ -13,7 +13,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskhub.codec.keys import escape_instance_id
+from taskhub.codec.keys import blob_folder, escape_instance_id
 from taskhub.errors import StaleCheckpoint, StorageError
 from taskhub.model.instance import TERMINAL_STATUSES
 from taskhub.runtime.nursery import run_all
@@ -117,7 +117,7 @@ class Purging:
         Messages lie in the folder of the id, history values in that of the escaped id, and one instance's id may be
         what another's is escaped to.
         """
-        escaped = escape_instance_id(instance_id)
-        names = [name for folder in {instance_id, escaped} for name in await self._services.large.names_in(folder)]
-        own = (f"{instance_id}/message-", f"{escaped}/history-")
+        of_messages, of_history = blob_folder(instance_id), blob_folder(escape_instance_id(instance_id))
+        names = [name for folder in {of_messages, of_history} for name in await self._services.large.names_in(folder)]
+        own = (f"{of_messages}/message-", f"{of_history}/history-")
         return [name for name in names if name.startswith(own)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.dead_letters import letter_id
 from taskhub.codec.entity_texts import decode_incoming, encode_response
+from taskhub.codec.keys import refusal_of_instance_id
 from taskhub.codec.messages import noting_put_backs, put_backs
 from taskhub.core import poison
 from taskhub.core.activity import answer_episode
@@ -180,7 +181,7 @@ class Quarantine:
         """
         services = self._services
         content = None if pointer is None else await services.large.raw(pointer.blob_name)
-        reason = self._reason(message, why)
+        reason = self._reason(message, why, is_undeliverable=envelope is not None and why is not None)
         told = None if envelope is None else await self._whom_to_tell(envelope)
         kind, inserted = queue[len(services.names.hub) + 1 :], Utc.of(message.inserted)
         letter = DeadLetter(
@@ -207,7 +208,9 @@ class Quarantine:
         self._errors.pop(message.id, None)
         self._report(queue, letter)
 
-    def _reason(self, message: QueueMessage, why: str | None) -> str:
+    def _reason(self, message: QueueMessage, why: str | None, *, is_undeliverable: bool) -> str:
+        if is_undeliverable:
+            return f"the message can reach nobody: {why}"
         why = why or self._errors.get(message.id)
         what = "could not be read" if why and message.id not in self._errors else "was never completed"
         text = f"the message was read {message.dequeue_count} times and {what}"
@@ -240,7 +243,7 @@ class Quarantine:
         """Return who waits for a message and will learn that it is poisoned."""
         message = envelope.message
         event = message.event
-        if isinstance(event, ExecutionStarted):
+        if isinstance(event, ExecutionStarted) and refusal_of_instance_id(event.instance.instance_id) is None:
             stored = await self._services.history.execution_of(event.instance.instance_id)
             if stored is not None and stored == event.instance.execution_id:
                 return None  # it has begun: the message is a left-over
@@ -274,6 +277,7 @@ class Quarantine:
         services, message = self._services, envelope.message
         event = message.event
         if isinstance(event, ExecutionStarted) and event.parent is None:
+            # Only where there is such an instance.
             await services.instances.fail_unstarted(event, poison.start_failure(event, error))
             return
         answer = self._answer(message, error)

@@ -35,7 +35,7 @@ from taskhub.codec.overflow import compress, utf16_units
 from taskhub.core.partitioning import partition_of
 from taskhub.core.pending import pending_messages
 from taskhub.core.timers import visible_after
-from taskhub.errors import ConfigurationError, MalformedMessage, MessageGone, PayloadError, TableNotFound
+from taskhub.errors import BlobNotFound, ConfigurationError, MalformedMessage, MessageGone, PayloadError, TableNotFound
 from taskhub.model.history import ExecutionStarted, OrchestrationInstance, OrchestratorStarted
 from taskhub.model.hub import DumpSummary, HubContents
 from taskhub.model.ids import InstanceId, PartitionIndex, Utc
@@ -405,9 +405,10 @@ class Load:
 
     async def _put(self, message: DumpedMessage) -> None:
         hidden = visible_after(message.visible, Utc.of(self._services.environment.clock.now()))
-        await self._services.storage.queues.put(self._queue_for(message), message.text, visible_after=hidden)
+        queue = await self._queue_for(message)
+        await self._services.storage.queues.put(queue, message.text, visible_after=hidden)
 
-    def _queue_for(self, message: DumpedMessage) -> str:
+    async def _queue_for(self, message: DumpedMessage) -> str:
         names, count = self._services.names, self._services.settings.partition_count
         kind, _, number = message.queue.partition("-")
         if message.queue == WORK_ITEMS:
@@ -416,15 +417,17 @@ class Load:
             raise PayloadError(f"the dump has messages of the unknown queue {message.queue!r}")
         if count == self._source_partitions:
             return names.control_queue(PartitionIndex(int(number)))
-        return names.control_queue(_partition_for(message.text, count, otherwise=int(number) % count))
+        target = await self._target_of(message.text)
+        index = PartitionIndex(int(number) % count) if target is None else partition_of(target, count)
+        return names.control_queue(index)
 
-
-def _partition_for(text: str, count: int, *, otherwise: int) -> PartitionIndex:
-    """Return the partition of a message's target in a hub of another number of partitions."""
-    try:
-        content = decode_envelope(text)
-    except MalformedMessage:
-        return PartitionIndex(otherwise)  # its reader will report it, whoever that is
-    if isinstance(content, BlobPointer):
-        return partition_of(InstanceId(content.blob_name.rpartition("/")[0]), count)
-    return partition_of(content.message.target.instance_id, count)
+    async def _target_of(self, text: str) -> InstanceId | None:
+        """Return the instance that a message is for; ``None`` when it cannot be read, as its reader will report."""
+        try:
+            content = decode_envelope(text)
+            if isinstance(content, BlobPointer):
+                # Its folder is the id, mostly; what it holds is the truth.
+                content = decode_envelope(await self._services.large.get(content.blob_name))
+        except (MalformedMessage, BlobNotFound):
+            return None
+        return None if isinstance(content, BlobPointer) else content.message.target.instance_id

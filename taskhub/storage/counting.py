@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from taskhub.errors import (
     BlobExists,
     BlobNotFound,
+    ContentRefused,
     LeaseHeld,
     MessageGone,
     QueueNotFound,
@@ -83,6 +84,7 @@ _STATUSES: Mapping[type[StorageError], int] = {
     BlobExists: 409,
     LeaseHeld: 409,
     StorageRefused: 400,
+    ContentRefused: 400,
     TransientStorageError: 503,
 }
 

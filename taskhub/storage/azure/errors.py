@@ -12,6 +12,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from taskhub.errors import (
     BlobExists,
     BlobNotFound,
+    ContentRefused,
     LeaseHeld,
     MessageGone,
     QueueNotFound,
@@ -59,6 +60,9 @@ ERRORS: Mapping[str, type[StorageError]] = {
     **dict.fromkeys(("QueueBeingDeleted", "TableBeingDeleted", "ContainerBeingDeleted"), TransientStorageError),
 }
 
+CONTENT_STATUSES = (400, 413, 414, 431)
+_CREDENTIAL_CODES = ("InvalidAuthenticationInfo", "AuthenticationFailed")
+
 TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
 
 
@@ -77,7 +81,8 @@ def refusal(what: str, status: int, code: str, message: str = "") -> StorageErro
     if status in TRANSIENT_STATUSES:
         return TransientStorageError(f"{what}: the service answered {status} {code}")
     first_line = message.partition("\n")[0]
-    return StorageRefused(f"{what}: the service answered {status} {code}: {first_line}")
+    refused = ContentRefused if status in CONTENT_STATUSES and code not in _CREDENTIAL_CODES else StorageRefused
+    return refused(f"{what}: the service answered {status} {code}: {first_line}")
 
 
 @contextmanager

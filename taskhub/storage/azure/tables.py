@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from taskhub.errors import RowNotFound, StorageError, StorageRefused, TableNotFound, TransientStorageError
+from taskhub.errors import ContentRefused, RowNotFound, StorageError, TableNotFound, TransientStorageError
 from taskhub.model.ids import ETag, Utc
 from taskhub.storage import rules
 from taskhub.storage.azure.errors import refusal
@@ -130,7 +130,7 @@ class AzureTables:
         rules.check_batch(operations)
         boundary, body = self._transaction(table, operations)
         if len(body) > rules.MAX_BATCH_BYTES:
-            raise StorageRefused(f"a batch has at most {rules.MAX_BATCH_BYTES} bytes, this one {len(body)}")
+            raise ContentRefused(f"a batch has at most {rules.MAX_BATCH_BYTES} bytes, this one {len(body)}")
         what = f"batch of {len(operations)} on table {table}"
         headers = {**_READING, "Content-Type": f"multipart/mixed; boundary={boundary}"}
         answer = await self._requests.send(what, "POST", "/$batch", headers, body)

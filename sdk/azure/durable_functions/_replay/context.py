@@ -150,6 +150,7 @@ class DurableOrchestrationContext:
         self._custom_status: Any = None
         self._id_counter = 0
         self._functions: AppFunctions | None = None
+        self._refusal_of_id: Callable[[str], str | None] | None = None
         self._offers_locks = True
         self._logger: ReplaySafeLogger | None = None
         self._function_context = FunctionContext(**function_context)
@@ -268,11 +269,12 @@ class DurableOrchestrationContext:
             A task whose result is what the child returned; when the child fails, so does the task.
 
         Raises:
-            ValueError: no name, or a function that is no orchestrator.
+            ValueError: no name, a function that is no orchestrator, or an instance id that the host cannot store.
             FunctionNotFoundError: the app has no such orchestrator.
             TypeError: the input cannot be encoded.
         """
         self._require("orchestrator", name)
+        self._check_id(instance_id)
         name, promised = resolve_orchestrator(name)
         task = SubOrchestrationTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
         task.expected_type = expected_type or promised
@@ -294,6 +296,7 @@ class DurableOrchestrationContext:
         """
         self._check_waits(retry_options)
         self._require("orchestrator", name)
+        self._check_id(instance_id)
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
         first = SubOrchestrationTask(None, action)
@@ -304,6 +307,12 @@ class DurableOrchestrationContext:
         """Refuse a name that no function of the app has, if its functions are known; decorated functions exist."""
         if self._functions is not None:
             self._functions.require(kind, name)
+
+    def _check_id(self, instance_id: str | None) -> None:
+        """Refuse an id that the host cannot store, where it says so: what is sent there would reach nobody."""
+        refusal = self._refusal_of_id(instance_id) if instance_id and self._refusal_of_id is not None else None
+        if refusal is not None:
+            raise ValueError(refusal)
 
     def _check_waits(self, options: RetryOptions) -> None:
         """Refuse what the host refuses without telling anybody: the instance would wait for ever."""
@@ -372,12 +381,14 @@ class DurableOrchestrationContext:
             A task whose result is what the operation returned; when the operation raises, so does the task.
 
         Raises:
-            ValueError: no entity.
+            ValueError: no entity, or a key that the host cannot store.
             FunctionNotFoundError: the app has no such entity.
             TypeError: the input cannot be encoded.
         """
-        task = EntityCallTask(None, CallEntityAction(entityId, operationName, operationInput))
+        action = CallEntityAction(entityId, operationName, operationInput)
+        task = EntityCallTask(None, action)
         self._require("entity", entityId.name)
+        self._check_id(action.instance_id)
         task.expected_type = expected_type
         return task
 
@@ -398,12 +409,14 @@ class DurableOrchestrationContext:
             A task that never completes: do not yield it.
 
         Raises:
-            ValueError: no entity.
+            ValueError: no entity, or a key that the host cannot store.
             FunctionNotFoundError: the app has no such entity.
             TypeError: the input cannot be encoded.
         """
-        task = AtomicTask(None, SignalEntityAction(entityId, operationName, operationInput))
+        action = SignalEntityAction(entityId, operationName, operationInput)
+        task = AtomicTask(None, action)
         self._require("entity", entityId.name)
+        self._check_id(action.instance_id)
         self._executor.signal(task)
         return task
 
@@ -424,7 +437,7 @@ class DurableOrchestrationContext:
             entities: ids; their order does not matter.
 
         Raises:
-            ValueError: no entity.
+            ValueError: no entity, or a key that the host cannot store.
             FunctionNotFoundError: the app has no such entity.
             UnsupportedByHostError: the host's extension is too old for it.
         """
@@ -437,6 +450,8 @@ class DurableOrchestrationContext:
         action = LockEntitiesAction(entities)
         for entity in entities:
             self._require("entity", entity.name)
+        for instance_id in action.entities:
+            self._check_id(instance_id)
         return LockTask(None, action)
 
     def create_timer(self, fire_at: datetime) -> TaskBase:
