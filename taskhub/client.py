@@ -94,7 +94,11 @@ class TaskHubClient:
 
     @classmethod
     def sharing(cls, services: Services) -> TaskHubClient:
-        """Return a client over the parts of a worker in the same process."""
+        """Return a client over the parts of a worker in the same process; for hosts.
+
+        Args:
+            services: what the worker is made of.
+        """
         client = cls.__new__(cls)
         client._services = services
         return client
@@ -111,6 +115,9 @@ class TaskHubClient:
 
         Args:
             count_instances: whether to read through all instances, a call for every 1,000 of them.
+
+        Returns:
+            What there is; ``exists`` is false where nobody has created the hub.
         """
         return await hub_status(self._services, count_instances=count_instances)
 
@@ -132,6 +139,9 @@ class TaskHubClient:
             write: takes each line, without its end.
             force: also while workers hold partitions; what they do meanwhile may be there in part.
 
+        Returns:
+            How much was written.
+
         Raises:
             ConfigurationError: there is no such hub.
             HubInUse: workers hold partitions.
@@ -142,6 +152,9 @@ class TaskHubClient:
         """Fill this hub, which must be empty or not exist, with what :meth:`dump_hub` wrote; return how much it was.
 
         The dump may come from another store, from a hub of another name and with another number of partitions.
+
+        Args:
+            lines: the lines in their order, with or without their ends.
 
         Raises:
             ConfigurationError: the hub is not empty.
@@ -293,15 +306,30 @@ class TaskHubClient:
         await self._send(instance_id, EventRaised(timestamp=self._now(), name=name, input=data))
 
     async def terminate(self, instance_id: InstanceId, reason: str | None) -> None:
-        """Ask for the end of an instance: one message. What it waits for goes on, its answers are dropped."""
+        """Ask for the end of an instance: one message. What it waits for goes on, its answers are dropped.
+
+        Args:
+            instance_id: which one; an unknown or ended one drops the message.
+            reason: becomes the instance's output.
+        """
         await self._send(instance_id, ExecutionTerminated(timestamp=self._now(), input=reason))
 
     async def suspend(self, instance_id: InstanceId, reason: str | None) -> None:
-        """Pause an instance: one message. What arrives meanwhile is kept."""
+        """Pause an instance: one message. What arrives meanwhile is kept.
+
+        Args:
+            instance_id: which one; an unknown or ended one drops the message.
+            reason: kept in its history.
+        """
         await self._send(instance_id, ExecutionSuspended(timestamp=self._now(), reason=reason))
 
     async def resume(self, instance_id: InstanceId, reason: str | None) -> None:
-        """Let a paused instance go on: one message."""
+        """Let a paused instance go on: one message.
+
+        Args:
+            instance_id: which one; one that is not paused stays as it is.
+            reason: kept in its history.
+        """
         await self._send(instance_id, ExecutionResumed(timestamp=self._now(), reason=reason))
 
     async def rewind(self, instance_id: InstanceId, reason: str | None) -> None:
@@ -386,7 +414,11 @@ class TaskHubClient:
         await self._send(entity.instance_id, event, due=hidden)
 
     async def read_entity(self, entity: EntityId) -> EntityState | None:
-        """Return an entity with its state, ``None`` when it does not exist: one read, and one for a large state."""
+        """Return an entity with its state, ``None`` when it does not exist: one read, and one for a large state.
+
+        Args:
+            entity: its name and key.
+        """
         if not _is_possible(entity.instance_id):
             return None
         try:

@@ -34,7 +34,12 @@ class InstanceNotFound(TaskHubError):
 
 
 class InstanceExists(TaskHubError):
-    """A live instance already has this id."""
+    """A live instance already has this id.
+
+    Args:
+        instance_id: the id.
+        status: what the instance that has it is doing.
+    """
 
     def __init__(self, instance_id: InstanceId, status: RuntimeStatus) -> None:
         super().__init__(f"instance '{instance_id}' exists and is {status.name}; start another one or wait for its end")

@@ -29,6 +29,7 @@ class TaskHubSettings:
     """
 
     hub_name: str = "TestHubName"
+    """3 to 49 letters and digits, the first a letter; queues, tables and containers are named after it."""
     partition_count: int = 4
     """1 to 16; fixed for a hub's life, because it decides which control queue an instance belongs to."""
     partition_manager: PartitionManager | None = None
@@ -38,35 +39,48 @@ class TaskHubSettings:
     default_version: str | None = None
     """Version of the app: of what it starts, and what it compares other versions with."""
     version_match: VersionMatch = VersionMatch.CURRENT_OR_OLDER
+    """Which instances this worker runs, by their version."""
     version_failure: VersionFailure = VersionFailure.REJECT
+    """What becomes of the others: left to other workers, or failed."""
 
     base64_messages: bool = False
     """Write queue messages as base64, for hubs with workers that read nothing else. Both are always read."""
     control_queue_batch_size: int = 32
+    """Most messages that one read of a control queue takes; 1 to 32."""
     control_queue_buffer_threshold: int = 256
     """Control messages in memory beyond which queues are not read."""
     control_queue_visibility_seconds: int = 60
     """How long a message that was read stays hidden; renewed while it is being worked on. The reference's 300 only
     delays recovery after a crash (docs/adr/0004-visibility.md)."""
     work_item_visibility_seconds: int = 60
+    """The same for the message of an activity."""
     max_dequeue_count: int = 0
     """How often a message is read at most before it is parked among the dead letters, readings not counted after which
     it was put back on purpose; 0, as the reference: it comes back for ever."""
     max_polling_interval_seconds: float = 30.0
+    """Pause between two reads of a queue in which nothing has come for long."""
     min_polling_interval_seconds: float = 0.05
+    """Pause after the first read that finds nothing; it grows from here."""
 
     max_concurrent_activities: int = field(default_factory=lambda: _per_cpu(10))
+    """Activities of this worker at a time; ten for each processor."""
     max_concurrent_orchestrations: int = field(default_factory=lambda: _per_cpu(10))
+    """Episodes of this worker at a time, whatever the number of instances in memory; ten for each processor."""
     max_concurrent_entities: int = field(default_factory=lambda: _per_cpu(10))
+    """Batches of entities of this worker at a time; ten for each processor."""
 
     lease_interval_seconds: float = 30.0
+    """How long a partition is this worker's after each renewal; others may take it then."""
     lease_round_seconds: float = 10.0
+    """Between two looks at the leases: own ones are renewed, free ones claimed, fair shares made."""
     fence_margin_seconds: float = 5.0
     """An episode's messages are put only while the partition's lease lasts at least this much longer."""
     use_app_lease: bool = True
     """Only one app at a time works on the control queues of a hub; all its workers do."""
     app_lease_seconds: int = 60
+    """How long the app lease is the app's after each renewal."""
     app_lease_renew_seconds: float = 25.0
+    """Between two renewals of it."""
     app_lease_acquire_seconds: float = 300.0
     """Between two attempts while another app holds it."""
     stop_grace_seconds: float = 10.0
@@ -94,9 +108,11 @@ class TaskHubSettings:
     overridable_running_instances: bool = False
     """A start may replace a running instance (``overridableExistingInstanceStates: AnyState``)."""
     max_custom_status_kilobytes: int = 16
+    """Of a custom status, in UTF-16."""
     long_timer_days: float = 6.0
     """Timers longer than this are split into legs of ``long_timer_leg_days``."""
     long_timer_leg_days: float = 3.0
+    """Length of each leg but the last."""
 
     def __post_init__(self) -> None:
         """Check every limit.

@@ -11,14 +11,15 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
+from azure.durable_functions.replay import typed_activity
 from azure.functions.meta import Datum
 
 from taskhub.host.bindings import BindingError
-from taskhub.host.functions import DURABLE_CLIENTS, Binding, Direction
+from taskhub.host.functions import ACTIVITY_TRIGGER, DURABLE_CLIENTS, Binding, Direction
 from taskhub.host.outputs import OUTPUTS
 
 if TYPE_CHECKING:
@@ -71,10 +72,14 @@ class CallPlan:
 def plan_call(function: Function) -> CallPlan:
     """Compare a function's signature with its bindings.
 
+    Annotations of activities count, also of those that the SDK's decorators have not seen.
+
     Raises:
         BindingError: they do not agree, or a binding is of a type that this host does not serve.
     """
     _check_types(function)
+    if function.trigger.kind == ACTIVITY_TRIGGER:
+        function = replace(function, call=typed_activity(function.call, function.trigger.name))
     parameters = dict(inspect.signature(function.call).parameters)
     hints = _hints(function)
     named = {binding.name: binding for binding in function.bindings if binding.name != RETURN}

@@ -1,4 +1,4 @@
-"""Exceptions of user code as texts, without the host's own frames.
+"""Exceptions of user code as texts, without the frames of the host and of what the SDK wraps around functions.
 
 Source: Azure Functions Python worker, exception serialisation.
 """
@@ -8,8 +8,11 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+import azure.durable_functions.replay
+
 _HOST_FRAMES = (
     str(Path(__file__).parent),
+    str(Path(azure.durable_functions.replay.__file__).parent),
     "<frozen importlib",
     f"{Path(traceback.__file__).parent / 'importlib'}",
     f"{Path(traceback.__file__).parent / 'asyncio'}",

@@ -160,11 +160,13 @@ class Invoker:
         """
         invocation = Invocation(str(uuid.uuid4()), plan.function.name)
         arguments = _Arguments(plan, invocation, data, trace or TraceContext())
-        if plan.is_async:
-            running = asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
-        else:
-            running = self._threads.submit(_call, arguments)
-        return await self._announced(invocation, reason, running, timeout_seconds=self._timeout_seconds)
+
+        def start() -> concurrent.futures.Future[Outcome]:
+            if plan.is_async:
+                return asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
+            return self._threads.submit(_call, arguments)
+
+        return await self._announced(invocation, reason, start, timeout_seconds=self._timeout_seconds)
 
     async def replay(self, function: str, step: Callable[[], _T], failure_of: Callable[[_T], str | None]) -> _T:
         """Run a step of an orchestrator in the pool for those.
@@ -178,8 +180,9 @@ class Invoker:
             InvocationFailed: the step raised, which replays do only for what is no ``Exception`` (``sys.exit()``).
         """
         invocation = Invocation(str(uuid.uuid4()), function)
-        running = self._orchestrators.submit(_step, invocation, step)
-        return await self._announced(invocation, DURABLE_REASON, running, failure_of)
+        return await self._announced(
+            invocation, DURABLE_REASON, lambda: self._orchestrators.submit(_step, invocation, step), failure_of
+        )
 
     def in_background(self, work: Callable[[], None]) -> None:
         """Run something short in the pool for orchestrators, soon; not at all once the invoker is closed."""
@@ -209,17 +212,19 @@ class Invoker:
         self,
         invocation: Invocation,
         reason: str,
-        running: concurrent.futures.Future[_T],
+        start: Callable[[], concurrent.futures.Future[_T]],
         failure_of: Callable[[_T], str | None] = lambda _: None,
         timeout_seconds: float | None = None,
     ) -> _T:
+        # Before it starts: its own log lines come after.
         self._console.executing(invocation, reason)
         clock = asyncio.get_running_loop().time
         began = clock()
         RUNNING[invocation.id] = invocation
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
         try:
+            running = start()
+            self._running.add(running)
+            running.add_done_callback(self._running.discard)
             outcome = await _in_time(running, timeout_seconds, invocation)
         except asyncio.CancelledError:
             self._console.executed(invocation, clock() - began, "Result: Cancelled")

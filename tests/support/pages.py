@@ -32,5 +32,5 @@ def run_page(page: Path, folder: Path) -> dict[str, Any]:
         file.parent.mkdir()
         file.write_text(code, encoding="utf-8")
         linecache.checkcache(str(file))
-        exec(compile(code, str(file), "exec"), names)
+        exec(compile(code, str(file), "exec", dont_inherit=True), names)
     return names

@@ -22,9 +22,17 @@ from typing import TYPE_CHECKING, Any
 from azure.durable_functions._host_checks import DurableFunctionsCompatibilityWarning, warn_of_old_bundle
 
 if TYPE_CHECKING:
+    from azure.durable_functions import constants as constants
+    from azure.durable_functions import decorators as decorators
+    from azure.durable_functions import entity as entity
+    from azure.durable_functions import errors as errors
+    from azure.durable_functions import models as models
+    from azure.durable_functions import orchestrator as orchestrator
     from azure.durable_functions._client.blocking import SyncDurableFunctionsClient
     from azure.durable_functions._client.errors import DurableClientError
     from azure.durable_functions._client.newer_names import DurableFunctionsClient
+    from azure.durable_functions._replay.functions import ActivityFunction, OrchestratorFunction
+    from azure.durable_functions.activity import Activity
     from azure.durable_functions.decorators.durable_app import Blueprint, DFApp
     from azure.durable_functions.entity import Entity
     from azure.durable_functions.errors import (
@@ -50,6 +58,7 @@ if TYPE_CHECKING:
     from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
     from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
     from azure.durable_functions.models.RetryOptions import RetryOptions, RetryPolicy
+    from azure.durable_functions.models.Task import Task, TaskBase
     from azure.durable_functions.models.TokenSource import ManagedIdentityTokenSource, TokenSource
     from azure.durable_functions.models.utils.entity_utils import EntityId
     from azure.durable_functions.orchestrator import Orchestrator
@@ -68,6 +77,8 @@ __all__ = [
     "DFApp",
     "Blueprint",
     # Not in the reference 1.7.0; most are names of its 2.x preview.
+    "Activity",
+    "ActivityFunction",
     "CorruptHistoryError",
     "DurableClientError",
     "DurableEntity",
@@ -82,16 +93,20 @@ __all__ = [
     "LockingRulesError",
     "MalformedContextError",
     "NonDeterminismError",
+    "OrchestratorFunction",
     "PayloadDecodeError",
     "PurgeHistoryResult",
     "RetryPolicy",
     "SyncDurableFunctionsClient",
+    "Task",
+    "TaskBase",
     "TaskFailedError",
     "TokenSource",
     "UnsupportedByHostError",
 ]
 
 _HOMES = {
+    "Activity": "activity",
     "Orchestrator": "orchestrator",
     "Entity": "entity",
     "EntityId": "models.utils.entity_utils",
@@ -110,6 +125,7 @@ _HOMES = {
     "DurableHttpResponse": "models.DurableHttpResponse",
     "DurableOrchestrationStatus": "models.DurableOrchestrationStatus",
     "EntityStateResponse": "models.EntityStateResponse",
+    "ActivityFunction": "_replay.functions",
     "CorruptHistoryError": "errors",
     "FailureDetails": "errors",
     "ForeignAwaitableError": "errors",
@@ -121,8 +137,11 @@ _HOMES = {
     "TaskFailedError": "errors",
     "UnsupportedByHostError": "errors",
     "PurgeHistoryResult": "models.PurgeHistoryResult",
+    "OrchestratorFunction": "_replay.functions",
     "RetryPolicy": "models.RetryOptions",
     "SyncDurableFunctionsClient": "_client.blocking",
+    "Task": "models.Task",
+    "TaskBase": "models.Task",
     "TokenSource": "models.TokenSource",
 }
 
@@ -130,20 +149,22 @@ _HOMES = {
 _MODULES = frozenset({"constants", "decorators", "entity", "errors", "models", "orchestrator"})
 
 
-def __getattr__(name: str) -> Any:
-    """Load a name on first use."""
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"{__name__}.{name}")
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to type checkers there is nothing but the names above
+
+    def __getattr__(name: str) -> Any:
+        """Load a name on first use."""
+        if name in _HOMES:
+            value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        elif name in _MODULES:
+            value = importlib.import_module(f"{__name__}.{name}")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_MODULES})
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})
 
 
 warn_of_old_bundle()

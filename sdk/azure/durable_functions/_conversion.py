@@ -125,6 +125,8 @@ def _build(expected: Any) -> tuple[Convert, bool]:
         return _literal(expected), True
     if origin in _CONTAINERS:
         return _CONTAINERS[origin](expected)
+    if origin is not None and isinstance(origin, type):
+        return _generic_class(expected, origin)
     if not isinstance(expected, type) or origin is not None:
         return _anything, True
     if expected in _SCALARS:
@@ -138,10 +140,21 @@ def _build(expected: Any) -> tuple[Convert, bool]:
     if _is_subclass_of("pydantic", "BaseModel", expected):
         return functools.partial(_pydantic, expected), False
     if _is_subclass_of("msgspec", "Struct", expected):
-        return functools.partial(_msgspec, expected), False
+        return functools.partial(_msgspec, expected, expected), False
     if dataclasses.is_dataclass(expected):
-        return functools.partial(_dataclass, expected), False
+        return functools.partial(_dataclass, expected, ()), False
+    if issubclass(expected, tuple) and hasattr(expected, "_fields"):
+        return functools.partial(_named_tuple, expected), False
     return (_anything if expected is object else functools.partial(_instance, expected)), True
+
+
+def _generic_class(expected: Any, origin: type) -> tuple[Convert, bool]:
+    """Build for a class of the app's with type arguments: ``Page[Order]``. Those of pydantic are plain classes."""
+    if _is_subclass_of("msgspec", "Struct", origin):
+        return functools.partial(_msgspec, origin, expected), False
+    if dataclasses.is_dataclass(origin):
+        return functools.partial(_dataclass, origin, typing.get_args(expected)), False
+    return _anything, True
 
 
 def _without_wrapping(expected: Any) -> Any:
@@ -277,13 +290,13 @@ def _enum(expected: type[Enum], value: Any, path: str) -> Any:
     raise mismatch(path, expected, f"expected {expected.__name__}, one of {known}, got {value!r:.60}")
 
 
-def _dataclass(expected: type, value: Any, path: str) -> Any:
+def _dataclass(expected: type, type_arguments: tuple[Any, ...], value: Any, path: str) -> Any:
     if isinstance(value, expected):
         return value
     if not isinstance(value, dict):
         raise _got(expected, value, path)
     arguments = {}
-    for name, convert, default in _fields_of(expected):
+    for name, convert, default in _fields_of(expected, type_arguments):
         where = f"{path}.{name}" if path else name
         if name in value:
             arguments[name] = convert(value[name], where)
@@ -296,24 +309,50 @@ def _dataclass(expected: type, value: Any, path: str) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def _fields_of(cls: type) -> tuple[tuple[str, Convert, bool], ...]:
+def _fields_of(cls: type, type_arguments: tuple[Any, ...]) -> tuple[tuple[str, Convert, bool], ...]:
     """Return name, converter and whether there is a default, for each field that the constructor takes."""
-    try:
-        hints = typing.get_type_hints(cls, include_extras=True)
-    except Exception as error:  # evaluates what users wrote
-        raise PayloadDecodeError(
-            f"the annotations of {cls.__name__} cannot be evaluated: {type(error).__name__}: {error}",
-            expected=cls.__name__,
-        ) from error
+    hints = _hints_of(cls)
+    variables = _type_variables(cls, type_arguments)
     return tuple(
         (
             field.name,
-            _build(hints[field.name])[0],
+            _build(_substituted(hints[field.name], variables))[0],
             field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING,
         )
         for field in dataclasses.fields(cls)
         if field.init
     )
+
+
+def _hints_of(cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except Exception as error:  # evaluates what users wrote
+        raise PayloadDecodeError(
+            f"the annotations of {cls.__name__} cannot be evaluated: {type(error).__name__}: {error}",
+            expected=cls.__name__,
+        ) from error
+
+
+def _type_variables(cls: Any, type_arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    """Return what the type variables of a generic class and of its bases stand for."""
+    found = dict(zip(getattr(cls, "__parameters__", ()), type_arguments, strict=False))
+    for base in getattr(cls, "__orig_bases__", ()):
+        origin = typing.get_origin(base)
+        if isinstance(origin, type) and origin is not typing.Generic:
+            arguments = tuple(_substituted(each, found) for each in typing.get_args(base))
+            found = {**_type_variables(origin, arguments), **found}
+    return found
+
+
+def _substituted(hint: Any, variables: dict[Any, Any]) -> Any:
+    """Return an annotation with what its type variables stand for."""
+    if isinstance(hint, typing.TypeVar):
+        return variables.get(hint, Any)
+    parameters = getattr(hint, "__parameters__", ())
+    if not parameters or typing.get_origin(hint) is None:
+        return hint
+    return hint[tuple(variables.get(each, Any) for each in parameters)]
 
 
 def _pydantic(expected: Any, value: Any, path: str) -> Any:
@@ -333,8 +372,8 @@ def _joined(path: str, parts: typing.Iterable[Any]) -> str:
     return path
 
 
-def _msgspec(expected: Any, value: Any, path: str) -> Any:
-    if isinstance(value, expected):
+def _msgspec(cls: type, expected: Any, value: Any, path: str) -> Any:
+    if isinstance(value, cls):
         return value
     msgspec = cast("Any", sys.modules["msgspec"])
     try:
@@ -425,12 +464,25 @@ def _tuple(expected: Any) -> tuple[Convert, bool]:
     return convert, all(is_plain for _, is_plain in items)
 
 
+def _named_tuple(expected: Any, value: Any, path: str) -> Any:
+    items = _items_of(expected)
+    if not isinstance(value, list) or len(value) != len(items):
+        raise _got(expected, value, path)
+    pairs = zip(items, value, strict=True)
+    return expected._make(item(each, f"{path}.{name}" if path else name) for (name, item), each in pairs)
+
+
+@functools.lru_cache(maxsize=1024)
+def _items_of(cls: Any) -> tuple[tuple[str, Convert], ...]:
+    hints = _hints_of(cls)
+    return tuple((name, _build(hints.get(name, Any))[0]) for name in cls._fields)
+
+
 def _dict(expected: Any) -> tuple[Convert, bool]:
     key_type, value_type = typing.get_args(expected) or (Any, Any)
     key, is_key_plain = _build(key_type)
     item, is_plain = _build(value_type)
-    if _without_wrapping(key_type) is int:
-        key = _int_key
+    key = _KEYS.get(_without_wrapping(key_type), key)
 
     def convert(value: Any, path: str) -> Any:
         if not isinstance(value, dict):
@@ -440,12 +492,25 @@ def _dict(expected: Any) -> tuple[Convert, bool]:
     return convert, is_plain and is_key_plain
 
 
-def _int_key(value: Any, path: str) -> Any:
+def _number_key(expected: type, value: Any, path: str) -> Any:
     try:
-        return int(value)  # JSON's keys are text
+        return expected(value)
     except ValueError:
-        raise _got(int, value, path) from None
+        raise _got(expected, value, path) from None
 
+
+def _bool_key(value: Any, path: str) -> Any:
+    if value not in ("true", "false"):
+        raise _got(bool, value, path)
+    return value == "true"
+
+
+_KEYS: dict[Any, Convert] = {
+    int: functools.partial(_number_key, int),
+    float: functools.partial(_number_key, float),
+    bool: _bool_key,
+}
+"""JSON's keys are text."""
 
 _SCALARS: dict[Any, Callable[[Any, Any, str], Any]] = {
     **dict.fromkeys((bool, int, float, str, type(None)), _json_scalar),

@@ -14,6 +14,8 @@ from azure.durable_functions.models.entities.OperationResult import OperationRes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from azure.durable_functions.decorators.builders import EntityCode, EntityHandle
+
 
 class InternalEntityException(Exception):
     """The host handed over an operation that cannot be run."""
@@ -35,7 +37,7 @@ class Entity:
         )
 
     @classmethod
-    def create(cls, fn: Callable[[DurableEntityContext], Any] | type[DurableEntity]) -> Callable[[Any], str]:
+    def create(cls, fn: EntityCode) -> EntityHandle[EntityCode]:
         """Return the function that the Functions worker calls.
 
         Args:
@@ -54,7 +56,7 @@ class Entity:
         # The worker resolves annotations of what it calls; the class, not its name in this module.
         handle.__annotations__ = {"return": str}
         handle.entity_function = fn  # type: ignore[attr-defined]  # where tests of apps find the user's function
-        return handle
+        return cast("EntityHandle[EntityCode]", handle)
 
     def handle(self, context: DurableEntityContext, batch: list[dict[str, Any]]) -> str:
         """Run the operations in order and return the answer's text.

@@ -117,7 +117,7 @@ class TaskFailedError(Exception):
         super().__init__(message)
         self.kind = kind
         self.name = name
-        self.reason = str(message) if reason is None else reason
+        self.reason: str = str(message) if reason is None else reason
         self.raw_details = raw_details
         self._failure = failure
         self._details: FailureDetails | None = None
@@ -172,7 +172,7 @@ class FunctionNotFoundError(TaskFailedError):
 
     def __init__(self, message: Any = "", *, known: Sequence[str] = (), **facts: Any) -> None:
         super().__init__(message, **facts)
-        self.known = tuple(known)
+        self.known: tuple[str, ...] = tuple(known)
 
 
 _MISSING = re.compile(

@@ -6,7 +6,7 @@ user's function over all of the history, and the list of everything that it has 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import azure.functions as func
 from azure.durable_functions._replay.context import DurableOrchestrationContext
@@ -17,7 +17,8 @@ from azure.durable_functions._replay.shell import TaskOrchestrationExecutor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    OrchestratorFunction = Callable[[DurableOrchestrationContext], Any]
+    from azure.durable_functions._replay.annotations import T
+    from azure.durable_functions.decorators.builders import OrchestratorHandle
 
 
 class Orchestrator:
@@ -27,9 +28,9 @@ class Orchestrator:
         activity_func: a generator function, a coroutine function or a plain function of the context.
     """
 
-    def __init__(self, activity_func: OrchestratorFunction) -> None:
+    def __init__(self, activity_func: Callable[[DurableOrchestrationContext], Any]) -> None:
         self.fn = activity_func
-        self.task_orchestration_executor = TaskOrchestrationExecutor()
+        self.task_orchestration_executor: TaskOrchestrationExecutor = TaskOrchestrationExecutor()
 
     def handle(self, context: DurableOrchestrationContext) -> str:
         """Replay the function over the context's history.
@@ -41,10 +42,10 @@ class Orchestrator:
             Exception: the function raised; the text carries the state behind a marker, for the host.
         """
         self.durable_context = context
-        return self.task_orchestration_executor.execute(context, context.raw_history, self.fn)
+        return self.task_orchestration_executor.execute(context, context._raw_history, self.fn)
 
     @classmethod
-    def create(cls, fn: OrchestratorFunction) -> Callable[[Any], str]:
+    def create(cls, fn: Callable[[DurableOrchestrationContext], T]) -> OrchestratorHandle[T]:
         """Return the function that the worker calls for ``fn``.
 
         It takes the host's JSON, as text or as an object with a ``body``, and returns the orchestrator's state as
@@ -67,4 +68,4 @@ class Orchestrator:
         handle.__annotations__ = {"context": func.OrchestrationContext, "return": str}
         handle._df_functions = AppFunctions()  # type: ignore[attr-defined]  # told by the app when it is indexed
         handle.orchestrator_function = fn  # type: ignore[attr-defined]  # the reference's attribute
-        return handle
+        return cast("OrchestratorHandle[T]", handle)

@@ -55,6 +55,7 @@ __all__ = [
     "ScheduleActivity",
     "SendEvent",
     "StartSubOrchestration",
+    "typed_activity",
 ]
 
 
@@ -187,7 +188,7 @@ class OrchestrationSession:
         executor.is_replaying = is_played or bool(started.get("IsPlayed"))
         instance = started.get("OrchestrationInstance") or {}
         self._execution_id = instance.get("ExecutionId")
-        context = DurableOrchestrationContext.for_session(
+        context = DurableOrchestrationContext._for_session(
             executor,
             instance_id=self._instance_id,
             parent_instance_id=self._parent_instance_id,
@@ -233,11 +234,15 @@ class OrchestrationSession:
             self._custom_status = None
             self._outcome = _raised(error)
             return Decisions((), None, self._outcome, executor.next_id)
-        operations = tuple(
-            operation_of(task, self._instance_id, self._execution_id)
-            for task_id, task in self._unrecorded.items()
-            if task_id >= first_new
-        )
+        try:
+            operations = tuple(
+                operation_of(task, self._instance_id, self._execution_id)
+                for task_id, task in self._unrecorded.items()
+                if task_id >= first_new
+            )
+        except Exception as error:  # what user code asks for cannot be encoded: a header that is no text
+            self._outcome = _raised(error)
+            return Decisions((), self._custom_status, self._outcome, executor.next_id)
         return Decisions(operations, self._custom_status, self._outcome, executor.next_id)
 
     def _custom_status_text(self) -> str | None:
@@ -252,6 +257,25 @@ class OrchestrationSession:
                 f"The current payload size is {size_kb} KB."
             )
         return text
+
+
+def typed_activity(function: Callable[..., Any], input_name: str) -> Callable[..., Any]:
+    """Return what to call in the place of an activity, so that its annotations count.
+
+    For activities that no code of the SDK has seen: those of ``function.json``, and of apps that use
+    ``azure.functions`` alone.
+
+    Args:
+        function: the activity as it was loaded, decorated or not.
+        input_name: name of the binding, and of the parameter that takes the input.
+
+    Returns:
+        A function whose attribute ``activity_function`` is ``function``; ``function`` itself when its annotations ask
+        for nothing but plain JSON, or when they count already.
+    """
+    from azure.durable_functions._typed_activities import with_types  # seldom needed
+
+    return with_types(function, input_name)
 
 
 def _handle(orchestrator: Any) -> Any:

@@ -14,6 +14,7 @@ import enum
 import json
 import sys
 import warnings
+from uuid import UUID
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -68,6 +69,32 @@ def call(name, *arguments, answers=(NONE,), binding=None, invocation_id=None, **
     }
 
 
+def not_text():
+    """Return calls with ids and names that are no text: the reference formats whatever it gets."""
+    id_ = UUID(int=5)
+    entity = df.EntityId("Counter", 5)
+    return {
+        "start_uuid": call("start_new", "Flow", id_, answers=[STARTED]),
+        "start_number": call("start_new", "Flow", 0, answers=[STARTED]),
+        "start_numeric_version": call("start_new", "Flow", version=2, answers=[STARTED]),
+        "status_uuid": call("get_status", id_, answers=[answer(200, ROW)]),
+        "by_uuid_prefix": call("get_status_by", instance_id_prefix=id_, answers=[answer(200, [])]),
+        "purge_uuid": call("purge_instance_history", id_, answers=[answer(404)]),
+        "purge_none": call("purge_instance_history", None, answers=[answer(404)]),
+        "purge_empty_id": call("purge_instance_history", "", answers=[PURGED]),
+        "event_uuid": call("raise_event", id_, 5),
+        "event_uuid_missing": call("raise_event", id_, "E", answers=[answer(404)]),
+        "event_numeric_hub": call("raise_event", "a", "E", None, 5, 6),
+        "terminate_uuid": call("terminate", id_, "r"),
+        "suspend_none": call("suspend", None, "r", answers=[answer(404)]),
+        "terminate_numeric_reason": call("terminate", "a", 5),
+        "rewind_uuid": call("rewind", id_, 5),
+        "signal_number": call("signal_entity", entity, 7),
+        "state_number": call("read_entity_state", entity, answers=[answer(404)]),
+        "payload_uuid": call("create_http_management_payload", id_),
+    }
+
+
 def cases():
     entity = df.EntityId("Counter", "Main")
     reasons = ("terminate", "suspend", "resume")
@@ -93,6 +120,7 @@ def cases():
         "start_unencodable": call("start_new", "Flow", client_input=FROM),
         "start_blank_in_name": call("start_new", "My Flow", "id 1", answers=[STARTED]),
         "start_odd_id": call("start_new", "Flow", "a/b?c#d&e", answers=[STARTED]),
+        **not_text(),
         "status": call("get_status", "a", answers=[answer(200, ROW)]),
         "status_all_flags": call("get_status", "a", True, True, True, answers=[answer(200, ROW)]),
         "status_history_only": call("get_status", "a", show_history=True, answers=[answer(200, ROW)]),

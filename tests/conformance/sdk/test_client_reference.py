@@ -14,6 +14,7 @@ CASES = record_client.cases()
 # What is mended (sdk.md 13), or said more clearly, and how. Everything else is as the reference has it.
 QUOTED = "values are escaped (Q30)"
 SAYS_WHY = "the message also says what the host says"
+FORMATTED = "what is no text is formatted, as ids and names are everywhere"
 NO_BASE = "says that there is no base address, where the reference asks the HTTP library for 'None...'"
 DELIBERATE = {
     "start_at_202_empty": "says what came instead of 'None'",
@@ -46,6 +47,10 @@ DELIBERATE = {
     "signal_at_400": SAYS_WHY,
     "state_null": "a state of null is None, not an empty text",
     "payload": QUOTED,
+    "payload_uuid": FORMATTED,
+    "start_numeric_version": FORMATTED,
+    "terminate_numeric_reason": FORMATTED,
+    "purge_empty_id": "refused: it is the address of all instances",
 }
 
 

@@ -17,8 +17,8 @@ BETTER_TEXT = {
     "EntityId.get_entity_id": "has no attribute 'split'",
     "without history": "The orchestration trigger has no 'history'",
     "history=": "istory",
-    "upperSchemaVersion=": "'upperSchemaVersion' of the orchestration trigger is ",
-    "maximumShortTimerDuration=": "'maximumShortTimerDuration' of the orchestration trigger is ",
+    "upperSchemaVersion=": "'upperSchemaVersion' of the orchestration trigger",
+    "maximumShortTimerDuration=": "'maximumShortTimerDuration' of the orchestration trigger",
 }
 """How our texts begin, or what they say, where they differ."""
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PARENT = "a task in two compounds"
 TWICE = "a task twice in one compound, or started between making and yielding the compound"
+GOES_ON = "a compound whose children go on after it has failed"
+OLD_RESULTS = "`is_replaying` after a wait that an early event satisfies"
 ONLY_TASKS = "something that is no task in `task_all`, `task_any`"
 
 _SUCCEEDED = TaskState.SUCCEEDED
@@ -45,9 +47,9 @@ def _take_children(self: Any, children: Any, constructor: Any = None) -> None:
 def _follow_with(self: Any, child: Any) -> None:
     """Take a timer that has fired before it was set for a success."""
     self.children[1:] = [child]
-    child.start(self._starter)
+    child._start(self._starter)
     if child.is_completed:
-        self.complete(_SUCCEEDED, child.result, child.is_played)
+        self._complete(_SUCCEEDED, child.result, child.is_played)
     else:
         child._parents = (self,)
 
@@ -58,6 +60,16 @@ def _tell_parents(self: Any) -> None:
 
 
 def _hear_of(self: Any, child: Any) -> None:
+    """Take every child's event for the one that decides whether the result is old."""
+    if is_back(GOES_ON):
+        _hear_again(self, child)
+    elif not self.is_completed:
+        self.try_set_value(child)
+    if is_back(OLD_RESULTS):
+        self.is_played = child.is_played
+
+
+def _hear_again(self: Any, child: Any) -> None:
     """Stumble over a child that reports again; a compound may change its mind after it has failed."""
     if isinstance(self, (tasks.RetryAbleTask, tasks.LongTimerTask)):
         if not self.is_completed:
@@ -70,16 +82,16 @@ def _hear_of(self: Any, child: Any) -> None:
     left.remove(child)
     if isinstance(self, tasks.WhenAnyTask):
         if not self.is_completed:
-            self.complete(_SUCCEEDED, child, child.is_played)
+            self._complete(_SUCCEEDED, child, child.is_played)
     elif child.state is TaskState.FAILED:
-        self.complete(TaskState.FAILED, child.result, child.is_played)
+        self._complete(TaskState.FAILED, child.result, child.is_played)
     elif not left:
         _complete_again(self, _SUCCEEDED, [each.result for each in self.children], child.is_played)
 
 
 def _complete_again(self: Any, state: TaskState, result: Any, is_played: bool) -> None:
     self.state = TaskState.RUNNING
-    self.complete(state, result, is_played)
+    self._complete(state, result, is_played)
 
 
 def completed_twice(task: Any) -> str:
@@ -103,7 +115,7 @@ def _start_noted(self: Any, starter: Any) -> Any:
         if child._started:
             _listen_again(child, starter)
         else:
-            child.start(starter)
+            child._start(starter)
     found = [action for child in getattr(self, "_unstarted", []) for action in sent(child)]
     if not found or self._make_action is None:
         return None
@@ -147,17 +159,16 @@ def sent(task: Any) -> list[Any]:
     """Return the action that a task goes out with, once more."""
     if not isinstance(task.action_repr, actions.Action):
         return []  # an empty compound
-    if isinstance(task, tasks.RetryAbleTask) and task._context.replay_schema is not ReplaySchema.V1:
+    if isinstance(task, tasks.RetryAbleTask) and task._context._replay_schema is not ReplaySchema.V1:
         return [actions.WhenAllAction([task.action_repr])]
     return [task.action_repr]
 
 
+HEARING = ((tasks.TaskBase, "_tell_parents", _tell_parents), (tasks.CompoundTask, "handle_completion", _hear_of))
+
 MENDS: tuple[Mend, ...] = (
     Mend("`task_all([])`", ((tasks.WhenAllTask, "__init__", _empty_is_none),)),
-    Mend(
-        "a compound whose children go on after it has failed",
-        ((tasks.TaskBase, "_tell_parents", _tell_parents), (tasks.CompoundTask, "handle_completion", _hear_of)),
-    ),
+    Mend(GOES_ON, HEARING),
     Mend("a retry's timer that fired before it was set", ((tasks.RetryAbleTask, "_follow_with", _follow_with),)),
     Mend(ONLY_TASKS, ((tasks.CompoundTask, "__init__", _take_children),)),
     Mend(PARENT, ((tasks.CompoundTask, "__init__", _take_children),)),
@@ -165,7 +176,7 @@ MENDS: tuple[Mend, ...] = (
         TWICE,
         (
             (tasks.CompoundTask, "__init__", _take_children),
-            (tasks.CompoundTask, "start", _start_noted),
+            (tasks.CompoundTask, "_start", _start_noted),
             (executor.Executor, "_start", _start_unless_scheduled),
         ),
     ),

@@ -16,7 +16,7 @@ from azure.durable_functions._replay.schema import ReplaySchema
 from azure.durable_functions._replay.tasks import TaskState
 from azure.durable_functions._serialization import df_loads
 
-from tests.support.mends.compounds import completed_twice, sent
+from tests.support.mends.compounds import HEARING, OLD_RESULTS, completed_twice, sent
 from tests.support.mends.mending import Mend, is_back
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ ANSWERED = "a call of an entity that something else than its answer completes"
 ENVELOPE = "`expected_type` of entity calls in strict mode"
 MISSED = "an event without another key that counts"
 STARTED = "events before ExecutionStarted, or without it"
-OLD_RESULTS = "`is_replaying` after a wait that an early event satisfies"
 NO_TASK = "yielding something that is no task"
 
 _SUCCEEDED = TaskState.SUCCEEDED
@@ -141,14 +140,14 @@ def _resume(self: Any) -> None:
 
 def _send_whole(self: Any, task: Any) -> None:
     if self.schema is ReplaySchema.V1:
-        self.actions.append(list(task.leaf_actions()))
+        self.actions.append(list(task._leaf_actions()))
     else:
         self.record(_whole_action(task))
 
 
 def _whole_action(task: Any) -> Any:
     if isinstance(task, tasks.CompoundTask) and task._make_action and not isinstance(task, tasks.RetryAbleTask):
-        return task._make_action([_whole_action(child) for child in task.children])
+        return task._make_action([_whole_action(child) for child in task.children if child.action_repr != []])
     return sent(task)[0]
 
 
@@ -177,7 +176,7 @@ def _run(self: Any, code: Any) -> None:
     """Let the code start with whatever event resumes it."""
     self._code = code
     self.has_started = True
-    self._current.complete(_SUCCEEDED, None, is_played=False)
+    self._current._complete(_SUCCEEDED, None, is_played=False)
 
 
 def _feed_history(context: Any, history: Any) -> None:
@@ -196,7 +195,7 @@ def _on_execution_started(self: Any, event: Any) -> None:
 def _start_over(self: Any, event: Any) -> None:
     """Forget what the code waits for, so that the next event resumes it."""
     self._current = tasks.TaskBase(None, [])
-    self._current.complete(_SUCCEEDED, None, is_played=False)
+    self._current._complete(_SUCCEEDED, None, is_played=False)
 
 
 _feed_all = shell._feed
@@ -214,17 +213,17 @@ def _complete_leaf(self: Any, task: Any, state: Any, event: Any) -> None:
     if state is not _SUCCEEDED or (not is_back(UNDECODABLE) and not isinstance(task, tasks.EntityCallTask)):
         _complete(self, task, state, event)
     elif is_back(ANSWERED) and isinstance(task, tasks.EntityCallTask):
-        response = None if text is None else df_loads(text, task.expected_type)
+        response = None if text is None else df_loads(text, task._expected_type)
         response.keys()  # type: ignore[union-attr]  # fails as the official package does
         executor._complete_entity_call(task, {"Input": text}, self._is_played(event))
     else:
-        value = None if text is None else df_loads(text, task.expected_type)
-        task.complete(_SUCCEEDED, value, self._is_played(event))
+        value = None if text is None else df_loads(text, task._expected_type)
+        task._complete(_SUCCEEDED, value, self._is_played(event))
 
 
 def _complete_wait(task: Any, event: Any, is_played: bool) -> None:
     text = event.get("Input")
-    task.complete(_SUCCEEDED, None if text is None else df_loads(text, task.expected_type), is_played)
+    task._complete(_SUCCEEDED, None if text is None else df_loads(text, task._expected_type), is_played)
 
 
 def _complete_entity_call(task: Any, event: Any, is_played: bool) -> None:
@@ -233,11 +232,11 @@ def _complete_entity_call(task: Any, event: Any, is_played: bool) -> None:
     text = response["result"]
     is_timeout = text is not None and text.strip().startswith("Timeout value of")
     if is_back(ENVELOPE):
-        df_loads(event["Input"], task.expected_type)
+        df_loads(event["Input"], task._expected_type)
         if text is not None:
-            df_loads(json.dumps(text) if is_timeout else text, task.expected_type)
+            df_loads(json.dumps(text) if is_timeout else text, task._expected_type)
     elif is_back(UNDECODABLE) and text is not None and not is_timeout:
-        df_loads(text, None if "exceptionType" in response else task.expected_type)
+        df_loads(text, None if "exceptionType" in response else task._expected_type)
     _answer_call(task, event, is_played)
 
 
@@ -297,7 +296,7 @@ MENDS: tuple[Mend, ...] = (
     Mend(KEPT, _LISTENING),
     Mend(NEWEST, _LISTENING),
     Mend(CASE, _LISTENING),
-    Mend(OLD_RESULTS, ((executor.Executor, "_resume", _resume),)),
+    Mend(OLD_RESULTS, ((executor.Executor, "_resume", _resume), *HEARING)),
     Mend(NO_TASK, ((executor.Executor, "_resume", _resume), *_ANY_EVENT)),
     Mend(
         STARTED,

@@ -34,7 +34,7 @@ def _fire_at(self: Any) -> Any:
 
 
 def _create_comparable(self: Any, fire_at: Any) -> Any:
-    if self._limits is not None and self.replay_schema is ReplaySchema.V3:
+    if self._limits is not None and self._replay_schema is ReplaySchema.V3:
         fire_at > self.current_utc_datetime + self._limits.longest  # noqa: B015  (raises)
     return _create_timer(self, fire_at)
 
@@ -50,13 +50,16 @@ def _no_is_cancelled(self: Any) -> Any:
 
 
 def _on_leg(self: Any, child: Any) -> None:
-    end = self._final.fire_at_utc
+    end = self._final._fire_at_utc
     now = self._starter.now if self._starter is not None else end
     is_over = self._final.is_cancelled and not is_back(UNHEARD)
-    if end > now and not is_over:
+    goes_on = end > now and not is_over
+    if goes_on:
         self.add_new_child(self.get_next_timer_task(end, now))
-    else:
-        self.complete(TaskState.SUCCEEDED, [None] if is_back(LONG_VALUE) else None, child.is_played)
+    if child.state is TaskState.FAILED:
+        self._complete(TaskState.FAILED, child.result, child.is_played)
+    elif not goes_on:
+        self._complete(TaskState.SUCCEEDED, [None] if is_back(LONG_VALUE) else None, child.is_played)
 
 
 def _get_input(self: Any, expected_type: Any = None) -> Any:
@@ -72,7 +75,7 @@ def _untyped(method: str) -> Patch:
 
     def call(*arguments: Any, **options: Any) -> Any:
         task = make(*arguments, **options)
-        task.children[0].expected_type = None
+        task.children[0]._expected_type = None
         return task
 
     return (context.DurableOrchestrationContext, method, call)
@@ -115,7 +118,7 @@ MENDS: tuple[Mend, ...] = (
     Mend(
         "`create_timer` with another zone, or without one",
         (
-            (actions.CreateTimerAction, "fire_at_utc", property(_fire_at)),
+            (actions.CreateTimerAction, "_fire_at_utc", property(_fire_at)),
             (context.DurableOrchestrationContext, "create_timer", _create_comparable),
         ),
     ),

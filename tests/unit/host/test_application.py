@@ -3,8 +3,12 @@ import json
 import sys
 import threading
 import types
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
+import azure.durable_functions as df
 import pytest
 
 from taskhub.errors import UnknownFunction
@@ -98,6 +102,58 @@ async def test_results_are_stored_as_recorded():
 
 async def test_nothing_returned_is_no_result():
     assert await run(application(plan("a", lambda value: None)), "A", '["1"]') == ActivitySucceeded(None)
+
+
+# ---- annotations, without the SDK's decorators
+
+
+@dataclass
+class Order:
+    number: int
+    price: Decimal
+
+
+def doubled(value: Order) -> Order:
+    return Order(value.number, value.price * 2)
+
+
+async def next_day(value: datetime) -> datetime:
+    return value + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "stored"),
+    [
+        (doubled, {"number": 7, "price": "1.10"}, {"number": 7, "price": "2.20"}),
+        (next_day, "2024-03-05T10:00:00Z", "2024-03-06T10:00:00+00:00"),
+        (df.Activity.create(doubled), {"number": 7, "price": "1.10"}, {"number": 7, "price": "2.20"}),
+    ],
+    ids=["plain", "async", "created"],
+)
+async def test_annotations_of_a_plain_activity_count(function, given, stored):
+    result = await run(application(plan("a", function)), "a", json.dumps([json.dumps(given)]))
+
+    assert json.loads(result.result) == stored
+
+
+async def test_an_input_that_does_not_fit_is_a_failure_that_says_where():
+    failed = await run(application(plan("a", doubled)), "a", json.dumps([json.dumps({"number": 7})]))
+
+    assert failed.reason == (
+        "Activity function 'a' failed:  PayloadDecodeError: The input of activity 'doubled' cannot be decoded "
+        "as Order: price: is missing"
+    )
+
+
+async def test_the_traceback_of_an_annotated_activity_is_the_user_s():
+    def explode(value: Order) -> str:
+        raise ValueError(value.number)
+
+    failed = await run(application(plan("a", explode)), "a", json.dumps([json.dumps({"number": 7, "price": 1})]))
+
+    stack = json.loads(failed.details)["InnerException"]["RemoteStackTrace"]
+    assert "raise ValueError(value.number)" in stack
+    assert "durable_functions" not in stack
 
 
 # ---- recorded failures

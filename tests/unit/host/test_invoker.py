@@ -145,3 +145,20 @@ async def test_a_timeout_error_of_user_code_is_its_own():
         await invoke(invoker, gives_up)
 
     await invoker.aclose(grace_seconds=1)
+
+
+async def test_an_invocation_is_announced_before_its_code_says_anything():
+    written = io.StringIO()
+    console = Console(written)
+    invoker = Invoker(console)
+
+    def says(value):
+        console.plain("says")
+
+    await invoke(invoker, says)
+    await invoker.aclose(grace_seconds=1)
+
+    announced, said, ended = written.getvalue().splitlines()
+    assert "Executing 'Functions.says'" in announced
+    assert said == "says"
+    assert "Executed 'Functions.says' (Succeeded" in ended

@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import azure.durable_functions as df
 import pytest
 from azure.durable_functions.replay import CreateTimer, OrchestrationSession, Returned, ScheduleActivity
 
@@ -179,10 +180,30 @@ def test_a_failure_of_the_page_can_be_told_by_the_activity_s_exception(coming, e
     assert found == outcome if outcome else "ValueError: no" in found.error
 
 
+@pytest.fixture
+def quiet(caplog):
+    caplog.set_level(logging.ERROR)  # azure.functions logs at every app without HTTP functions
+
+
+@pytest.mark.usefixtures("quiet")
+def test_values_of_the_page_go_in_and_come_out_as_their_types(coming):
+    functions = {each.get_function_name(): each.get_user_function() for each in coming["shop"].get_functions()}
+    order = {"item": "tea", "price": "2.00"}
+
+    reduced = functions["discount"](order=order)
+
+    sold = event(5, TaskScheduledId=0, Result=json.dumps(reduced))
+    assert reduced == {"item": "tea", "price": "1.800"}
+    assert json.loads(functions["sell"](context_text(sold, input=json.dumps(order))))["output"] == "1.800"
+
+
+@pytest.mark.usefixtures("quiet")
 def test_both_programming_models_of_the_page_answer_the_same(coming):
     by_decorator = coming["app"].get_functions()[0].get_user_function()
+    by_folder = df.Orchestrator.create(coming["orchestrator_function"])
 
-    assert json.loads(by_decorator(context=context_text())) == json.loads(coming["main"](context_text()))
+    assert json.loads(by_decorator(context=context_text())) == json.loads(by_folder(context_text()))
+    assert coming["main"](city="Oslo") == "Hello Oslo!"
 
 
 def test_the_wheel_that_the_page_names_is_the_one_that_is_built():

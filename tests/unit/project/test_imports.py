@@ -52,7 +52,10 @@ TABLE = (
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
     Row("taskhub", ("taskhub",), (*BASE, "taskhub.client", "taskhub.settings", "taskhub.runtime")),
+    # Type checkers bring typing_extensions along: imported for them only. docs/adr/0009-typed-calls.md
+    Row("sdk: _replay, type variables", (f"{SDK}._replay.typevars",), ("typing_extensions",)),
     # The engine needs the reference's JSON rule for custom objects and the errors, which the rest of the SDK shares.
+    Row("sdk: activities", (f"{SDK}._typed_activities",), (f"{SDK}._replay", *SDK_BASE)),
     Row("sdk: _replay", (f"{SDK}._replay",), (f"{SDK}._replay", *SDK_BASE)),
     Row("sdk: what _replay needs", SDK_BASE, (*SDK_BASE, "azure.functions")),
     Row("sdk", (SDK,), (SDK, "azure.functions", "aiohttp", "opentelemetry")),

@@ -14,6 +14,7 @@ import azure.durable_functions.replay
 import azure.durable_functions.testing
 import pytest
 
+import taskhub
 from tests.support.docstrings import Surface
 
 SURFACE = Surface(
@@ -25,6 +26,9 @@ SURFACE = Surface(
     ],
     ("azure.durable_functions",),
 )
+
+
+TASK_HUB = Surface([taskhub], ("taskhub",))
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,11 @@ def _text(page):
 @pytest.mark.parametrize(("name", "value"), list(SURFACE), ids=[name for name, _ in SURFACE])
 def test_the_docstring_of_a_public_name_is_whole(name, value):
     assert SURFACE.gaps(name, value) == []
+
+
+@pytest.mark.parametrize(("name", "value"), list(TASK_HUB), ids=[name for name, _ in TASK_HUB])
+def test_the_docstring_of_a_public_name_of_the_task_hub_is_whole(name, value):
+    assert TASK_HUB.gaps(name, value) == []
 
 
 class Sample:

@@ -38,12 +38,17 @@ def test_a_missing_key_is_named(key: str) -> None:
         ("history", {"a": 1}, "'history' of the orchestration trigger is dict: {'a': 1}"),
         ("instanceId", 5, "'instanceId' of the orchestration trigger is int: 5"),
         ("upperSchemaVersion", "2", "'upperSchemaVersion' of the orchestration trigger is str: '2'"),
-        ("upperSchemaVersion", 7, "7 is not a valid ReplaySchema"),
+        (
+            "upperSchemaVersion",
+            7,
+            "7 is not a valid ReplaySchema ('upperSchemaVersion' of the orchestration trigger)",
+        ),
         ("maximumShortTimerDuration", 6, "'maximumShortTimerDuration' of the orchestration trigger is int: 6"),
         (
             "longRunningTimerIntervalDuration",
             "3 days",
-            "Format of TimeSpan failed attempted conversion to timedelta: 3 days",
+            "Format of TimeSpan failed attempted conversion to timedelta: 3 days "
+            "('longRunningTimerIntervalDuration' of the orchestration trigger)",
         ),
     ],
 )

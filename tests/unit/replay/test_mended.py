@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import azure.durable_functions as df
 import pytest
@@ -230,3 +231,55 @@ def test_in_strict_mode_the_custom_status_may_be_of_a_custom_class(monkeypatch: 
     state = run(lambda context: context.set_custom_status(Money(5)))
 
     assert state["customStatus"] == {"__class__": "Money", "__module__": __name__, "__data__": 5}
+
+
+ID = UUID(int=5)
+
+
+def test_ids_and_names_that_are_no_text_become_text() -> None:
+    def flow(context: Any) -> Any:
+        context.signal_entity(df.EntityId("Counter", ID), 7)
+        yield context.task_all(
+            [
+                context.call_sub_orchestrator("Child", instance_id=ID, version=2),
+                context.call_sub_orchestrator_with_retry("Child", df.RetryOptions(1, 1), instance_id=6),
+                context.wait_for_external_event(ID),
+            ]
+        )
+
+    signal, calls = run(flow)["actions"][0]
+
+    child, retried, event_wait = calls["compoundActions"]
+    assert (signal["instanceId"], signal["operation"]) == (f"@counter@{ID}", "7")
+    assert (child["instanceId"], child["version"]) == (str(ID), "2")
+    assert retried["compoundActions"][0]["instanceId"] == "6"
+    assert event_wait["externalEventName"] == str(ID)
+
+
+def test_an_event_whose_name_is_no_text_is_found() -> None:
+    def flow(context: Any) -> Any:
+        return (yield context.wait_for_external_event(ID))
+
+    assert run(flow, event(15, Name=str(ID), Input="1"))["output"] == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"),
+    [
+        (
+            lambda context: context.call_http("GET", "u", token_source="secret"),
+            "token_source must be a TokenSource, not",
+        ),
+        (lambda context: context.create_timer(timedelta(hours=1)), "got a timedelta: 1:00:00. Use context.current_utc"),
+        (lambda context: context.call_entity(df.EntityId("e", "k"), None), "operation cannot be None"),
+        (lambda context: context.signal_entity(df.EntityId("e", "k"), None), "operation cannot be None"),
+    ],
+)
+def test_an_argument_that_never_works_is_refused_where_it_is_given(call: Any, complaint: str) -> None:
+    def flow(context: Any) -> Any:
+        try:
+            yield call(context)
+        except (TypeError, ValueError) as error:
+            return str(error)
+
+    assert complaint in run(flow)["output"]

@@ -437,7 +437,13 @@ def test_a_policy_in_spans_is_the_same() -> None:
 
     assert policy.to_json() == df.RetryOptions(**FULL).to_json()
     assert df.RetryPolicy(timedelta(seconds=5), 3).to_json() == df.RetryOptions(5000, 3).to_json()
+    assert (policy.first_retry_interval, policy.max_retry_interval, policy.retry_timeout) == (
+        timedelta(seconds=1.5),
+        timedelta(minutes=1),
+        timedelta(minutes=10),
+    )
+    assert df.RetryPolicy(timedelta(seconds=5), 3).retry_timeout is None
 
 
 def test_a_huge_number_of_attempts_waits_the_longest_in_the_end() -> None:
-    assert df.RetryOptions(1, 10_000, backoff_coefficient=10).wait_after(9_999) == timedelta(days=6)
+    assert df.RetryOptions(1, 10_000, backoff_coefficient=10)._wait_after(9_999) == timedelta(days=6)

@@ -517,3 +517,13 @@ def test_http_goes_out_as_the_built_in_activity() -> None:
         "retryOptions": None,
         "timeout": None,
     }
+
+
+def test_a_call_that_cannot_be_encoded_when_it_goes_out_fails_the_execution() -> None:
+    def flow(context: Any) -> Any:
+        yield context.call_http("GET", "https://x", headers={"accept": {"json", "text"}})
+
+    outcome = Execution(flow).start().outcome
+
+    assert isinstance(outcome, Raised)
+    assert "class <class 'set'> does not expose a `to_json` function" in outcome.error

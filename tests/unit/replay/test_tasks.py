@@ -26,7 +26,7 @@ def atomic(number: int = 0) -> AtomicTask:
 
 
 def end(task: TaskBase, state: TaskState) -> None:
-    task.complete(state, ERROR if state is BAD else f"value {task.id}", True)
+    task._complete(state, ERROR if state is BAD else f"value {task.id}", True)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import typing
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Literal, NewType, Optional, TypedDict, Union
+from typing import Any, Generic, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union
 from uuid import UUID
 
 import azure.durable_functions as df
@@ -112,6 +112,29 @@ class Shape(TypedDict):
     n: int
 
 
+T = TypeVar("T")
+
+
+@dataclass
+class Page(Generic[T]):
+    items: list[T]
+    next: T | None = None
+
+
+@dataclass
+class LinePage(Page[Line]):
+    number: int = 1
+
+
+class Envelope(msgspec.Struct, Generic[T]):
+    item: T
+
+
+class Span(NamedTuple):
+    start: datetime
+    length: int
+
+
 OrderId = NewType("OrderId", UUID)
 LINE = Line("tea", Decimal("2.50"), 3)
 ORDER = Order(ID, Color.GREEN, WHEN, [LINE], {"a"}, {7: None}, Order(ID, Color.RED, WHEN, []), 5.0)
@@ -148,6 +171,14 @@ SAMPLES: list[tuple[Any, Any, Any]] = [
     ([ANNA], list[Person], None),
     (Point(1, WHEN, {"a": 1}), Point, {"x": 1, "at": "2024-03-05T10:00:00.250000Z", "names": {"a": 1}}),
     (ORDER, Order, None),
+    (Page([LINE]), Page[Line], {"items": [{"item": "tea", "price": "2.50", "count": 3}], "next": None}),
+    (Page([Color.RED], Color.GREEN), Page[Color], {"items": ["red"], "next": "green"}),
+    (Page([1]), Page, {"items": [1], "next": None}),
+    (LinePage([], LINE), LinePage, None),
+    (Envelope(LINE), Envelope[Line], {"item": {"item": "tea", "price": "2.50", "count": 3}}),
+    (Span(WHEN, 5), Span, ["2024-03-05T10:00:00.250000+00:00", 5]),
+    ({1.5: WHEN}, dict[float, datetime], {"1.5": "2024-03-05T10:00:00.250000+00:00"}),
+    ({True: WHEN, False: WHEN}, dict[bool, datetime], None),
 ]  # fmt: skip
 
 
@@ -228,6 +259,10 @@ def test_types_of_json_itself_ask_for_no_conversion(expected: Any) -> None:
         ('{"x": "1", "at": "2024-01-01T00:00:00Z"}', Point, "x", "Expected `int`, got `str`"),
         ('[{"x": 1}]', list[Point], "[0]", "missing required field `at`"),
         ('{"n": 1}', Shape, "at", "at: is missing"),
+        ('{"items": ["blue"]}', Page[Color], "items[0]", "expected Color, one of"),
+        ('["2024-01-01", "1"]', Span, "length", "length: expected int, got str '1'"),
+        ('["2024-01-01"]', Span, "", "expected Span, got list"),
+        ('{"yes": 1}', dict[bool, Color], "['yes']", "expected bool, got str 'yes'"),
     ],
 )  # fmt: skip
 def test_a_value_that_does_not_fit_is_named_by_its_path(text: str, expected: Any, path: str, problem: str) -> None:
@@ -492,6 +527,35 @@ def test_an_activity_that_needs_nothing_is_the_users_function_or_does_as_it_does
 
     assert (call is echo) == (annotation != "Nowhere")
     assert call(value=[1]) == [1]
+
+
+def test_an_activity_of_function_json_is_made_as_the_decorator_makes_it() -> None:
+    def price(line: Line, context: func.Context) -> Decimal:
+        return line.price
+
+    call = df.Activity.create(price)
+
+    assert call(line=json.loads(df_dumps(LINE)), context=None) == str(LINE.price)
+    assert parameters(call) == ["line", "context"]
+    assert list(typing.get_type_hints(call)) == ["context"]
+    assert call.activity_function is price  # type: ignore[attr-defined]
+    assert df.Activity.create(call) is call
+
+
+def test_an_activity_of_function_json_that_needs_nothing_stays_as_it_is() -> None:
+    def echo(value: str) -> str:
+        return value
+
+    assert df.Activity.create(echo) is echo
+    with pytest.raises(TypeError, match="the activity 'nothing' has no parameter for its input"):
+        df.Activity.create(lambda_named("nothing"))
+
+
+def lambda_named(name: str) -> Any:
+    def function() -> None: ...
+
+    function.__name__ = name
+    return function
 
 
 def test_a_class_that_is_defined_further_down_is_found_in_time(app: df.DFApp) -> None:

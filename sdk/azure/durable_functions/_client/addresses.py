@@ -98,12 +98,15 @@ class RpcManagementOptions:
         ]
 
 
-def quoted(text: str) -> str:
-    """Escape a value for a path or a query; characters that mean nothing in either stay readable."""
-    return quote(text, safe="@:,;!$'()*~")
+def quoted(value: object) -> str:
+    """Escape a value for a path or a query; characters that mean nothing in either stay readable.
+
+    Ids and names may be anything that has a text, such as a ``UUID``: the reference formats what it gets.
+    """
+    return quote(value if isinstance(value, str) else str(value), safe="@:,;!$'()*~")
 
 
-def _text(value: str | None) -> str | None:
+def _text(value: object) -> str | None:
     return quoted(value) if value else None
 
 

@@ -15,12 +15,13 @@ from azure.durable_functions._client.links import InstanceLinks
 from azure.durable_functions._client.newer_names import DurableFunctionsClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from datetime import datetime
 
     import azure.functions as func
     from azure.durable_functions._client.answers import EntityStateResponse, PurgeHistoryResult
     from azure.durable_functions._client.status import DurableOrchestrationStatus, OrchestrationRuntimeStatus
+    from azure.durable_functions._replay.functions import OrchestratorFunction
     from azure.durable_functions.models.utils.entity_utils import EntityId
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ class SyncDurableFunctionsClient(InstanceLinks):
 
     def start_new(
         self,
-        orchestration_function_name: str | Callable[..., Any],
+        orchestration_function_name: str | OrchestratorFunction,
         instance_id: str | None = None,
         client_input: Any = None,
         version: str | None = None,
@@ -188,7 +189,7 @@ class SyncDurableFunctionsClient(InstanceLinks):
 
     def schedule_new_orchestration(
         self,
-        orchestrator: str | Callable[..., Any],
+        orchestrator: str | OrchestratorFunction,
         *,
         input: Any = None,
         instance_id: str | None = None,

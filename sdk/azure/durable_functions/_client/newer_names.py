@@ -11,11 +11,11 @@ from azure.durable_functions._client.status import OrchestrationRuntimeStatus
 from azure.durable_functions.models.DurableOrchestrationClient import DurableOrchestrationClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from azure.durable_functions._client.answers import EntityStateResponse, PurgeHistoryResult
     from azure.durable_functions._client.status import DurableOrchestrationStatus
+    from azure.durable_functions._replay.functions import OrchestratorFunction
     from azure.durable_functions.models.utils.entity_utils import EntityId
 
 _ENDED = frozenset(
@@ -38,7 +38,7 @@ class DurableFunctionsClient(DurableOrchestrationClient):
 
     async def schedule_new_orchestration(
         self,
-        orchestrator: str | Callable[..., Any],
+        orchestrator: str | OrchestratorFunction,
         *,
         input: Any = None,
         instance_id: str | None = None,

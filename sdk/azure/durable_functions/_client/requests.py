@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from azure.durable_functions._client.status import OrchestrationRuntimeStatus
+    from azure.durable_functions._replay.functions import OrchestratorFunction
     from azure.durable_functions.models.utils.entity_utils import EntityId
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ def start(base: str | None, name: str, instance_id: str | None, value: Any, vers
     return Operation("POST", url, read, None if value is None else df_dumps(value), is_traced=True)
 
 
-def orchestrator_name(orchestrator: str | Callable[..., Any]) -> str:
+def orchestrator_name(orchestrator: str | OrchestratorFunction) -> str:
     """Return the name under which the host knows an orchestrator, given by name or as the decorated function."""
     if isinstance(orchestrator, str):
         return orchestrator
@@ -127,6 +128,9 @@ def statuses(
 
 def purge(base: str | None, instance_id: str) -> Operation[PurgeHistoryResult]:
     """Remove an instance."""
+    if instance_id == "":
+        # The address would be that of all instances.
+        raise ValueError("instance_id must be a non-empty string.")
     return Operation("DELETE", f"{_required(base)}instances/{quoted(instance_id)}", _read_purge)
 
 
@@ -203,7 +207,7 @@ def restart(base: str | None, instance_id: str, with_new_instance_id: bool) -> O
             _refuse(status, body)
         if isinstance(body, dict):
             return str(body.get("id", instance_id))
-        return str(body) if body else instance_id
+        return str(body) if body else str(instance_id)
 
     query = f"restartWithNewInstanceId={'true' if with_new_instance_id else 'false'}"
     return Operation("POST", f"{_required(base)}instances/{quoted(instance_id)}/restart?{query}", read)
@@ -278,7 +282,7 @@ def management_urls(templates: Mapping[str, str], instance_id: str) -> dict[str,
     """Return an instance's addresses: the placeholder, the value of ``id``, replaced by the escaped id."""
     placeholder = templates["id"]
     return {
-        key: instance_id if key == "id" else url.replace(placeholder, quoted(instance_id))
+        key: str(instance_id) if key == "id" else url.replace(placeholder, quoted(instance_id))
         for key, url in templates.items()
     }
 

@@ -2,7 +2,7 @@
 
 An action is made when user code asks, so that its input is what the values were then. The JSON shell renders actions
 with ``to_json``; the live shell turns those that become history events into operations, and finds them again in the
-history by ``recorded_as`` and ``recorded_name``.
+history by ``_recorded_as`` and ``_recorded_name``.
 
 Source: Durable Task extension, out-of-process protocol.
 """
@@ -46,6 +46,11 @@ def scheduler_id(entity: EntityAddress) -> str:
     return f"@{entity.name.lower()}@{entity.key}"
 
 
+def as_text(value: Any) -> str:
+    """Return an id or a name as text: a ``UUID`` or a number in its place is what code means by it."""
+    return value if isinstance(value, str) else str(value)
+
+
 class ActionType(IntEnum):
     """Number of each kind of action."""
 
@@ -68,7 +73,7 @@ class Action(ABC):
 
     __slots__ = ("__dict__",)
 
-    recorded_as: ClassVar[HistoryEventType | None] = None
+    _recorded_as: ClassVar[HistoryEventType | None] = None
     """Kind of the event that stands for it in the history; ``None`` for actions that leave none."""
 
     @property
@@ -81,7 +86,7 @@ class Action(ABC):
         """Return the form that the host reads."""
 
     @property
-    def recorded_name(self) -> str | None:
+    def _recorded_name(self) -> str | None:
         """Name that its history event carries; ``None`` for events without one."""
         return None
 
@@ -90,11 +95,11 @@ class CallActivityAction(Action):
     """Run an activity once."""
 
     __slots__ = ("function_name", "input_")
-    recorded_as = HistoryEventType.TASK_SCHEDULED
+    _recorded_as = HistoryEventType.TASK_SCHEDULED
 
     def __init__(self, function_name: str, input_: Any = None) -> None:
-        self.function_name = function_name
-        self.input_ = df_dumps(input_)
+        self.function_name: str = function_name if type(function_name) is str else as_text(function_name)
+        self.input_: str = df_dumps(input_)
         if not function_name:
             raise ValueError("function_name cannot be empty")
 
@@ -103,7 +108,7 @@ class CallActivityAction(Action):
         return ActionType.CALL_ACTIVITY
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return self.function_name
 
     def to_json(self) -> dict[str, Any]:
@@ -117,7 +122,7 @@ class CallActivityWithRetryAction(CallActivityAction):
 
     def __init__(self, function_name: str, retry_options: RetryOptions, input_: Any = None) -> None:
         super().__init__(function_name, input_)
-        self.retry_options = retry_options
+        self.retry_options: RetryOptions = retry_options
 
     @property
     def action_type(self) -> int:
@@ -136,30 +141,25 @@ class CallSubOrchestratorAction(Action):
     """Run another orchestration as a child."""
 
     __slots__ = ("_input", "function_name", "instance_id", "version")
-    recorded_as = HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED
+    _recorded_as = HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED
 
     def __init__(
         self, function_name: str, _input: Any = None, instance_id: str | None = None, version: str | None = None
     ) -> None:
         if not function_name:
             raise ValueError("function_name cannot be empty")
-        self.function_name = function_name
+        self.function_name: str = as_text(function_name)
         self._input = df_dumps(_input)
-        self.instance_id = instance_id
-        self.version = version
+        self.instance_id: str | None = None if instance_id is None else as_text(instance_id)
+        self.version: str | None = None if version is None else as_text(version)
 
     @property
     def action_type(self) -> int:
         return ActionType.CALL_SUB_ORCHESTRATOR
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return self.function_name
-
-    @property
-    def input_(self) -> str:
-        """JSON text of the input."""
-        return self._input
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -185,7 +185,7 @@ class CallSubOrchestratorWithRetryAction(CallSubOrchestratorAction):
         version: str | None = None,
     ) -> None:
         super().__init__(function_name, _input, instance_id, version)
-        self.retry_options = retry_options
+        self.retry_options: RetryOptions = retry_options
 
     @property
     def action_type(self) -> int:
@@ -206,17 +206,17 @@ class CallHttpAction(Action):
     """Let the host make an HTTP request; it travels as an activity of a reserved name."""
 
     __slots__ = ("http_request",)
-    recorded_as = HistoryEventType.TASK_SCHEDULED
+    _recorded_as = HistoryEventType.TASK_SCHEDULED
 
     def __init__(self, http_request: HttpRequest) -> None:
-        self.http_request = http_request
+        self.http_request: HttpRequest = http_request
 
     @property
     def action_type(self) -> int:
         return ActionType.CALL_HTTP
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return HTTP_ACTION_NAME
 
     def to_json(self) -> dict[str, Any]:
@@ -235,27 +235,27 @@ class CreateTimerAction(Action):
     """
 
     __slots__ = ("fire_at", "is_cancelled")
-    recorded_as = HistoryEventType.TIMER_CREATED
+    _recorded_as = HistoryEventType.TIMER_CREATED
 
     def __init__(self, fire_at: datetime, is_cancelled: bool = False) -> None:
         if not isinstance(fire_at, date):
             raise ValueError("fireAt: Expected valid datetime object but got ", fire_at)
-        self.fire_at = fire_at
-        self.is_cancelled = is_cancelled
+        self.fire_at: datetime = fire_at
+        self.is_cancelled: bool = is_cancelled
 
     @property
     def action_type(self) -> int:
         return ActionType.CREATE_TIMER
 
     @property
-    def fire_at_utc(self) -> datetime:
+    def _fire_at_utc(self) -> datetime:
         """The time as the host will read it."""
         return as_utc(self.fire_at)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "actionType": 5,
-            "fireAt": self.fire_at_utc.strftime(DATETIME_STRING_FORMAT),
+            "fireAt": self._fire_at_utc.strftime(DATETIME_STRING_FORMAT),
             "isCanceled": self.is_cancelled,
         }
 
@@ -275,8 +275,8 @@ class WaitForExternalEventAction(Action):
     def __init__(self, external_event_name: str) -> None:
         if not external_event_name:
             raise ValueError("external_event_name cannot be empty")
-        self.external_event_name = external_event_name
-        self.reason = "ExternalEvent"
+        self.external_event_name: str = as_text(external_event_name)
+        self.reason: str = "ExternalEvent"
 
     @property
     def action_type(self) -> int:
@@ -297,17 +297,19 @@ class WaitForExternalEventAction(Action):
 class CallEntityAction(Action):
     """Run an operation of an entity and wait for its result."""
 
-    __slots__ = ("entity_id", "input_", "instance_id", "operation", "request")
-    recorded_as = HistoryEventType.EVENT_SENT
+    __slots__ = ("_request", "entity_id", "input_", "instance_id", "operation")
+    _recorded_as = HistoryEventType.EVENT_SENT
 
     def __init__(self, entity_id: EntityAddress, operation: str, input_: Any = None) -> None:
         if not entity_id:
             raise ValueError("entity_id cannot be empty")
-        self.entity_id = entity_id
-        self.instance_id = scheduler_id(entity_id)
-        self.operation = operation
-        self.input_ = df_dumps(input_)
-        self.request: Request | None = None
+        if operation is None:
+            raise ValueError("operation cannot be None")  # an operation without a name fails the entity's whole batch
+        self.entity_id: EntityAddress = entity_id
+        self.instance_id: str = scheduler_id(entity_id)
+        self.operation: str = as_text(operation)
+        self.input_: str = df_dumps(input_)
+        self._request: Request | None = None
         """Id and labels of the message, in the live shell once it is sent."""
 
     @property
@@ -315,7 +317,7 @@ class CallEntityAction(Action):
         return ActionType.CALL_ENTITY
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return self.instance_id
 
     def to_json(self) -> dict[str, Any]:
@@ -340,8 +342,8 @@ class SignalEntityAction(CallEntityAction):
 class LockEntitiesAction(Action):
     """Lock entities, one after the other in the order of their ids; duplicates count once."""
 
-    __slots__ = ("entities", "instance_id", "instance_ids", "request")
-    recorded_as = HistoryEventType.EVENT_SENT
+    __slots__ = ("_request", "entities", "instance_id", "instance_ids")
+    _recorded_as = HistoryEventType.EVENT_SENT
 
     def __init__(self, entities: Sequence[EntityAddress]) -> None:
         if not entities:
@@ -349,7 +351,7 @@ class LockEntitiesAction(Action):
         self.entities = {scheduler_id(entity): entity for entity in entities}
         self.instance_ids = tuple(sorted(self.entities))
         self.instance_id = self.instance_ids[0]
-        self.request: Request | None = None
+        self._request: Request | None = None
         """As of :class:`CallEntityAction`."""
 
     @property
@@ -357,7 +359,7 @@ class LockEntitiesAction(Action):
         return 13
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return self.instance_id
 
     def to_json(self) -> dict[str, Any]:
@@ -382,7 +384,7 @@ class ReleaseEntityAction(Action):
     """What releasing is in the history, once for each entity; never sent as an action of its own."""
 
     __slots__ = ("instance_id", "request_id")
-    recorded_as = HistoryEventType.EVENT_SENT
+    _recorded_as = HistoryEventType.EVENT_SENT
 
     def __init__(self, instance_id: str, request_id: str | None) -> None:
         self.instance_id = instance_id
@@ -393,7 +395,7 @@ class ReleaseEntityAction(Action):
         return 14
 
     @property
-    def recorded_name(self) -> str:
+    def _recorded_name(self) -> str:
         return self.instance_id
 
     def to_json(self) -> dict[str, Any]:
@@ -406,7 +408,7 @@ class ContinueAsNewAction(Action):
     __slots__ = ("input_",)
 
     def __init__(self, input_: Any = None) -> None:
-        self.input_ = df_dumps(input_)
+        self.input_: str = df_dumps(input_)
 
     @property
     def action_type(self) -> int:
@@ -422,7 +424,7 @@ class NoOpAction(Action):
     __slots__ = ("metadata",)
 
     def __init__(self, metadata: str | None = None) -> None:
-        self.metadata = metadata
+        self.metadata: str | None = metadata
 
     @property
     def action_type(self) -> int:
@@ -438,7 +440,7 @@ class CompoundAction(Action):
     __slots__ = ("compound_tasks",)
 
     def __init__(self, compound_tasks: Sequence[Action]) -> None:
-        self.compound_tasks = compound_tasks
+        self.compound_tasks: Sequence[Action] = compound_tasks
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -462,16 +464,16 @@ class WhenAnyAction(CompoundAction):
 
     For the host a cancelled timer is complete at once, so a race whose loser was cancelled is over when it begins, and
     what comes after it starts too early: before retries during the race have taken their ids, or, for a retry with a
-    timeout, before its time begins. Where that matters (``must_wait``) the host is told to wait for the winner, and
+    timeout, before its time begins. Where that matters (``_must_wait``) the host is told to wait for the winner, and
     only to start the others.
     """
 
-    __slots__ = ("must_wait", "winner")
+    __slots__ = ("_must_wait", "_winner")
 
     def __init__(self, compound_tasks: Sequence[Action]) -> None:
         super().__init__(compound_tasks)
-        self.winner: Action | None = None
-        self.must_wait = False
+        self._winner: Action | None = None
+        self._must_wait = False
 
     @property
     def action_type(self) -> int:
@@ -479,12 +481,14 @@ class WhenAnyAction(CompoundAction):
 
     def to_json(self) -> dict[str, Any]:
         if (
-            self.winner is None
-            or not self.must_wait
+            self._winner is None
+            or not self._must_wait
             or not any(_is_over_at_once(action) for action in self.compound_tasks)
         ):
             return super().to_json()
-        parts = [action.to_json() if action is self.winner else _started_only(action) for action in self.compound_tasks]
+        parts = [
+            action.to_json() if action is self._winner else _started_only(action) for action in self.compound_tasks
+        ]
         return {"actionType": 12, "compoundActions": parts}
 
 

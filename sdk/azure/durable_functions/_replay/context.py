@@ -10,7 +10,7 @@ import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 from uuid import NAMESPACE_OID, NAMESPACE_URL, UUID, uuid5
 
 from azure.durable_functions._replay.actions import (
@@ -59,11 +59,14 @@ from azure.durable_functions.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from types import UnionType
 
     from azure.durable_functions._replay.actions import EntityAddress
-    from azure.durable_functions._replay.functions import AppFunctions
-    from azure.durable_functions._replay.http import TokenSourceLike
+    from azure.durable_functions._replay.annotations import Driven, T, V
+    from azure.durable_functions._replay.functions import ActivityFunction, AppFunctions, OrchestratorFunction
+    from azure.durable_functions._replay.http import HttpAnswer, TokenSourceLike
+    from azure.durable_functions._replay.locks import EntityLock
 
 _UUID_NAMESPACE = uuid5(NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
 
@@ -145,7 +148,7 @@ class DurableOrchestrationContext:
         self._instance_id = instance_id
         self._parent_instance_id = parent_instance_id
         self._input = input_
-        self._input_expected_type: type | None = None
+        self._input_expected_type: Any = None
         self._limits = limits
         self._custom_status: Any = None
         self._id_counter = 0
@@ -173,7 +176,7 @@ class DurableOrchestrationContext:
         return cls(**found)
 
     @classmethod
-    def for_session(
+    def _for_session(
         cls,
         executor: Executor,
         *,
@@ -201,8 +204,32 @@ class DurableOrchestrationContext:
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
+    @overload
     def call_activity(
-        self, name: str | Callable[..., Any], input_: Any | None = None, expected_type: type | None = None
+        self, name: str | ActivityFunction, input_: Any = None, *, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity(self, name: str | ActivityFunction, input_: Any, expected_type: type[T]) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity(
+        self, name: ActivityFunction[Coroutine[Any, Any, T]], input_: Any = None, expected_type: None = None
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity(
+        self, name: ActivityFunction[V], input_: Any = None, expected_type: None = None
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_activity(self, name: str, input_: Any = None, expected_type: UnionType | None = None) -> TaskBase: ...
+
+    @overload
+    def call_activity(self, name: ActivityFunction, input_: Any = None, *, expected_type: UnionType) -> TaskBase: ...
+
+    def call_activity(
+        self, name: str | ActivityFunction, input_: Any = None, expected_type: type | UnionType | None = None
     ) -> TaskBase:
         r"""Run an activity.
 
@@ -226,15 +253,58 @@ class DurableOrchestrationContext:
         elif self._functions is not None:
             self._functions.require("activity", name)
         task = AtomicTask(None, CallActivityAction(name, input_))
-        task.expected_type = expected_type
+        task._expected_type = expected_type
         return task
+
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: str | ActivityFunction,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        *,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self, name: str | ActivityFunction, retry_options: RetryOptions, input_: Any, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: ActivityFunction[Coroutine[Any, Any, T]],
+        retry_options: RetryOptions,
+        input_: Any = None,
+        expected_type: None = None,
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self, name: ActivityFunction[V], retry_options: RetryOptions, input_: Any = None, expected_type: None = None
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: str,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
+
+    @overload
+    def call_activity_with_retry(
+        self, name: ActivityFunction, retry_options: RetryOptions, input_: Any = None, *, expected_type: UnionType
+    ) -> TaskBase: ...
 
     def call_activity_with_retry(
         self,
-        name: str | Callable[..., Any],
+        name: str | ActivityFunction,
         retry_options: RetryOptions,
-        input_: Any | None = None,
-        expected_type: type | None = None,
+        input_: Any = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run an activity, again when it fails; see :meth:`call_activity`.
 
@@ -245,16 +315,78 @@ class DurableOrchestrationContext:
         self._require("activity", name)
         name, promised = resolve_activity(name)
         first = AtomicTask(None, CallActivityWithRetryAction(name, retry_options, input_))
-        first.expected_type = expected_type or promised
+        first._expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: str | OrchestratorFunction,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: str | OrchestratorFunction,
+        input_: Any,
+        instance_id: str | None,
+        version: str | None,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: OrchestratorFunction[Driven[T]],
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: OrchestratorFunction[V],
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: str,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
+
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: OrchestratorFunction,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: UnionType,
+    ) -> TaskBase: ...
 
     def call_sub_orchestrator(
         self,
-        name: str | Callable[..., Any],
-        input_: Any | None = None,
+        name: str | OrchestratorFunction,
+        input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
-        expected_type: type | None = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run another orchestration as a child.
 
@@ -277,17 +409,85 @@ class DurableOrchestrationContext:
         self._check_id(instance_id)
         name, promised = resolve_orchestrator(name)
         task = SubOrchestrationTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
-        task.expected_type = expected_type or promised
+        task._expected_type = expected_type or promised
         return task
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str | OrchestratorFunction,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str | OrchestratorFunction,
+        retry_options: RetryOptions,
+        input_: Any,
+        instance_id: str | None,
+        version: str | None,
+        expected_type: type[T],
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: OrchestratorFunction[Driven[T]],
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: OrchestratorFunction[V],
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> TaskBase[V]: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
+
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: OrchestratorFunction,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: UnionType,
+    ) -> TaskBase: ...
 
     def call_sub_orchestrator_with_retry(
         self,
-        name: str | Callable[..., Any],
+        name: str | OrchestratorFunction,
         retry_options: RetryOptions,
-        input_: Any | None = None,
+        input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
-        expected_type: type | None = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run another orchestration as a child, again when it fails; see :meth:`call_sub_orchestrator`.
 
@@ -300,7 +500,7 @@ class DurableOrchestrationContext:
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
         first = SubOrchestrationTask(None, action)
-        first.expected_type = expected_type or promised
+        first._expected_type = expected_type or promised
         return RetryAbleTask(first, retry_options, self)
 
     def _require(self, kind: str, name: Any) -> None:
@@ -336,7 +536,7 @@ class DurableOrchestrationContext:
         headers: dict[str, str] | None = None,
         token_source: TokenSourceLike | None = None,
         is_raw_str: bool = False,
-    ) -> TaskBase:
+    ) -> TaskBase[HttpAnswer]:
         """Let the host make an HTTP request.
 
         Args:
@@ -351,23 +551,45 @@ class DurableOrchestrationContext:
             A task whose result is a dict of ``statusCode``, ``headers`` and ``content``.
 
         Raises:
-            TypeError: ``is_raw_str`` with a body that is no text.
+            TypeError: ``is_raw_str`` with a body that is no text, a body that cannot be encoded, or a ``token_source``
+                that is none.
         """
         if is_raw_str and not isinstance(content, str):
             raise TypeError(
                 "Invalid use of 'is_raw_str' parameter: 'is_raw_str' is set to 'True' but 'content' is not an "
                 "instance of type 'str'. Either set 'is_raw_str' to 'False', or ensure your 'content' is of type 'str'."
             )
+        if token_source is not None and not callable(getattr(token_source, "to_json", None)):
+            raise TypeError(f"token_source must be a TokenSource, not {type(token_source).__name__}")
         body = content if content is None or is_raw_str else json.dumps(content)
         request = DurableHttpRequest(method, uri, body, headers, token_source)
         return AtomicTask(None, CallHttpAction(request))
+
+    @overload
+    def call_entity(
+        self, entityId: EntityAddress, operationName: str, operationInput: Any = None, *, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_entity(
+        self, entityId: EntityAddress, operationName: str, operationInput: Any, expected_type: type[T]
+    ) -> TaskBase[T]: ...
+
+    @overload
+    def call_entity(
+        self,
+        entityId: EntityAddress,
+        operationName: str,
+        operationInput: Any = None,
+        expected_type: UnionType | None = None,
+    ) -> TaskBase: ...
 
     def call_entity(
         self,
         entityId: EntityAddress,
         operationName: str,
-        operationInput: Any | None = None,
-        expected_type: type | None = None,
+        operationInput: Any = None,
+        expected_type: type | UnionType | None = None,
     ) -> TaskBase:
         """Run an operation of an entity and wait for its result.
 
@@ -389,15 +611,15 @@ class DurableOrchestrationContext:
         task = EntityCallTask(None, action)
         self._require("entity", entityId.name)
         self._check_id(action.instance_id)
-        task.expected_type = expected_type
+        task._expected_type = expected_type
         return task
 
     def signal_entity(
         self,
         entityId: EntityAddress,
         operationName: str,
-        operationInput: Any | None = None,
-    ) -> TaskBase:
+        operationInput: Any = None,
+    ) -> TaskBase[None]:
         """Run an operation of an entity without waiting; sent at once, without a ``yield``.
 
         Args:
@@ -420,7 +642,7 @@ class DurableOrchestrationContext:
         self._executor.signal(task)
         return task
 
-    def lock_entities(self, entities: Sequence[EntityAddress]) -> TaskBase:
+    def lock_entities(self, entities: Sequence[EntityAddress]) -> TaskBase[EntityLock]:
         """Lock entities, so that until they are released nobody else is served by them.
 
         Yield the task to wait for the lock; its result is used in a ``with`` block::
@@ -435,6 +657,9 @@ class DurableOrchestrationContext:
 
         Args:
             entities: ids; their order does not matter.
+
+        Returns:
+            A task whose result is the lock, for ``with``. Its ``release()`` lets the entities go at once.
 
         Raises:
             ValueError: no entity, or a key that the host cannot store.
@@ -454,7 +679,7 @@ class DurableOrchestrationContext:
             self._check_id(instance_id)
         return LockTask(None, action)
 
-    def create_timer(self, fire_at: datetime) -> TaskBase:
+    def create_timer(self, fire_at: datetime) -> TimerTask | LongTimerTask:
         """Wake up at a time.
 
         Args:
@@ -467,15 +692,26 @@ class DurableOrchestrationContext:
         Raises:
             ValueError: not a time.
         """
+        if isinstance(fire_at, timedelta):
+            raise ValueError(
+                f"fireAt: Expected valid datetime object but got a timedelta: {fire_at}. "
+                "Use context.current_utc_datetime + timedelta(...)."
+            )
         action = CreateTimerAction(fire_at)
         limits = self._limits
-        if limits is not None and self.replay_schema is ReplaySchema.V3:
+        if limits is not None and self._replay_schema is ReplaySchema.V3:
             now = as_utc(self._executor.clock.now)
-            if action.fire_at_utc - now > limits.longest:
+            if action._fire_at_utc - now > limits.longest:
                 return LongTimerTask(None, action, self)
         return TimerTask(None, action)
 
-    def wait_for_external_event(self, name: str, expected_type: type | None = None) -> TaskBase:
+    @overload
+    def wait_for_external_event(self, name: str, expected_type: type[T]) -> TaskBase[T]: ...
+
+    @overload
+    def wait_for_external_event(self, name: str, expected_type: UnionType | None = None) -> TaskBase: ...
+
+    def wait_for_external_event(self, name: str, expected_type: type | UnionType | None = None) -> TaskBase:
         """Wait for an event that somebody raises for this instance.
 
         Names ignore case. Events that came before are kept and taken in their order, each by one wait.
@@ -490,11 +726,12 @@ class DurableOrchestrationContext:
         Raises:
             ValueError: no name.
         """
-        task = ExternalEventTask(name, WaitForExternalEventAction(name))
-        task.expected_type = expected_type
+        action = WaitForExternalEventAction(name)
+        task = ExternalEventTask(action.external_event_name, action)
+        task._expected_type = expected_type
         return task
 
-    def task_all(self, activities: Sequence[TaskBase]) -> TaskBase:
+    def task_all(self, activities: Sequence[TaskBase[T]]) -> TaskBase[list[T]]:
         """Wait for all tasks.
 
         Args:
@@ -507,9 +744,9 @@ class DurableOrchestrationContext:
         Raises:
             ForeignAwaitableError: something that is no task.
         """
-        return WhenAllTask(activities, self.replay_schema)
+        return WhenAllTask(activities, self._replay_schema)
 
-    def task_any(self, activities: Sequence[TaskBase]) -> TaskBase:
+    def task_any(self, activities: Sequence[TaskBase[T]]) -> TaskBase[TaskBase[T]]:
         """Wait for the first task that is complete.
 
         Args:
@@ -522,7 +759,7 @@ class DurableOrchestrationContext:
         Raises:
             ForeignAwaitableError: something that is no task.
         """
-        return WhenAnyTask(activities, self.replay_schema)
+        return WhenAnyTask(activities, self._replay_schema)
 
     def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:
         """Start over with a new input and an empty history, at the next ``yield`` or the end of the code.
@@ -546,7 +783,13 @@ class DurableOrchestrationContext:
 
     # -- what the orchestration is ----------------------------------------------------------------------------------
 
-    def get_input(self, expected_type: type | None = None) -> Any | None:
+    @overload
+    def get_input(self, expected_type: type[T]) -> T | None: ...
+
+    @overload
+    def get_input(self, expected_type: UnionType | None = None) -> Any: ...
+
+    def get_input(self, expected_type: type | UnionType | None = None) -> Any:
         """Return the input, decoded anew at each call.
 
         Clients of this package send JSON text; whatever else a host hands over is taken as it is.
@@ -564,7 +807,7 @@ class DurableOrchestrationContext:
         value = self._input
         if value is None:
             return None
-        expected = expected_type or self._input_expected_type
+        expected: Any = expected_type or self._input_expected_type
         try:
             if not isinstance(value, str):
                 return df_loads(json.dumps(value), expected)
@@ -682,17 +925,17 @@ class DurableOrchestrationContext:
     # -- what tasks and shells need ---------------------------------------------------------------------------------
 
     @property
-    def raw_history(self) -> Sequence[Mapping[str, Any]]:
+    def _raw_history(self) -> Sequence[Mapping[str, Any]]:
         """Events of the execution so far, as the host handed them over."""
         return list(self._events) if isinstance(self._events, EventLog) else self._events
 
     @property
-    def replay_schema(self) -> ReplaySchema:
+    def _replay_schema(self) -> ReplaySchema:
         """Form of the actions, agreed with the host."""
         return self._executor.schema
 
     @property
-    def timer_limits(self) -> Limits:
+    def _timer_limits(self) -> Limits:
         """The host's limits for one timer.
 
         Raises:
@@ -702,10 +945,10 @@ class DurableOrchestrationContext:
             raise RuntimeError("The host has no limit for timers.")
         return self._limits
 
-    def another_attempt(self, child: TaskBase) -> TaskBase:
+    def _another_attempt(self, child: TaskBase) -> TaskBase:
         """Return a fresh task like ``child``, an attempt that failed."""
         task = type(child)(None, child.action_repr)
-        task.expected_type = child.expected_type  # type: ignore[attr-defined]  # attempts are atomic
+        task._expected_type = child._expected_type  # type: ignore[attr-defined]  # attempts are atomic
         return task
 
 
@@ -738,10 +981,15 @@ def _agreed_schema(upper: int, upper_new: int | None) -> ReplaySchema:
     try:
         schema = ReplaySchema(upper)
     except ValueError as error:
-        raise MalformedContextError(str(error), key="upperSchemaVersion") from None
+        raise _malformed("upperSchemaVersion", error) from None
     if upper_new is not None and upper_new > upper:
         return ReplaySchema(min(upper_new, ReplaySchema.V3.value))
     return schema
+
+
+def _malformed(key: str, error: ValueError) -> MalformedContextError:
+    """Return the reference's complaint, with the key that it leaves out."""
+    return MalformedContextError(f"{error} ({key!r} of the orchestration trigger)", key=key)
 
 
 _SPAN = re.compile(r"(-)?(?:(\d+)\.)?(\d\d):(\d\d):(\d\d)(?:\.(\d{7}))?$")
@@ -776,7 +1024,7 @@ def _limits(longest: str | None, leg: str | None) -> Limits | None:
         try:
             spans.append(parse_span(text))
         except ValueError as error:
-            raise MalformedContextError(str(error), key=key) from None
+            raise _malformed(key, error) from None
     if len(spans) < 2 or not all(spans):
         return None
     return Limits(*spans)

@@ -263,12 +263,12 @@ class Executor:
         return to_ticks(self.clock.ticks_text)
 
     def _start(self, task: TaskBase) -> None:
-        action = task.start(self)
+        action = task._start(self)
         if action is None or self.actions is None or self.continued_as_new is not None:
             return
         if self.schema is ReplaySchema.V1:
             # A compound with anything new in it repeats the rest, though it went out before.
-            self.actions.append(list(task.leaf_actions()))
+            self.actions.append(list(task._leaf_actions()))
         else:
             self.actions.append(action)
 
@@ -294,7 +294,7 @@ class Executor:
     def keep_order(self) -> None:
         """Have the host wait for the winners of the races so far, as the code did."""
         for race in self._races:
-            race.must_wait = True
+            race._must_wait = True
         self._races.clear()
 
     def listen(self, task: ExternalEventTask) -> None:
@@ -316,7 +316,7 @@ class Executor:
         else:
             task.id = self._take_id(task)
             request = self.labels.label(task.action_repr.instance_id, self.clock)
-            task.action_repr.request = request
+            task.action_repr._request = request
             self._open[request.id] = task
         if isinstance(task, LockTask):
             self._section = CriticalSection(task.action_repr.instance_ids)
@@ -331,7 +331,7 @@ class Executor:
         if problem is not None:
             raise locking_error(problem, action.instance_id)
         if self.labels is not None:
-            action.request = self.labels.label(action.instance_id, self.clock)
+            action._request = self.labels.label(action.instance_id, self.clock)
         task._started = True
         task.id = self._take_id(task)
         self.record(action)
@@ -359,7 +359,7 @@ class Executor:
     def _release_each(self, section: CriticalSection) -> None:
         """Send a release to each entity: as many messages, as many ids."""
         lock: LockEntitiesAction | None = None if self._section_lock is None else self._section_lock.action_repr
-        request = None if lock is None else lock.request
+        request = None if lock is None else lock._request
         self._section = None
         for entity in section.to_release:
             task = AtomicTask(None, ReleaseEntityAction(entity, None if request is None else request.id))
@@ -414,14 +414,14 @@ class Executor:
         if state is _SUCCEEDED:
             text = event.get("Result")
             try:
-                value = None if text is None else df_loads(text, task.expected_type)  # type: ignore[attr-defined]  # leaves
+                value = None if text is None else df_loads(text, task._expected_type)  # type: ignore[attr-defined]  # leaves
             except Warning:
                 raise  # warnings are errors here
             except Exception as error:  # also what a user's from_json raises
-                state, value = _FAILED, undecodable(result_of(task), text, task.expected_type, error)  # type: ignore[attr-defined]  # leaves
+                state, value = _FAILED, undecodable(result_of(task), text, task._expected_type, error)  # type: ignore[attr-defined]  # leaves
         else:
             value = _failure(task.action_repr, event)
-        task.complete(state, value, self._history_is_old or event["IsPlayed"])
+        task._complete(state, value, self._history_is_old or event["IsPlayed"])
 
     def _on_orchestrator_started(self, event: Event) -> None:
         self.clock.move_to(event["Timestamp"])
@@ -431,7 +431,7 @@ class Executor:
             return
         self.has_started = True
         self.event_is_played = self._is_played(event)
-        self._current.complete(_SUCCEEDED, None, self.event_is_played)
+        self._current._complete(_SUCCEEDED, None, self.event_is_played)
         self._resume()
 
     def _on_completed(self, event: Event, key: str = "TaskScheduledId", state: TaskState = _SUCCEEDED) -> None:
@@ -488,7 +488,7 @@ class Executor:
         if section is None or task is not self._section_lock:
             return  # a grant that comes twice
         section.is_granted = True
-        task.complete(_SUCCEEDED, EntityLock(section, self), self.event_is_played)
+        task._complete(_SUCCEEDED, EntityLock(section, self), self.event_is_played)
 
     def _take_wait(self, name: str) -> ExternalEventTask | None:
         """Take the oldest wait for a name that the code is waiting for now, else the oldest of all.
@@ -534,11 +534,11 @@ class Executor:
 
     def _adopt_request_id(self, task: EntityCallTask, event: Event) -> None:
         """Listen under the id in the history, in case that another program made it."""
-        ours = task.action_repr.request.id
+        ours = task.action_repr._request.id
         text = event.get("Input")
         if text is not None and ours not in text and self._open.pop(ours, None) is not None:
             theirs = json.loads(text)["id"]
-            task.action_repr.request = replace(task.action_repr.request, id=theirs)
+            task.action_repr._request = replace(task.action_repr._request, id=theirs)
             self._open[theirs] = task
 
     def _recorded(self, event: Event) -> TaskBase | None:
@@ -566,9 +566,9 @@ class Executor:
 
 
 def _is_same(action: Action, event: Event) -> bool:
-    if action.recorded_as != event["EventType"]:
+    if action._recorded_as != event["EventType"]:
         return False
-    name = action.recorded_name
+    name = action._recorded_name
     if name is None:
         return True
     recorded: str = event["InstanceId" if event["EventType"] == HistoryEventType.EVENT_SENT else "Name"]
@@ -585,21 +585,21 @@ def _refusal(error: ForeignAwaitableError) -> TaskBase:
     """Return a failed task, so that the error is raised at the line that yielded."""
     task = TaskBase(-1, [])
     task._started = True
-    task.complete(_FAILED, error, False)
+    task._complete(_FAILED, error, False)
     return task
 
 
 def _complete_wait(task: ExternalEventTask, event: Event, is_played: bool) -> None:
     text = event.get("Input")
     try:
-        value = None if text is None else loads_event(text, task.expected_type)
+        value = None if text is None else loads_event(text, task._expected_type)
     except Warning:
         raise  # warnings are errors here
     except Exception as error:  # also what a user's from_json raises
         field = f"data of external event {event['Name']!r}"
-        task.complete(_FAILED, undecodable(field, text, task.expected_type, error), is_played)
+        task._complete(_FAILED, undecodable(field, text, task._expected_type, error), is_played)
     else:
-        task.complete(_SUCCEEDED, value, is_played)
+        task._complete(_SUCCEEDED, value, is_played)
 
 
 def _is_answer(event: Event) -> bool:
@@ -616,7 +616,7 @@ def _failure(action: Action, event: Event) -> TaskFailedError:
     return task_failed(
         f"{reason} \n {details}",
         kind="orchestration" if is_child else "activity",
-        name=action.recorded_name,
+        name=action._recorded_name,
         reason=reason,
         raw_details=details,
         failure=event.get("FailureDetails"),
@@ -628,22 +628,22 @@ def _complete_entity_call(task: EntityCallTask, event: Event, is_played: bool) -
     text = response["result"]
     action: CallEntityAction = task.action_repr
     if text is not None and text.strip().startswith("Timeout value of"):
-        task.complete(_FAILED, TaskFailedError(text, kind="entity", name=action.instance_id), is_played)
+        task._complete(_FAILED, TaskFailedError(text, kind="entity", name=action.instance_id), is_played)
         return
     has_failed = "exceptionType" in response
-    expected = None if has_failed else task.expected_type
+    expected = None if has_failed else task._expected_type
     try:
         value = None if text is None else df_loads(text, expected)
     except Warning:
         raise  # warnings are errors here
     except Exception as error:  # also what a user's from_json raises
         field = f"result of operation {action.operation!r} of entity {action.instance_id!r}"
-        task.complete(_FAILED, undecodable(field, text, expected, error), is_played)
+        task._complete(_FAILED, undecodable(field, text, expected, error), is_played)
         return
     if has_failed:
-        task.complete(_FAILED, TaskFailedError(value, kind="entity", name=action.instance_id), is_played)
+        task._complete(_FAILED, TaskFailedError(value, kind="entity", name=action.instance_id), is_played)
     else:
-        task.complete(_SUCCEEDED, value, is_played)
+        task._complete(_SUCCEEDED, value, is_played)
 
 
 _READING_HANDLERS: dict[int, Callable[[Executor, Event], None]] = {

@@ -10,8 +10,9 @@ import difflib
 import functools
 import inspect
 import typing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
+from azure.durable_functions._replay.typevars import R_co
 from azure.durable_functions.errors import FunctionNotFoundError
 
 if TYPE_CHECKING:
@@ -25,6 +26,22 @@ _KINDS = {
     "entity": ("entityTrigger", "an entity"),
 }
 _OVERRIDES = {"activityTrigger": "activity", "orchestrationTrigger": "orchestration", "entityTrigger": "entity_name"}
+
+
+class ActivityFunction(Generic[R_co]):
+    """A function under ``@activity_trigger``, to type checkers: what ``context.call_activity`` takes beside names.
+
+    At run time it is a builder of ``azure.functions``. ``R_co`` is what calling the function returns, for ``async def``
+    a coroutine.
+    """
+
+
+class OrchestratorFunction(Generic[R_co]):
+    """A function under ``@orchestration_trigger``, to type checkers: what can be started in the place of a name.
+
+    At run time it is a builder of ``azure.functions``. ``R_co`` is what calling the function returns: a generator, a
+    coroutine, or the output itself.
+    """
 
 
 class AppFunctions:

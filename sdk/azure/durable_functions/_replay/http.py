@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 
 class TokenSourceLike(Protocol):
     """What requests need of a token source."""
 
     def to_json(self) -> dict[str, Any]: ...
+
+
+class HttpAnswer(TypedDict):
+    """What ``call_http`` gives; ``DurableHttpResponse.from_json`` makes an object of it."""
+
+    statusCode: int
+    headers: dict[str, str]
+    content: str | None
 
 
 class DurableHttpRequest:

@@ -47,7 +47,7 @@ def mismatch(event: Mapping[str, Any], task: TaskBase | None, code: Any) -> NonD
         f"Non-Deterministic workflow detected: {text} {_where(file, line, source, task_id)}",
         task_id=task_id,
         expected=_short(event["EventType"], event.get(_NAME_KEYS.get(event["EventType"], "Name"))),
-        actual=None if task is None else _short(task.action_repr.recorded_as, task.action_repr.recorded_name),
+        actual=None if task is None else _short(task.action_repr._recorded_as, task.action_repr._recorded_name),
         file=file,
         line=line,
         source=source,
@@ -103,15 +103,15 @@ def _recorded_with_details(event: Mapping[str, Any]) -> str:
 
 
 def _asked(action: Action) -> str:
-    match action.recorded_as:
+    match action._recorded_as:
         case HistoryEventType.TASK_SCHEDULED:
-            return f"an activity task named '{action.recorded_name}'"
+            return f"an activity task named '{action._recorded_name}'"
         case HistoryEventType.SUB_ORCHESTRATION_INSTANCE_CREATED:
-            return f"a sub-orchestration task named '{action.recorded_name}'"
+            return f"a sub-orchestration task named '{action._recorded_name}'"
         case HistoryEventType.TIMER_CREATED:
             return "a timer task"
         case _:
-            return f"a send event task to instance '{action.recorded_name}'"
+            return f"a send event task to instance '{action._recorded_name}'"
 
 
 def _position(code: Any) -> tuple[str | None, int | None, str | None]:
@@ -129,12 +129,15 @@ def _where(file: str | None, line: int | None, source: str | None, task_id: int)
     return f"The code now stands at {file}, line {line}" + (f": {source}" if source else ".")
 
 
+_WAITING = (TaskBase.__await__.__code__, TaskBase.__iter__.__code__)
+
+
 def _innermost_frame(code: Any) -> Any:
     """Return the frame that yielded, below any ``yield from`` or ``await``; ``None`` when there is none."""
     frame = None
     while code is not None:
         below = getattr(code, "gi_frame", None) or getattr(code, "cr_frame", None)
-        if below is not None and below.f_code is not TaskBase.__await__.__code__:
+        if below is not None and below.f_code not in _WAITING:
             frame = below
         code = getattr(code, "gi_yieldfrom", None) or getattr(code, "cr_await", None)
     return frame

@@ -81,16 +81,16 @@ def _http(task_id: int, action: Any) -> Operation:
 def _sub_orchestration(task_id: int, action: Any) -> Operation:
     instance_id = action.instance_id if action.instance_id and action.instance_id.strip() else None
     return StartSubOrchestration(
-        task_id, action.function_name, instance_id, compact_json(action.input_), action.version
+        task_id, action.function_name, instance_id, compact_json(action._input), action.version
     )
 
 
 def _timer(task_id: int, action: Any) -> Operation:
-    return CreateTimer(task_id, action.fire_at_utc)
+    return CreateTimer(task_id, action._fire_at_utc)
 
 
 def _entity_request(task_id: int, action: CallEntityAction, instance_id: str, execution_id: str | None) -> Operation:
-    labels = action.request
+    labels = action._request
     if labels is None:
         raise RuntimeError("The request was never sent.")
     message: dict[str, Any] = {"$type": f"{_EXTENSION}.RequestMessage, {_EXTENSION}", "op": action.operation}
@@ -108,7 +108,7 @@ def _entity_request(task_id: int, action: CallEntityAction, instance_id: str, ex
 
 
 def _lock_request(task_id: int, action: LockEntitiesAction, instance_id: str, execution_id: str | None) -> Operation:
-    labels = action.request
+    labels = action._request
     if labels is None:
         raise RuntimeError("The request was never sent.")
     message: dict[str, Any] = {

@@ -54,5 +54,5 @@ def _name_of(expected: Any) -> str:
 def result_of(task: TaskBase) -> str:
     """Return how to speak of a task's result."""
     action = task.action_repr
-    noun = _NOUNS.get(action.recorded_as, "task")
-    return f"result of {noun} {action.recorded_name!r} (task {task.id})"
+    noun = _NOUNS.get(action._recorded_as, "task")
+    return f"result of {noun} {action._recorded_name!r} (task {task.id})"

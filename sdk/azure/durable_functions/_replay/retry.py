@@ -43,8 +43,8 @@ class RetryOptions:
 
     __slots__ = (
         "__dict__",
-        "_accepts",
         "_backoff_coefficient",
+        "_filter",
         "_first_retry_interval_in_milliseconds",
         "_max_number_of_attempts",
         "_max_retry_interval_in_milliseconds",
@@ -80,7 +80,7 @@ class RetryOptions:
         self._retry_timeout_in_milliseconds = _milliseconds(
             "retry_timeout_in_milliseconds", retry_timeout_in_milliseconds
         )
-        self._accepts = None if handle is None else _as_function(handle)
+        self._filter = None if handle is None else _as_function(handle)
 
     @property
     def first_retry_interval_in_milliseconds(self) -> int:
@@ -108,30 +108,30 @@ class RetryOptions:
         return self._retry_timeout_in_milliseconds
 
     @property
-    def interval(self) -> timedelta:
+    def _interval(self) -> timedelta:
         """Wait after the first attempt, as a span."""
         return timedelta(milliseconds=self._first_retry_interval_in_milliseconds)
 
     @property
-    def longest_interval(self) -> timedelta:
+    def _longest_interval(self) -> timedelta:
         """Longest wait, as a span."""
         given = self._max_retry_interval_in_milliseconds
         return _DEFAULT_LONGEST_WAIT if given is None else timedelta(milliseconds=given)
 
-    def wait_after(self, attempt: int) -> timedelta:
+    def _wait_after(self, attempt: int) -> timedelta:
         """Return how long to wait after the attempt with the number ``attempt``, the first being 1."""
-        longest = self.longest_interval
+        longest = self._longest_interval
         try:
-            wait = self.interval * float(self._backoff_coefficient) ** (attempt - 1)
+            wait = self._interval * float(self._backoff_coefficient) ** (attempt - 1)
         except OverflowError:
             return longest
         return min(wait, longest)
 
-    def accepts(self, error: TaskFailedError) -> bool:
+    def _accepts(self, error: TaskFailedError) -> bool:
         """Return whether there may be another attempt after ``error``, as far as ``handle`` is concerned."""
-        return self._accepts is None or bool(self._accepts(error))
+        return self._filter is None or bool(self._filter(error))
 
-    def limited_to(self, attempts: int) -> RetryOptions:
+    def _limited_to(self, attempts: int) -> RetryOptions:
         """Return the same policy with ``attempts`` as the number of attempts."""
         twin = copy.copy(self)
         twin._max_number_of_attempts = attempts
@@ -189,6 +189,25 @@ class RetryPolicy(RetryOptions):
             retry_timeout_in_milliseconds=None if retry_timeout is None else _in_milliseconds(retry_timeout),
             handle=handle,
         )
+
+    @property
+    def first_retry_interval(self) -> timedelta:
+        """Wait after the first attempt."""
+        return self._interval
+
+    @property
+    def max_retry_interval(self) -> timedelta | None:
+        """Longest wait; ``None`` for the host's default, six days."""
+        return _as_span(self._max_retry_interval_in_milliseconds)
+
+    @property
+    def retry_timeout(self) -> timedelta | None:
+        """No attempt begins later than this after the first began; ``None`` for no limit."""
+        return _as_span(self._retry_timeout_in_milliseconds)
+
+
+def _as_span(milliseconds: int | None) -> timedelta | None:
+    return None if milliseconds is None else timedelta(milliseconds=milliseconds)
 
 
 def _in_milliseconds(span: timedelta) -> int:

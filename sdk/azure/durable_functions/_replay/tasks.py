@@ -11,7 +11,7 @@ id at the moment when its predecessor's event is processed, which is how the hos
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from azure.durable_functions._replay.actions import (
     Action,
@@ -21,8 +21,9 @@ from azure.durable_functions._replay.actions import (
     as_utc,
 )
 from azure.durable_functions._replay.foreign import no_task_error
-from azure.durable_functions._replay.locks import locking_error
+from azure.durable_functions._replay.locks import EntityLock, locking_error
 from azure.durable_functions._replay.schema import ReplaySchema
+from azure.durable_functions._replay.typevars import R_co
 from azure.durable_functions.errors import TaskFailedError
 
 if TYPE_CHECKING:
@@ -95,8 +96,11 @@ class TimerLimits(Protocol):
     def leg(self) -> timedelta: ...
 
 
-class TaskBase:
-    """Something that user code can yield.
+class TaskBase(Generic[R_co]):
+    """Something that user code can wait for: with ``await``, ``yield`` or ``yield from``.
+
+    ``TaskBase[str]`` is one whose result is a text. Of ``await task`` and ``yield from task`` type checkers know the
+    type; the value of a plain ``yield`` is anything to them.
 
     Attributes:
         id: task id once started; an event's name, or a retried call's first id.
@@ -105,6 +109,10 @@ class TaskBase:
         parent: a compound that holds it and is not complete.
         is_played: whether the event that completed it was seen by an earlier episode.
         action_repr: what it asks of the host.
+
+    Args:
+        id_: its id, where that is known before it is started.
+        actions: what it asks of the host.
     """
 
     __slots__ = ("__dict__", "__weakref__", "_parents", "_started", "action_repr", "id", "is_played", "result", "state")
@@ -112,9 +120,9 @@ class TaskBase:
     def __init__(self, id_: int | str | None, actions: list[Action] | Action) -> None:
         self.id: Any = id_
         self.action_repr: Any = actions
-        self.state = _RUNNING
-        self.result: Any = None
-        self.is_played = False
+        self.state: TaskState = _RUNNING
+        self.result: R_co = None  # type: ignore[assignment]  # until it is complete
+        self.is_played: bool = False
         self._started = False
         self._parents: tuple[CompoundTask, ...] = ()
 
@@ -129,11 +137,18 @@ class TaskBase:
         return self._parents[-1] if self._parents else None
 
     def set_is_played(self, is_played: bool) -> None:
-        """Say whether an earlier episode has seen the completing event."""
+        """Say whether an earlier episode has seen the completing event.
+
+        Args:
+            is_played: whether it has.
+        """
         self.is_played = is_played
 
     def change_state(self, state: TaskState) -> None:
         """Set the state without a result.
+
+        Args:
+            state: how the task has ended.
 
         Raises:
             ValueError: the state is RUNNING.
@@ -143,7 +158,12 @@ class TaskBase:
         self.state = state
 
     def set_value(self, is_error: bool, value: Any) -> None:
-        """Set the result, without telling the compounds that hold the task."""
+        """Set the result, without telling the compounds that hold the task; for tests of apps.
+
+        Args:
+            is_error: whether the task has failed.
+            value: the result, or the exception of a failed task.
+        """
         self.state = _FAILED if is_error else _SUCCEEDED
         self.result = value
 
@@ -156,7 +176,7 @@ class TaskBase:
             if parent.state is _RUNNING:
                 parent.try_set_value(self)
 
-    def complete(self, state: TaskState, result: Any, is_played: bool) -> None:
+    def _complete(self, state: TaskState, result: Any, is_played: bool) -> None:
         """Set the result once and tell whoever waits."""
         if self.state is not _RUNNING:
             return
@@ -166,102 +186,109 @@ class TaskBase:
         if self._parents:
             self._tell_parents()
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         """Start what has not been started, once; return the action to send, if any."""
         raise NotImplementedError(f"{type(self).__name__} cannot be started")
 
-    def is_over_for_host(self) -> bool:
+    def _is_over_for_host(self) -> bool:
         """Whether the host too has nothing left to wait for here."""
         return self.is_completed
 
-    def leaf_actions(self) -> Iterable[Action]:
+    def _leaf_actions(self) -> Iterable[Action]:
         """Return the actions of all leaves, started now or before, as the first schema sends them."""
         return (self.action_repr,)
 
-    def __await__(self) -> Generator[TaskBase, Any, Any]:
-        return (yield self)
+    def __await__(self) -> Generator[TaskBase, Any, R_co]:
+        return (yield self)  # type: ignore[no-any-return]  # what the executor sends is the task's result
+
+    def __iter__(self) -> Generator[TaskBase, Any, R_co]:
+        value = yield self
+        # Whoever waits with `yield from` is not resumed before there is a result.
+        if value is None and self.state is _RUNNING:
+            raise TypeError(f"{self!r} was iterated over. Its result is what `yield` or `yield from` gives for it.")
+        return value  # type: ignore[no-any-return]  # as above
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id if self.id is not None else 'not started'} {self.state.name.lower()}>"
 
 
-class AtomicTask(TaskBase):
+class AtomicTask(TaskBase[R_co]):
     """A task that one history event completes."""
 
-    __slots__ = ("expected_type",)
+    __slots__ = ("_expected_type",)
 
     def __init__(self, id_: int | str | None, actions: list[Action] | Action) -> None:
         super().__init__(id_, actions)
-        self.expected_type: type | None = None
+        self._expected_type: Any = None
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
         starter.open(self)
         action: Action = self.action_repr
         return action
 
 
-class ExternalEventTask(AtomicTask):
+class ExternalEventTask(AtomicTask[R_co]):
     """Waits for an event by name; takes no id."""
 
     __slots__ = ()
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
         starter.listen(self)
         action: Action = self.action_repr
         return action
 
 
-class EntityCallTask(AtomicTask):
+class EntityCallTask(AtomicTask[R_co]):
     """Waits for an entity's answer, which arrives as an event named by the request's id."""
 
     __slots__ = ()
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
-        problem = self.why_not(starter)
+        problem = self._why_not(starter)
         if problem is not None:
-            self.complete(_FAILED, problem, False)
+            self._complete(_FAILED, problem, False)
             return None
         starter.request(self)
         action: Action = self.action_repr
         return action
 
-    def why_not(self, starter: Starter) -> LockingRulesError | None:
+    def _why_not(self, starter: Starter) -> LockingRulesError | None:
         """Return why it cannot be started now, in a critical section."""
         section, entity = starter.section, self.action_repr.instance_id
         problem = None if section is None else section.why_not_call(entity)
         return None if problem is None else locking_error(problem, entity)
 
 
-class LockTask(EntityCallTask):
+class LockTask(EntityCallTask[EntityLock]):
     """Waits until entities are locked; the result is an :class:`EntityLock`."""
 
     __slots__ = ()
 
-    def why_not(self, starter: Starter) -> LockingRulesError | None:
+    def _why_not(self, starter: Starter) -> LockingRulesError | None:
         if starter.section is None:
             return None
         problem = "Must not enter another critical section from within a critical section."
         return locking_error(problem, self.action_repr.instance_id)
 
 
-class SubOrchestrationTask(AtomicTask):
+class SubOrchestrationTask(AtomicTask[R_co]):
     """Waits for a child."""
 
     __slots__ = ()
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         if starter.section is not None:
             self._started = True
             problem = "While holding locks, cannot call suborchestrators."
-            self.complete(_FAILED, locking_error(problem, starter.section.entities[0]), False)
+            self._complete(_FAILED, locking_error(problem, starter.section.entities[0]), False)
             return None
-        return super().start(starter)
+        return super()._start(starter)
 
 
-class TimerTask(AtomicTask):
+class TimerTask(AtomicTask[None]):
     """Completes at a time."""
 
     __slots__ = ()
@@ -286,7 +313,7 @@ class TimerTask(AtomicTask):
         self.action_repr.is_cancelled = True
 
 
-class CompoundTask(TaskBase):
+class CompoundTask(TaskBase[R_co]):
     """Waits for other tasks."""
 
     __slots__ = ("_make_action", "children")
@@ -294,6 +321,8 @@ class CompoundTask(TaskBase):
     def __init__(
         self, tasks: Sequence[TaskBase], compound_action_constructor: Callable[[list[Action]], Action] | None = None
     ) -> None:
+        if isinstance(tasks, TaskBase):
+            raise TypeError(f"A compound is made of a list of tasks, not of one task: {tasks!r}")
         super().__init__(-1, [])
         self.children: list[TaskBase] = list(tasks)
         self._make_action = compound_action_constructor
@@ -325,28 +354,28 @@ class CompoundTask(TaskBase):
         """Complete if this child decides it."""
         raise NotImplementedError(f"{type(self).__name__} does not say what completes it")
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
         actions = []
         for child in self.children:
             if not child._started:
-                action = child.start(starter)
+                action = child._start(starter)
                 if action is not None:
                     actions.append(action)
                     self._note_action(child, action)
         if not actions or self._make_action is None:
             return None
-        self.action_repr = self._make_action(actions)
-        return self.action_repr  # type: ignore[no-any-return]  # public attribute, typed loosely for apps
+        self.action_repr: Any = self._make_action(actions)
+        return self.action_repr
 
     def _note_action(self, child: TaskBase, action: Action) -> None:
         """Take note of what a child asks of the host."""
 
-    def leaf_actions(self) -> Iterable[Action]:
-        return [action for child in self.children for action in child.leaf_actions()]
+    def _leaf_actions(self) -> Iterable[Action]:
+        return [action for child in self.children for action in child._leaf_actions()]
 
 
-class WhenAllTask(CompoundTask):
+class WhenAllTask(CompoundTask[R_co]):
     """Succeeds with all results in order; fails with the first failure, at once."""
 
     __slots__ = ("_pending",)
@@ -354,25 +383,25 @@ class WhenAllTask(CompoundTask):
     def __init__(self, task: Sequence[TaskBase], replay_schema: ReplaySchema) -> None:
         super().__init__(task, WhenAllAction)
         if not self.children:
-            self.complete(_SUCCEEDED, [], False)
+            self._complete(_SUCCEEDED, [], False)
 
     def _begin(self, pending: set[TaskBase]) -> None:
         self._pending = pending
 
-    def is_over_for_host(self) -> bool:
+    def _is_over_for_host(self) -> bool:
         # After a failure the host still waits for the others.
-        return self.is_completed and all(child.is_over_for_host() for child in self.children)
+        return self.is_completed and all(child._is_over_for_host() for child in self.children)
 
     def try_set_value(self, child: TaskBase) -> None:
         if child.state is _FAILED:
-            self.complete(_FAILED, child.result, child.is_played)
+            self._complete(_FAILED, child.result, child.is_played)
             return
         self._pending.discard(child)
         if not self._pending:
-            self.complete(_SUCCEEDED, [each.result for each in self.children], child.is_played)
+            self._complete(_SUCCEEDED, [each.result for each in self.children], child.is_played)
 
 
-class WhenAnyTask(CompoundTask):
+class WhenAnyTask(CompoundTask[R_co]):
     """Succeeds with the first child that is complete, however that one ended."""
 
     __slots__ = ("_actions", "_retries_before", "_starter")
@@ -383,30 +412,30 @@ class WhenAnyTask(CompoundTask):
         self._actions: dict[TaskBase, Action] = {}
         super().__init__(task, WhenAnyAction)
         if not self.children:
-            self.complete(_SUCCEEDED, None, False)
+            self._complete(_SUCCEEDED, None, False)
 
-    def start(self, starter: Starter) -> Action | None:
-        action = super().start(starter)
+    def _start(self, starter: Starter) -> Action | None:
+        action = super()._start(starter)
         self._starter = starter
         self._retries_before = starter.retries
         return action
 
-    def is_over_for_host(self) -> bool:
-        return any(child.is_over_for_host() for child in self.children)
+    def _is_over_for_host(self) -> bool:
+        return any(child._is_over_for_host() for child in self.children)
 
     def _note_action(self, child: TaskBase, action: Action) -> None:
         self._actions[child] = action
 
     def try_set_value(self, child: TaskBase) -> None:
-        self.complete(_SUCCEEDED, child, child.is_played)
+        self._complete(_SUCCEEDED, child, child.is_played)
         action = self.action_repr
         if self._starter is not None and isinstance(action, WhenAnyAction):
-            action.winner = self._actions.get(child) if child.is_over_for_host() else None
-            action.must_wait = self._starter.retries != self._retries_before
+            action._winner = self._actions.get(child) if child._is_over_for_host() else None
+            action._must_wait = self._starter.retries != self._retries_before
             self._starter.on_race_over(action)
 
 
-class RetryAbleTask(WhenAllTask):
+class RetryAbleTask(WhenAllTask[R_co]):
     """A call that is tried again when it fails, after a timer each time.
 
     The host makes timers and attempts by itself, from the options in the one action that it gets; only their ids are
@@ -426,17 +455,17 @@ class RetryAbleTask(WhenAllTask):
     __slots__ = ("_attempts", "_context", "_error", "_last_attempt", "_started_at", "_starter", "retry_options")
 
     def __init__(self, child: TaskBase, retry_options: RetryOptions, context: AttemptMaker) -> None:
-        self.retry_options = retry_options
+        self.retry_options: RetryOptions = retry_options
         self._last_attempt = retry_options.max_number_of_attempts
         self._attempts = 1
         self._context = context
         self._error: Any = None
         self._starter: Starter | None = None
         self._started_at = 0
-        super().__init__([child], context.replay_schema)
-        self.action_repr = child.action_repr
+        super().__init__([child], context._replay_schema)
+        self.action_repr: Any = child.action_repr
 
-    def is_over_for_host(self) -> bool:
+    def _is_over_for_host(self) -> bool:
         return self.is_completed
 
     @property
@@ -444,53 +473,53 @@ class RetryAbleTask(WhenAllTask):
         """Id of the current attempt or timer."""
         return self.children[-1].id
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._started = True
         self._starter = starter
         if self.retry_options.retry_timeout_in_milliseconds is not None:
             self._started_at = starter.ticks
             starter.keep_order()
-        action = self.children[0].start(starter)
-        self.id = self.children[0].id
+        action = self.children[0]._start(starter)
+        self.id: Any = self.children[0].id
         if action is None:
             return None
-        return action if self._context.replay_schema is ReplaySchema.V1 else WhenAllAction([action])
+        return action if self._context._replay_schema is ReplaySchema.V1 else WhenAllAction([action])
 
-    def leaf_actions(self) -> Iterable[Action]:
+    def _leaf_actions(self) -> Iterable[Action]:
         return (self.action_repr,)
 
     def try_set_value(self, child: TaskBase) -> None:
         if child.state is _SUCCEEDED and isinstance(child, TimerTask):
             if self._attempts >= self._last_attempt:
-                self.complete(_FAILED, self._error, child.is_played)
+                self._complete(_FAILED, self._error, child.is_played)
             else:
                 self._attempts += 1
-                self._follow_with(self._context.another_attempt(child=self.children[0]))
+                self._follow_with(self._context._another_attempt(child=self.children[0]))
         elif child.state is _SUCCEEDED:
-            self.complete(_SUCCEEDED, child.result, child.is_played)
+            self._complete(_SUCCEEDED, child.result, child.is_played)
         elif isinstance(child.result, TaskFailedError):
             self._on_failure(child)
         else:
             # A result that cannot be decoded: for the host the call is over.
-            self.complete(_FAILED, child.result, child.is_played)
+            self._complete(_FAILED, child.result, child.is_played)
 
     def _on_failure(self, attempt: TaskBase) -> None:
         self._error = attempt.result
         if self._attempts < self._last_attempt and not self._is_accepted(attempt.result):
             self._last_attempt = self._attempts
-            self.action_repr.retry_options = self.retry_options.limited_to(self._attempts)
+            self.action_repr.retry_options = self.retry_options._limited_to(self._attempts)
         now = self._running_starter.now
         if self._attempts >= self._last_attempt:
             self._follow_with(TimerTask(None, CreateTimerAction(now)))
         elif self._time_is_up:
-            self.complete(_FAILED, self._error, attempt.is_played)
+            self._complete(_FAILED, self._error, attempt.is_played)
         else:
-            wait = self.retry_options.wait_after(self._attempts)
+            wait = self.retry_options._wait_after(self._attempts)
             self._follow_with(TimerTask(None, CreateTimerAction(now + wait)))
 
     def _is_accepted(self, error: TaskFailedError) -> bool:
         try:
-            return self.retry_options.accepts(error)
+            return self.retry_options._accepts(error)
         except Exception as broken:  # user code: what it raises is what the call gives, like any other error of theirs
             self._error = broken
             return False
@@ -512,21 +541,21 @@ class RetryAbleTask(WhenAllTask):
         # Only the first attempt, which holds the action, and the current child are needed.
         self.children[1:] = [child]
         self._running_starter.retries += 1
-        child.start(self._running_starter)
+        child._start(self._running_starter)
 
 
 class AttemptMaker(Protocol):
     """What a retried call needs of the context."""
 
     @property
-    def replay_schema(self) -> ReplaySchema:
+    def _replay_schema(self) -> ReplaySchema:
         """Form of the actions."""
 
-    def another_attempt(self, child: TaskBase) -> TaskBase:
+    def _another_attempt(self, child: TaskBase) -> TaskBase:
         """Return a fresh task like ``child``."""
 
 
-class LongTimerTask(WhenAllTask):
+class LongTimerTask(WhenAllTask[None]):
     """A timer beyond the host's limit, made of legs that follow each other.
 
     Args:
@@ -539,11 +568,11 @@ class LongTimerTask(WhenAllTask):
 
     def __init__(self, id_: int | str | None, action: CreateTimerAction, orchestration_context: LongTimerHost) -> None:
         self._final = action
-        self._limits = orchestration_context.timer_limits
+        self._limits = orchestration_context._timer_limits
         self._starter: Starter | None = None
-        first = self.get_next_timer_task(action.fire_at_utc, as_utc(orchestration_context.current_utc_datetime))
+        first = self.get_next_timer_task(action._fire_at_utc, as_utc(orchestration_context.current_utc_datetime))
         super().__init__([first], ReplaySchema.V3)
-        self.id = id_
+        self.id: Any = id_
 
     @property
     def is_cancelled(self) -> bool:
@@ -565,9 +594,9 @@ class LongTimerTask(WhenAllTask):
         self._final.is_cancelled = True
         self.children[-1].action_repr.is_cancelled = True
 
-    def start(self, starter: Starter) -> Action | None:
+    def _start(self, starter: Starter) -> Action | None:
         self._starter = starter
-        return super().start(starter)
+        return super()._start(starter)
 
     def get_next_timer_task(self, final_fire_time: datetime, current_time: datetime) -> TimerTask:
         """Return the next leg: to the end if the limit allows, else one interval."""
@@ -580,26 +609,30 @@ class LongTimerTask(WhenAllTask):
         if self._starter is None:
             raise RuntimeError("The timer has a result but was never started.")
         child_timer._parents = (self,)
-        self.children = [child_timer]
+        self.children: list[TaskBase] = [child_timer]
         self._pending = {child_timer}
-        action = child_timer.start(self._starter)
+        action = child_timer._start(self._starter)
         if action is not None:
             self._starter.record(action)
 
     def try_set_value(self, child: TaskBase) -> None:
-        end = self._final.fire_at_utc
+        end = self._final._fire_at_utc
         now = as_utc(self._starter.now) if self._starter is not None else end
-        if end > now and not self._final.is_cancelled:
+        goes_on = end > now and not self._final.is_cancelled
+        if goes_on:
             self.add_new_child(self.get_next_timer_task(end, now))
-        else:
-            self.complete(_SUCCEEDED, None, child.is_played)
+        if child.state is TaskState.FAILED:
+            # No host says so of a timer; whoever waits is better told than left waiting.
+            self._complete(TaskState.FAILED, child.result, child.is_played)
+        elif not goes_on:
+            self._complete(_SUCCEEDED, None, child.is_played)
 
 
 class LongTimerHost(Protocol):
     """What a long timer needs of the context."""
 
     @property
-    def timer_limits(self) -> TimerLimits:
+    def _timer_limits(self) -> TimerLimits:
         """The host's limits."""
 
     @property

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure.durable_functions.decorators.callables import (
+from azure.durable_functions._typed_activities import with_types
+from azure.durable_functions.decorators._callables import (
     client_parameters,
     only_client_parameter,
     renamed_handle,
     with_client,
-    with_types,
 )
 from azure.durable_functions.decorators.metadata import (
     ActivityTrigger,
@@ -23,7 +23,18 @@ from azure.functions import AuthLevel, BindingApi, FunctionRegister, SettingsApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import UnionType
 
+    from azure.durable_functions._replay.annotations import P, T
+    from azure.durable_functions.decorators.builders import (
+        ActivityBuilder,
+        AnyFunction,
+        ClientBuilder,
+        EntityBuilder,
+        EntityCode,
+        OrchestratorBuilder,
+    )
+    from azure.durable_functions.models.DurableOrchestrationContext import DurableOrchestrationContext
     from azure.functions.decorators.function_app import Function, FunctionBuilder
 
 
@@ -39,9 +50,16 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
     def __init__(self, http_auth_level: AuthLevel | str = AuthLevel.FUNCTION) -> None:
         super().__init__(auth_level=http_auth_level)  # type: ignore[no-untyped-call]  # azure.functions has no types here
 
+    if TYPE_CHECKING:
+
+        def function_name(
+            self, name: str, setting_extra_fields: dict[str, Any] | None = None
+        ) -> Callable[[AnyFunction], AnyFunction]:
+            """Name a function. As in ``azure.functions``, where the decorator forgets the function's type."""
+
     def orchestration_trigger(
-        self, context_name: str, orchestration: str | None = None, input_type: type | None = None
-    ) -> Callable[[Any], FunctionBuilder]:
+        self, context_name: str, orchestration: str | None = None, input_type: type | UnionType | None = None
+    ) -> Callable[[Callable[[DurableOrchestrationContext], T]], OrchestratorBuilder[T]]:
         """Make a function an orchestrator.
 
         Args:
@@ -63,7 +81,9 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
 
         return self._configure_function_builder(decorate)
 
-    def activity_trigger(self, input_name: str, activity: str | None = None) -> Callable[[Any], FunctionBuilder]:
+    def activity_trigger(
+        self, input_name: str, activity: str | None = None
+    ) -> Callable[[Callable[P, T]], ActivityBuilder[P, T]]:
         """Make a function an activity.
 
         Annotations of the input and of the result count where they name dataclasses, enumerations, dates and times,
@@ -83,7 +103,9 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
 
         return self._configure_function_builder(decorate)
 
-    def entity_trigger(self, context_name: str, entity_name: str | None = None) -> Callable[[Any], FunctionBuilder]:
+    def entity_trigger(
+        self, context_name: str, entity_name: str | None = None
+    ) -> Callable[[EntityCode], EntityBuilder[EntityCode]]:
         """Make a function, or a :class:`DurableEntity` class, an entity.
 
         Args:
@@ -103,7 +125,7 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
 
     def durable_client_input(
         self, client_name: str | None = None, task_hub: str | None = None, connection_name: str | None = None
-    ) -> Callable[[Any], FunctionBuilder]:
+    ) -> Callable[[Callable[P, T]], ClientBuilder[P, T]]:
         """Give a function a durable client.
 
         An ``async def`` function gets a :class:`DurableOrchestrationClient`. A plain ``def`` function gets a

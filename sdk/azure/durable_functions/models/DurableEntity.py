@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import typing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from azure.durable_functions._conversion import converter_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import UnionType
 
+    from azure.durable_functions._replay.annotations import T
     from azure.durable_functions.models.DurableEntityContext import DurableEntityContext
 
 
@@ -32,7 +34,16 @@ class DurableEntity:
     context: DurableEntityContext
     """The entity's context, set before the method runs."""
 
-    def get_state(self, expected_type: type | None = None, default: Any = None) -> Any:
+    @overload
+    def get_state(self, expected_type: type[T], default: T) -> T: ...
+
+    @overload
+    def get_state(self, expected_type: type[T], default: None = None) -> T | None: ...
+
+    @overload
+    def get_state(self, expected_type: UnionType | None = None, default: Any = None) -> Any: ...
+
+    def get_state(self, expected_type: type | UnionType | None = None, default: Any = None) -> Any:
         """Return the entity's state.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from azure.durable_functions._replay.corruption import read_object
 from azure.durable_functions._replay.payloads import undecodable
@@ -13,6 +13,9 @@ from azure.durable_functions.models.utils.df_serialization import df_loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import UnionType
+
+    from azure.durable_functions._replay.annotations import T
 
 
 class DurableEntityContext:
@@ -91,7 +94,13 @@ class DurableEntityContext:
         """Always ``False``, as in the reference; ``get_state`` tells whether there is a state."""
         return self._is_newly_constructed
 
-    def get_input(self, expected_type: type | None = None) -> Any:
+    @overload
+    def get_input(self, expected_type: type[T]) -> T | None: ...
+
+    @overload
+    def get_input(self, expected_type: UnionType | None = None) -> Any: ...
+
+    def get_input(self, expected_type: type | UnionType | None = None) -> Any:
         """Return the operation's input.
 
         Callers of this SDK encode it twice, raw HTTP requests once; both are understood, and text that is no JSON is
@@ -127,7 +136,20 @@ class DurableEntityContext:
         except json.JSONDecodeError:
             return converted(once, expected_type)
 
-    def get_state(self, initializer: Callable[[], Any] | None = None, expected_type: type | None = None) -> Any:
+    @overload
+    def get_state(self, initializer: Callable[[], T], expected_type: type[T]) -> T: ...
+
+    @overload
+    def get_state(self, initializer: None = None, *, expected_type: type[T]) -> T | None: ...
+
+    @overload
+    def get_state(
+        self, initializer: Callable[[], Any] | None = None, expected_type: UnionType | None = None
+    ) -> Any: ...
+
+    def get_state(
+        self, initializer: Callable[[], Any] | None = None, expected_type: type | UnionType | None = None
+    ) -> Any:
         """Return the entity's state.
 
         Args:
@@ -192,7 +214,7 @@ class DurableEntityContext:
         self._has_result = False
 
 
-def from_json_util(json_str: str, expected_type: type | None = None) -> Any:
+def from_json_util(json_str: str, expected_type: Any = None) -> Any:
     """Decode JSON text, custom classes included.
 
     Raises:
@@ -202,7 +224,7 @@ def from_json_util(json_str: str, expected_type: type | None = None) -> Any:
     return df_loads(json_str, expected_type)
 
 
-def _decoded_state(state: Any, expected_type: type | None) -> Any:
+def _decoded_state(state: Any, expected_type: Any) -> Any:
     """Decode a stored state; what is no JSON text is the state itself."""
     if not isinstance(state, str):
         return state

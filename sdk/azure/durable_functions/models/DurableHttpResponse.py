@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class DurableHttpResponse:
@@ -22,7 +25,7 @@ class DurableHttpResponse:
         self._content = content
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> DurableHttpResponse:
+    def from_json(cls, value: Mapping[str, Any]) -> DurableHttpResponse:
         """Read what ``call_http`` gives, ``{"statusCode", "headers", "content"}``.
 
         Raises:

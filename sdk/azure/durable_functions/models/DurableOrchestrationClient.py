@@ -16,10 +16,10 @@ from azure.durable_functions.models.utils.http_utils import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     import azure.functions as func
+    from azure.durable_functions._replay.functions import OrchestratorFunction
     from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
     from azure.durable_functions.models.EntityStateResponse import EntityStateResponse
     from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
@@ -57,7 +57,7 @@ class DurableOrchestrationClient(InstanceLinks):
 
     async def start_new(
         self,
-        orchestration_function_name: str | Callable[..., Any],
+        orchestration_function_name: str | OrchestratorFunction,
         instance_id: str | None = None,
         client_input: Any = None,
         version: str | None = None,
@@ -152,6 +152,7 @@ class DurableOrchestrationClient(InstanceLinks):
             How many were removed: 0 when there is no such instance.
 
         Raises:
+            ValueError: the id is empty.
             DurableClientError: the instance has not ended.
         """
         return await self._perform(requests.purge(self._base, instance_id))

@@ -12,7 +12,11 @@ from azure.durable_functions._replay.tasks import (
     WhenAnyTask,
 )
 
+Task = TaskBase
+"""The name for annotations: ``Task[str]`` is one whose result is a text."""
+
 __all__ = [
+    "Task",
     "TaskState",
     "TaskBase",
     "CompoundTask",

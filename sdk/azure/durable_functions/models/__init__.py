@@ -7,7 +7,7 @@ the others are attributes too, loaded when they are used.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions.models.DurableEntityContext import DurableEntityContext
 from azure.durable_functions.models.DurableHttpRequest import DurableHttpRequest
@@ -20,6 +20,20 @@ from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
 from azure.durable_functions.models.RetryOptions import RetryOptions
 from azure.durable_functions.models.Task import TaskBase
 from azure.durable_functions.models.TokenSource import ManagedIdentityTokenSource
+
+if TYPE_CHECKING:
+    from azure.durable_functions.models import DurableOrchestrationStatus as DurableOrchestrationStatus
+    from azure.durable_functions.models import EntityStateResponse as EntityStateResponse
+    from azure.durable_functions.models import FunctionContext as FunctionContext
+    from azure.durable_functions.models import ReplaySchema as ReplaySchema
+    from azure.durable_functions.models import RpcManagementOptions as RpcManagementOptions
+    from azure.durable_functions.models import Task as Task
+    from azure.durable_functions.models import TaskOrchestrationExecutor as TaskOrchestrationExecutor
+    from azure.durable_functions.models import TokenSource as TokenSource
+    from azure.durable_functions.models import actions as actions
+    from azure.durable_functions.models import entities as entities
+    from azure.durable_functions.models import history as history
+    from azure.durable_functions.models import utils as utils
 
 __all__ = [
     "DurableOrchestrationBindings",
@@ -53,8 +67,14 @@ _MODULES = frozenset(
 )
 
 
-def __getattr__(name: str) -> Any:
-    """Load a module on first use."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.{name}")
+if not TYPE_CHECKING:  # to type checkers there is nothing but the names above
+
+    def __getattr__(name: str) -> Any:
+        """Load a module on first use."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return importlib.import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})

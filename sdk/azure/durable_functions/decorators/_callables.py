@@ -7,24 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib
 import inspect
-import sys
-import types
-import typing
 from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._client.blocking import SyncDurableFunctionsClient
 from azure.durable_functions._client.newer_names import DurableFunctionsClient
-from azure.durable_functions._conversion import converter_for, plain
-from azure.durable_functions._replay.payloads import undecodable
-from azure.durable_functions.errors import PayloadDecodeError
+from azure.durable_functions._typed_activities import annotations_of
 from azure.durable_functions.models.DurableOrchestrationClient import DurableOrchestrationClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from azure.durable_functions._conversion import Convert
 
 
 def renamed_handle(handle: Callable[[Any], str], user_function: Callable[..., Any], parameter: str) -> Any:
@@ -57,111 +49,6 @@ def _with_parameter(handle: Callable[[Any], str], parameter: inspect.Parameter) 
     return renamed
 
 
-def with_types(user_function: Callable[..., Any], input_name: str) -> Callable[..., Any]:
-    """Return what takes the place of an activity so that its annotations count; itself when there is nothing to do.
-
-    The worker decodes the input and encodes the result as JSON's own types and classes with ``to_json``, whatever the
-    annotations say. What annotations name beyond that (dataclasses, dates, models; see ``_conversion``) is made of the
-    input before, and of the result after the call.
-
-    Args:
-        user_function: the activity.
-        input_name: name of the binding and of the parameter that takes the input.
-    """
-    promised = _Types(user_function, input_name)
-    if promised.is_nothing_to_do():
-        return user_function
-
-    if inspect.iscoroutinefunction(user_function):
-
-        @functools.wraps(user_function)
-        async def call_async(*arguments: Any, **keywords: Any) -> Any:
-            return promised.plain_result(await user_function(*arguments, **promised.converted(keywords)))
-
-        call = call_async
-    else:
-
-        @functools.wraps(user_function)
-        def call_plain(*arguments: Any, **keywords: Any) -> Any:
-            return promised.plain_result(user_function(*arguments, **promised.converted(keywords)))
-
-        call = call_plain
-    # The worker refuses annotations that are no classes, and has no use for these.
-    annotations = _annotations(user_function)
-    call.__annotations__ = {key: value for key, value in annotations.items() if key not in (input_name, "return")}
-    call.activity_function = user_function  # type: ignore[attr-defined]  # where tests of apps find the user's function
-    return call
-
-
-class _Types:
-    """What an activity's annotations say; looked at when they can be evaluated, which may be at the first call."""
-
-    def __init__(self, user_function: Callable[..., Any], input_name: str) -> None:
-        self._function = inspect.unwrap(user_function)
-        self._input_name = input_name
-
-    def is_nothing_to_do(self) -> bool:
-        """Return whether the worker does all that the annotations ask for."""
-        try:
-            hints = [_evaluated(self._function, name) for name in (self._input_name, "return")]
-        except NameError:
-            return False  # a class that the module defines further down
-        return all(converter_for(hint) is None for hint in hints)
-
-    def converted(self, keywords: dict[str, Any]) -> dict[str, Any]:
-        """Return a call's arguments with the input as annotated.
-
-        Raises:
-            PayloadDecodeError: it is something else.
-        """
-        hint, convert = self._input
-        if convert is None or self._input_name not in keywords:
-            return keywords
-        value = keywords[self._input_name]
-        try:
-            return {**keywords, self._input_name: convert(value, "")}
-        except PayloadDecodeError as error:
-            field = f"input of activity {self._function.__name__!r}"
-            raise undecodable(field, value, hint, error) from error
-
-    def plain_result(self, result: Any) -> Any:
-        """Return a result as the worker can encode it."""
-        return result if self._result[1] is None else plain(result)
-
-    @functools.cached_property
-    def _input(self) -> tuple[Any, Convert | None]:
-        return self._look_up(self._input_name)
-
-    @functools.cached_property
-    def _result(self) -> tuple[Any, Convert | None]:
-        return self._look_up("return")
-
-    def _look_up(self, name: str) -> tuple[Any, Convert | None]:
-        try:
-            hint = _evaluated(self._function, name)
-        except NameError:
-            return None, None  # a class for type checkers only
-        return hint, converter_for(hint)
-
-
-def _evaluated(function: Callable[..., Any], name: str) -> Any:
-    """Return one annotation; ``Any`` when there is none, or when evaluating it fails otherwise than for a name.
-
-    Raises:
-        NameError: it names something that is not there, or not yet.
-    """
-    annotations = _annotations(function)
-    if name not in annotations:
-        return Any
-    alone = types.SimpleNamespace(__annotations__={name: annotations[name]})
-    try:
-        return typing.get_type_hints(alone, getattr(function, "__globals__", {}), include_extras=True)[name]
-    except NameError:
-        raise
-    except Exception:  # whatever else comes of evaluating what users wrote: it names no type
-        return Any
-
-
 def with_client(user_function: Callable[..., Any], client_name: str) -> Callable[..., Any]:
     """Return the function that makes the client from the binding's text and calls the user's.
 
@@ -182,7 +69,7 @@ def with_client(user_function: Callable[..., Any], client_name: str) -> Callable
         call = _plain(user_function, with_made_client)
     else:
         call = _asynchronous(user_function, with_made_client)
-    call.__annotations__ = {**_annotations(user_function), client_name: str}
+    call.__annotations__ = {**annotations_of(user_function), client_name: str}
     call.client_function = user_function  # type: ignore[attr-defined]  # where tests of apps find the user's function
     return call
 
@@ -216,7 +103,7 @@ def _client_class(
     user_function: Callable[..., Any], client_name: str
 ) -> type[DurableOrchestrationClient] | type[SyncDurableFunctionsClient]:
     """Choose the client: what the parameter is annotated with, otherwise what the function can use."""
-    known = _named_client(_annotations(user_function).get(client_name))
+    known = _named_client(annotations_of(user_function).get(client_name))
     if known is not None:
         return SyncDurableFunctionsClient if known is SyncDurableFunctionsClient else DurableFunctionsClient
     if inspect.iscoroutinefunction(inspect.unwrap(user_function)):
@@ -235,7 +122,7 @@ def _named_client(annotation: Any) -> type | None:
 
 def client_parameters(function: Callable[..., Any]) -> list[str]:
     """Return the names of the parameters that are annotated with a client class."""
-    annotations = _annotations(function)
+    annotations = annotations_of(function)
     return [name for name in annotations if name != "return" and _named_client(annotations[name]) is not None]
 
 
@@ -253,12 +140,3 @@ def only_client_parameter(function: Callable[..., Any]) -> str:
             f"parameter annotated with DurableOrchestrationClient; {found}."
         )
     return names[0]
-
-
-def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return a function's annotations; names that do not resolve are forward references (3.14 resolves on reading)."""
-    if sys.version_info >= (3, 14):
-        annotationlib = importlib.import_module("annotationlib")
-        found: dict[str, Any] = annotationlib.get_annotations(function, format=annotationlib.Format.FORWARDREF)
-        return found
-    return dict(getattr(function, "__annotations__", {}))
