@@ -27,6 +27,7 @@ from taskhub.errors import (
     QueueNotFound,
     StaleCheckpoint,
     TableNotFound,
+    TransientStorageError,
 )
 from taskhub.model.entities import CleanedEntities, EntityPage, Request, is_entity
 from taskhub.model.history import (
@@ -69,7 +70,8 @@ class TaskHubClient:
 
     Every method but :meth:`wait` makes the few storage calls that its description names and returns; what a worker
     makes of a message is seen later, with :meth:`get`. All of them may raise
-    :class:`~taskhub.errors.TransientStorageError`; then the operation may or may not have taken place. Starting and
+    :class:`~taskhub.errors.TransientStorageError`; then the operation may or may not have taken place, and may be asked
+    for again. Looking at an instance, starting and sending try four times before that, over some seconds. Starting and
     sending create the hub where there is none yet. Reading does not: a hub that nobody created reads as an empty one.
 
     Args:
@@ -261,7 +263,9 @@ class TaskHubClient:
         if not _is_possible(instance_id):
             return None
         try:
-            return await self._services.instances.read(instance_id, with_input=with_input, with_output=with_output)
+            return await self._services.health.retry_briefly(
+                lambda: self._services.instances.read(instance_id, with_input=with_input, with_output=with_output)
+            )
         except TableNotFound:
             return None
 
@@ -282,7 +286,9 @@ class TaskHubClient:
             with_input: whether inputs are wanted.
         """
         try:
-            return await self._services.instances.query(wanted, top=top, token=token, with_input=with_input)
+            return await self._services.health.retry_briefly(
+                lambda: self._services.instances.query(wanted, top=top, token=token, with_input=with_input)
+            )
         except TableNotFound:
             return InstancePage((), None)
 
@@ -291,9 +297,10 @@ class TaskHubClient:
         if not _is_possible(instance_id):
             return ()
         try:
-            return (await self._services.history.load(instance_id)).events
+            stored = await self._services.health.retry_briefly(lambda: self._services.history.load(instance_id))
         except TableNotFound:
             return ()
+        return stored.events
 
     async def raise_event(self, instance_id: InstanceId, name: str, data: str | None) -> None:
         """Send an event to an instance: one message. Unknown and ended instances drop it.
@@ -422,7 +429,7 @@ class TaskHubClient:
         if not _is_possible(entity.instance_id):
             return None
         try:
-            return await EntityDirectory(self._services).read(entity)
+            return await self._services.health.retry_briefly(lambda: EntityDirectory(self._services).read(entity))
         except TableNotFound:
             return None
 
@@ -559,7 +566,13 @@ class TaskHubClient:
         clock = self._services.environment.clock
         deadline = clock.monotonic() + timeout_seconds
         while True:
-            state = await self.get(instance_id)
+            state = None
+            try:
+                state = await self.get(instance_id)
+            except TransientStorageError:
+                # It is there or not as before: who waits until the end need not hear of trouble that passes.
+                if clock.monotonic() >= deadline:
+                    raise
             left = deadline - clock.monotonic()
             if left <= 0 or (state is not None and state.status is not None and state.status.is_terminal):
                 return state
@@ -567,7 +580,9 @@ class TaskHubClient:
 
     async def _start(self, started: ExecutionStarted) -> None:
         services, instance_id = self._services, started.instance.instance_id
-        existing = await services.instances.read(instance_id)
+        # Each step by itself: when the answer to the last one is lost, the first one would find our own row.
+        retry = services.health.retry_briefly
+        existing = await retry(lambda: services.instances.read(instance_id))
         status = existing.status if existing else None
         if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
             raise InstanceExists(instance_id, status)
@@ -579,25 +594,29 @@ class TaskHubClient:
         row = services.instances.encode(started, input_url=input_url)
         # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
         # woken before the row is there.
-        await services.messenger.put(packed, due=started.scheduled_start, wake=False)
-        await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
+        await retry(lambda: services.messenger.put(packed, due=started.scheduled_start, wake=False))
+        replaces = None if existing is None else existing.etag
+        await retry(lambda: services.instances.create(instance_id, row, replaces=replaces))
         services.messenger.wake(message, started.scheduled_start)
 
     async def _send(self, instance_id: InstanceId, event: HistoryEvent, *, due: Utc | None = None) -> None:
         _check_instance_id(instance_id)
         # Without an execution id: for whichever execution is current.
         message = TaskMessage(event, target=OrchestrationInstance(instance_id, None))
-        await self._in_hub(lambda: self._services.messenger.send(message, due=due))
+        packed = self._services.messenger.pack(message)
+        retry = self._services.health.retry_briefly
+        # Put twice it counts once: the reader knows the second copy.
+        await self._in_hub(lambda: retry(lambda: self._services.messenger.put(packed, due=due)))
 
     async def _in_hub(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do something on the hub, which is made if need be; also if it was deleted since we last saw it."""
-        hub = self._services.hub
-        await hub.create()
+        hub, retry = self._services.hub, self._services.health.retry_briefly
+        await retry(hub.create)
         try:
             await act()
         except (QueueNotFound, TableNotFound, BlobNotFound):
             hub.forget()
-            await hub.create()
+            await retry(hub.create)
             await act()
 
     def _now(self) -> Utc:

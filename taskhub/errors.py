@@ -80,7 +80,16 @@ class StorageError(TaskHubError):
 
 
 class TransientStorageError(StorageError):
-    """Throttled or unreachable; the call may or may not have acted. Safe to call again."""
+    """Throttled or unreachable; the call may or may not have acted. Safe to call again.
+
+    Args:
+        text: what happened.
+        retry_after_seconds: how long the service asks to be left alone, if it says so.
+    """
+
+    def __init__(self, text: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class StorageRefused(StorageError):

@@ -16,7 +16,14 @@ from taskhub.codec.keys import refusal_of_instance_id
 from taskhub.codec.messages import BlobPointer, decode_envelope, is_plain, to_base64
 from taskhub.core.poison import Verdict
 from taskhub.core.polling import abandon_seconds
-from taskhub.errors import BlobNotFound, MalformedMessage, MessageGone, StorageError, StorageRefused
+from taskhub.errors import (
+    BlobNotFound,
+    MalformedMessage,
+    MessageGone,
+    StorageError,
+    StorageRefused,
+    TransientStorageError,
+)
 from taskhub.runtime.nursery import run_all
 from taskhub.runtime.quarantine import WAIT_SECONDS
 from taskhub.runtime.receipts import Receipt
@@ -35,6 +42,12 @@ if TYPE_CHECKING:
 MAX_PARALLEL = 16
 MAX_REPORTED = 1_000
 """Unreadable messages that are remembered as reported."""
+
+MAX_DELETE_ATTEMPTS = 4
+"""Over about three seconds."""
+
+MAX_USED_UP = 10_000
+"""Messages that are remembered because they could not be deleted."""
 
 POISON_SECONDS = 600
 
@@ -70,6 +83,8 @@ class Mailbox:
         self._quarantine = quarantine
         self._held: dict[str, Held] = {}
         self._reported: dict[str, None] = {}
+        self._used_up: dict[str, None] = {}
+        """Messages that should have been deleted; what they brought must not be done again."""
 
     def __repr__(self) -> str:
         return f"<Mailbox {len(self._held)} messages>"
@@ -154,7 +169,7 @@ class Mailbox:
     async def delete(self, messages: Sequence[Held]) -> None:
         """Delete messages that are used up.
 
-        One that cannot be deleted comes back and is recognised as a second copy.
+        One that cannot be deleted comes back; we know it then, and others recognise it as a second copy.
         """
         await run_all(
             self._environment.spawn,
@@ -165,6 +180,9 @@ class Mailbox:
 
     async def _open(self, queue: str, message: QueueMessage, taken_at: datetime, hide_seconds: int) -> Held | None:
         """Return a message that can be worked on now; see to all others."""
+        if message.id in self._used_up:
+            await self._delete_at_last(queue, message)
+            return None
         pointer: BlobPointer | None = None
         try:
             content = decode_envelope(message.text)
@@ -295,17 +313,44 @@ class Mailbox:
             self._forget(held)
 
     async def _delete(self, held: Held) -> None:
-        receipt = held.receipt
+        attempts = 0
+
+        def give_up() -> bool:
+            nonlocal attempts
+            attempts += 1
+            return attempts >= MAX_DELETE_ATTEMPTS
+
+        while True:
+            receipt = held.receipt
+            try:
+                await self._health.retry(
+                    lambda: self._queues.delete(held.queue, held.id, held.receipt), give_up=give_up
+                )
+            except MessageGone:
+                if held.receipt != receipt:
+                    continue  # a second copy came while we asked: its receipt is the one that counts
+            except StorageError as error:
+                if not isinstance(error, TransientStorageError):
+                    self._health.failed(error)
+                self._remember_used_up(held.id)
+            break
+        self._forget(held)
+
+    def _remember_used_up(self, message_id: str) -> None:
+        while len(self._used_up) >= MAX_USED_UP:
+            self._used_up.pop(next(iter(self._used_up)))
+        self._used_up[message_id] = None
+
+    async def _delete_at_last(self, queue: str, message: QueueMessage) -> None:
+        """Delete a message that came back because it could not be deleted when it was used up."""
         try:
-            await self._queues.delete(held.queue, held.id, receipt)
+            await self._queues.delete(queue, message.id, message.receipt)
         except MessageGone:
-            if held.receipt != receipt:
-                # A second copy came while we asked: its receipt is the one that counts.
-                await self._delete(held)
-                return
+            pass
         except StorageError as error:
             self._health.failed(error)
-        self._forget(held)
+            return
+        self._used_up.pop(message.id, None)
 
     def _report_unreadable(self, queue: str, message: QueueMessage, error: Exception) -> None:
         if message.id in self._reported:

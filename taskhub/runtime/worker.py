@@ -243,14 +243,15 @@ class Worker:
     async def _create_hub(self) -> None:
         attempt = 0
         while True:
+            asked = self._services.health.asks()
             try:
                 await self._services.hub.create()
             except StorageError as error:
                 self._services.health.failed(error)
                 attempt += 1
-                await self._services.health.pause(attempt)
+                await self._services.health.pause(attempt, error)
             else:
-                self._services.health.succeeded()
+                self._services.health.succeeded(asked)
                 return
 
     async def _finish(self) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from taskhub.storage.azure.requests import Answer, Requests
 
+_NO_HEADERS: Mapping[str, str] = {}
 _READING = {"Accept": "application/json;odata=minimalmetadata"}
 _WRITING = {**_READING, "Content-Type": "application/json"}
 _SILENT = {"Prefer": "return-no-content"}
@@ -234,16 +235,19 @@ def _literal(value: TableValue) -> str:
 
 def _refusal(what: str, answer: Answer) -> tuple[StorageError, str]:
     """Return the port's error for an answer, and the service's code."""
-    return _refusal_of(what, answer.status, answer.body, answer.headers.get("x-ms-error-code", ""))
+    return _refusal_of(what, answer.status, answer.body, answer.headers)
 
 
-def _refusal_of(what: str, status: int, body: bytes, code: str = "") -> tuple[StorageError, str]:
+def _refusal_of(
+    what: str, status: int, body: bytes, headers: Mapping[str, str] = _NO_HEADERS
+) -> tuple[StorageError, str]:
+    code = headers.get("x-ms-error-code", "")
     try:
         error = json.loads(body)["odata.error"]
         code, message = error["code"], error["message"]["value"]
     except (ValueError, TypeError, KeyError):  # no body, or a gateway's page; status and header have to do
         message = ""
-    return refusal(what, status, code, message), code
+    return refusal(what, status, code, message, headers=headers), code
 
 
 _PART = re.compile(rb"(?m)^HTTP/1\.1 (\d{3})[^\r\n]*\r?\n((?:[^\r\n]+\r?\n)*)\r?\n")
