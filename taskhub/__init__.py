@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from taskhub.client import TaskHubClient
     from taskhub.errors import (
         ConfigurationError,
+        DeadLetterNotFound,
         HubInUse,
         InstanceExists,
         InstanceNotFound,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigurationError",
+    "DeadLetterNotFound",
     "HubInUse",
     "InstanceExists",
     "InstanceNotFound",
@@ -46,6 +48,7 @@ __all__ = [
 
 _HOMES = {
     "ConfigurationError": "errors",
+    "DeadLetterNotFound": "errors",
     "HubInUse": "errors",
     "InstanceExists": "errors",
     "InstanceNotFound": "errors",

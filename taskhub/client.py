@@ -9,21 +9,25 @@ hub at the same time, beside any number of workers.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskhub.codec.entity_texts import encode_request, event_name
-from taskhub.codec.keys import escape_instance_id
+from taskhub.codec.keys import refusal_of_instance_id
+from taskhub.codec.overflow import decompress
 from taskhub.core.entity_batch import hidden_until
 from taskhub.errors import (
     BlobNotFound,
     InstanceExists,
     InstanceNotFound,
     InvalidInstanceState,
+    MalformedMessage,
     PayloadError,
     QueueNotFound,
     StaleCheckpoint,
     TableNotFound,
+    TransientStorageError,
 )
 from taskhub.model.entities import CleanedEntities, EntityPage, Request, is_entity
 from taskhub.model.history import (
@@ -49,15 +53,13 @@ from taskhub.runtime.transfer import Dump, Load
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from taskhub.model.dead_letters import DeadLetter
     from taskhub.model.entities import EntityId, EntityState
     from taskhub.model.history import HistoryEvent
     from taskhub.model.hub import DumpSummary, HubContents, HubStatus
     from taskhub.model.instance import InstanceFilter, InstanceState
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
-
-MAX_INSTANCE_ID_CHARACTERS = 500
-"""Of the escaped id: a table key holds 512 UTF-16 units."""
 
 SOURCE_TAG = "MS_DurableFunctions_SourceInstanceId"
 """Tag of an instance that was restarted under an id of the caller's choice: the id of the one before."""
@@ -68,7 +70,8 @@ class TaskHubClient:
 
     Every method but :meth:`wait` makes the few storage calls that its description names and returns; what a worker
     makes of a message is seen later, with :meth:`get`. All of them may raise
-    :class:`~taskhub.errors.TransientStorageError`; then the operation may or may not have taken place. Starting and
+    :class:`~taskhub.errors.TransientStorageError`; then the operation may or may not have taken place, and may be asked
+    for again. Looking at an instance, starting and sending try four times before that, over some seconds. Starting and
     sending create the hub where there is none yet. Reading does not: a hub that nobody created reads as an empty one.
 
     Args:
@@ -258,12 +261,16 @@ class TaskHubClient:
                 fetched with ``fetch_large_values`` off.
             with_output: the same of the output.
         """
+        if not _is_possible(instance_id):
+            return None
         try:
-            return await self._services.instances.read(
-                instance_id,
-                with_input=with_input,
-                with_output=with_output,
-                fetch_large=self._services.settings.fetch_large_values,
+            return await self._services.health.retry_briefly(
+                lambda: self._services.instances.read(
+                    instance_id,
+                    with_input=with_input,
+                    with_output=with_output,
+                    fetch_large=self._services.settings.fetch_large_values,
+                )
             )
         except TableNotFound:
             return None
@@ -285,22 +292,27 @@ class TaskHubClient:
             with_input: whether inputs are wanted.
         """
         try:
-            return await self._services.instances.query(
-                wanted,
-                top=top,
-                token=token,
-                with_input=with_input,
-                fetch_large=self._services.settings.fetch_large_values,
+            return await self._services.health.retry_briefly(
+                lambda: self._services.instances.query(
+                    wanted,
+                    top=top,
+                    token=token,
+                    with_input=with_input,
+                    fetch_large=self._services.settings.fetch_large_values,
+                )
             )
         except TableNotFound:
             return InstancePage((), None)
 
     async def history(self, instance_id: InstanceId) -> Sequence[HistoryEvent]:
         """Return the events of the instance's current execution, large values included; none before its start."""
+        if not _is_possible(instance_id):
+            return ()
         try:
-            return (await self._services.history.load(instance_id)).events
+            stored = await self._services.health.retry_briefly(lambda: self._services.history.load(instance_id))
         except TableNotFound:
             return ()
+        return stored.events
 
     async def raise_event(self, instance_id: InstanceId, name: str, data: str | None) -> None:
         """Send an event to an instance: one message. Unknown and ended instances drop it.
@@ -353,6 +365,8 @@ class TaskHubClient:
             InstanceNotFound: there is no such instance.
             InvalidInstanceState: it has not failed, or somebody else is changing it at this moment.
         """
+        if not _is_possible(instance_id):
+            raise InstanceNotFound(f"there is no instance '{instance_id[:100]}'")
         try:
             await Rewinding(self._services, reason).run(instance_id)
         except TableNotFound as error:
@@ -366,6 +380,8 @@ class TaskHubClient:
         Raises:
             InvalidInstanceState: a worker goes on writing it; terminate it first.
         """
+        if not _is_possible(instance_id):
+            return 0
         try:
             return await Purging(self._services).one(instance_id)
         except TableNotFound:
@@ -422,8 +438,10 @@ class TaskHubClient:
         Args:
             entity: its name and key.
         """
+        if not _is_possible(entity.instance_id):
+            return None
         try:
-            return await EntityDirectory(self._services).read(entity)
+            return await self._services.health.retry_briefly(lambda: EntityDirectory(self._services).read(entity))
         except TableNotFound:
             return None
 
@@ -472,6 +490,76 @@ class TaskHubClient:
         except TableNotFound:
             return CleanedEntities(0, 0, None)
 
+    # ---- dead letters
+
+    async def dead_letters(self) -> Sequence[DeadLetter]:
+        """Return the messages that were parked because nobody could work on them, the oldest first.
+
+        One call, and one for each of them. ``storageProvider.maxDequeueCount`` says when a message is parked.
+        """
+        return await self._services.dead_letters.list()
+
+    async def dead_letter(self, letter_id: str) -> DeadLetter:
+        """Return a parked message.
+
+        Args:
+            letter_id: of the message.
+
+        Raises:
+            DeadLetterNotFound: none of this id is parked.
+        """
+        return await self._services.dead_letters.find(letter_id)
+
+    async def dead_letter_content(self, letter: DeadLetter) -> str | None:
+        """Return what was in the blob of a parked message that was too large for its queue.
+
+        Args:
+            letter: of :meth:`dead_letter`.
+
+        Returns:
+            The text, or base64 of a blob that is no compressed text; ``None`` when there is no such blob.
+        """
+        content = await self._services.dead_letters.content(letter)
+        if content is None:
+            return None
+        try:
+            return decompress(content)
+        except MalformedMessage:
+            return b64encode(content).decode()
+
+    async def retry_dead_letter(self, letter_id: str) -> DeadLetter:
+        """Put a parked message back into its queue, as if it had never been read; return the letter, which is gone.
+
+        An orchestration that was told of a failure in its stead has gone on: it drops the answer that comes now.
+
+        Args:
+            letter_id: of the message.
+
+        Raises:
+            DeadLetterNotFound: none of this id is parked.
+        """
+        letters = self._services.dead_letters
+        letter = await letters.find(letter_id)
+        content = await letters.content(letter)
+        if letter.blob_name is not None and content is not None:
+            await self._services.large.restore(letter.blob_name, content)
+        await self._in_hub(lambda: self._services.messenger.put_again(letter))
+        await letters.drop(letter)
+        return letter
+
+    async def drop_dead_letter(self, letter_id: str) -> DeadLetter:
+        """Delete a parked message for good; return the letter.
+
+        Args:
+            letter_id: of the message.
+
+        Raises:
+            DeadLetterNotFound: none of this id is parked.
+        """
+        letter = await self._services.dead_letters.find(letter_id)
+        await self._services.dead_letters.drop(letter)
+        return letter
+
     # ---- waiting
 
     async def wait(
@@ -490,7 +578,13 @@ class TaskHubClient:
         clock = self._services.environment.clock
         deadline = clock.monotonic() + timeout_seconds
         while True:
-            state = await self.get(instance_id)
+            state = None
+            try:
+                state = await self.get(instance_id)
+            except TransientStorageError:
+                # It is there or not as before: who waits until the end need not hear of trouble that passes.
+                if clock.monotonic() >= deadline:
+                    raise
             left = deadline - clock.monotonic()
             if left <= 0 or (state is not None and state.status is not None and state.status.is_terminal):
                 return state
@@ -498,7 +592,9 @@ class TaskHubClient:
 
     async def _start(self, started: ExecutionStarted) -> None:
         services, instance_id = self._services, started.instance.instance_id
-        existing = await services.instances.read(instance_id)
+        # Each step by itself: when the answer to the last one is lost, the first one would find our own row.
+        retry = services.health.retry_briefly
+        existing = await retry(lambda: services.instances.read(instance_id))
         status = existing.status if existing else None
         if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
             raise InstanceExists(instance_id, status)
@@ -510,25 +606,29 @@ class TaskHubClient:
         row = services.instances.encode(started, input_url=input_url)
         # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
         # woken before the row is there.
-        await services.messenger.put(packed, due=started.scheduled_start, wake=False)
-        await services.instances.create(instance_id, row, replaces=None if existing is None else existing.etag)
+        await retry(lambda: services.messenger.put(packed, due=started.scheduled_start, wake=False))
+        replaces = None if existing is None else existing.etag
+        await retry(lambda: services.instances.create(instance_id, row, replaces=replaces))
         services.messenger.wake(message, started.scheduled_start)
 
     async def _send(self, instance_id: InstanceId, event: HistoryEvent, *, due: Utc | None = None) -> None:
         _check_instance_id(instance_id)
         # Without an execution id: for whichever execution is current.
         message = TaskMessage(event, target=OrchestrationInstance(instance_id, None))
-        await self._in_hub(lambda: self._services.messenger.send(message, due=due))
+        packed = self._services.messenger.pack(message)
+        retry = self._services.health.retry_briefly
+        # Put twice it counts once: the reader knows the second copy.
+        await self._in_hub(lambda: retry(lambda: self._services.messenger.put(packed, due=due)))
 
     async def _in_hub(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do something on the hub, which is made if need be; also if it was deleted since we last saw it."""
-        hub = self._services.hub
-        await hub.create()
+        hub, retry = self._services.hub, self._services.health.retry_briefly
+        await retry(hub.create)
         try:
             await act()
         except (QueueNotFound, TableNotFound, BlobNotFound):
             hub.forget()
-            await hub.create()
+            await retry(hub.create)
             await act()
 
     def _now(self) -> Utc:
@@ -536,9 +636,11 @@ class TaskHubClient:
 
 
 def _check_instance_id(instance_id: InstanceId) -> None:
-    length = len(escape_instance_id(instance_id).encode("utf-16-le", "surrogatepass")) // 2
-    if not 1 <= length <= MAX_INSTANCE_ID_CHARACTERS:
-        raise PayloadError(
-            f"an instance id may have 1 to {MAX_INSTANCE_ID_CHARACTERS} characters; "
-            f"'{instance_id[:40]}…' has {length} as stored"
-        )
+    refusal = refusal_of_instance_id(instance_id)
+    if refusal is not None:
+        raise PayloadError(refusal)
+
+
+def _is_possible(instance_id: InstanceId) -> bool:
+    """Return whether there may be such an instance: of another one storage need not, and may not, be asked."""
+    return refusal_of_instance_id(instance_id) is None

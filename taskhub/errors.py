@@ -47,6 +47,10 @@ class InstanceExists(TaskHubError):
         self.status = status
 
 
+class DeadLetterNotFound(TaskHubError):
+    """No message with this id is parked."""
+
+
 class InvalidInstanceState(TaskHubError):
     """The instance is in a state in which this operation is not possible."""
 
@@ -76,11 +80,24 @@ class StorageError(TaskHubError):
 
 
 class TransientStorageError(StorageError):
-    """Throttled or unreachable; the call may or may not have acted. Safe to call again."""
+    """Throttled or unreachable; the call may or may not have acted. Safe to call again.
+
+    Args:
+        text: what happened.
+        retry_after_seconds: how long the service asks to be left alone, if it says so.
+    """
+
+    def __init__(self, text: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class StorageRefused(StorageError):
     """The account refused the request for good: credentials, permissions, a size or a name."""
+
+
+class ContentRefused(StorageRefused):
+    """What was sent can never be stored: a size, a name or a character. The same call fails each time."""
 
 
 class QueueNotFound(StorageError):

@@ -80,6 +80,11 @@ class HubNames:
         return f"{self.hub.lower()}-largemessages"
 
     @property
+    def dead_letters_container(self) -> str:
+        """Container of messages that nobody could work on; no other program knows it."""
+        return f"{self.hub.lower()}-deadletters"
+
+    @property
     def app_lease_container(self) -> str:
         """Container whose lease keeps two apps from working on one hub."""
         return f"{self.hub.lower()}-applease"

@@ -54,6 +54,9 @@ class TaskHubSettings:
     delays recovery after a crash (docs/adr/0004-visibility.md)."""
     work_item_visibility_seconds: int = 60
     """The same for the message of an activity."""
+    max_dequeue_count: int = 0
+    """How often a message is read at most before it is parked among the dead letters, readings not counted after which
+    it was put back on purpose; 0, as the reference: it comes back for ever."""
     max_polling_interval_seconds: float = 30.0
     """Pause between two reads of a queue in which nothing has come for long."""
     min_polling_interval_seconds: float = 0.05
@@ -154,6 +157,7 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest,
     ("control_queue_buffer_threshold", 1, 1000, f"{_PROVIDER}.controlQueueBufferThreshold"),
     ("control_queue_visibility_seconds", 2, 3600, f"{_PROVIDER}.controlQueueVisibilityTimeout"),
     ("work_item_visibility_seconds", 2, 7 * 24 * 3600, f"{_PROVIDER}.workItemQueueVisibilityTimeout"),
+    ("max_dequeue_count", 0, 2**31 - 1, f"{_PROVIDER}.maxDequeueCount"),
     ("max_polling_interval_seconds", 0.001, 24 * 3600, f"{_PROVIDER}.maxQueuePollingInterval"),
     ("min_polling_interval_seconds", 0.001, 60, f"{_PROVIDER}.maxQueuePollingInterval"),
     ("max_concurrent_activities", 1, 100_000, "extensions.durableTask.maxConcurrentActivityFunctions"),

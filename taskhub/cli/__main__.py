@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from taskhub.cli import hub, instances, start
+from taskhub.cli import dead, hub, instances, start
 
 app = typer.Typer(
     name="taskhub",
@@ -36,6 +36,7 @@ def _options(
 app.command("start")(start.start)
 app.add_typer(instances.app, name="instances")
 app.add_typer(hub.app, name="hub")
+app.add_typer(dead.app, name="dead")
 
 
 def main() -> None:

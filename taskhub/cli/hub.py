@@ -166,6 +166,7 @@ def _status_json(status: "HubStatus", *, with_instances: bool) -> dict[str, Any]
         "storage": status.storage,
         "workers": list(status.workers),
         "workItems": status.work_items,
+        "deadLetters": status.dead_letters,
         "partitions": [
             {
                 "queue": each.queue,
@@ -200,6 +201,8 @@ def _print_status(status: "HubStatus", *, with_instances: bool) -> None:
     )
     out.print()
     out.print(f"Activities waiting or running: {status.work_items}", highlight=False)
+    if status.dead_letters:
+        out.print(f"Dead letters: {status.dead_letters} (taskhub dead list)", highlight=False)
     if with_instances:
         counts = ", ".join(f"{count} {name}" for name, count in _instances(status)) or "none"
         out.print(f"Orchestrations: {counts}", highlight=False)

@@ -10,7 +10,8 @@
 
 Columns stand as the table service writes them: a time has the type beside it (``"CreatedTime@odata.type":
 "Edm.DateTime"``). A message or blob that is the text of an object and that JSON gives back to the letter stands as the
-object (``message``, ``json``); else as its text (``text``), a blob that is not compressed text as ``base64``. What
+object (``message``, ``json``); else as its text (``text``), a blob that is not compressed as ``document`` or, when it
+is no JSON, as ``base64``. Dead letters are blobs of the container ``deadletters``, which their lines then name. What
 belongs to the moment, such as leases and ETags, is left out. Lines come in the order in which they must be loaded:
 messages last, because they start work.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from taskhub.codec.overflow import Columns
 
 FORMAT = 1
+LARGE_MESSAGES = "largemessages"
+DEAD_LETTERS = "deadletters"
 _TYPE_SUFFIX = "@odata.type"
 _TIME_TYPE = "Edm.DateTime"
 
@@ -53,10 +57,12 @@ class HubHead:
 
 @dataclass(frozen=True, slots=True)
 class DumpedBlob:
-    """A blob of the large-messages container."""
+    """A blob."""
 
     name: str
     data: bytes
+    container: str = LARGE_MESSAGES
+    """Without the hub's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,10 @@ def encode_line(item: DumpItem) -> str:
                 "from": item.source,
             }
         case DumpedBlob():
-            values = {"kind": "blob", "name": item.name, **_blob_content(item.data)}
+            values = {"kind": "blob", "name": item.name}
+            if item.container != LARGE_MESSAGES:
+                values["container"] = item.container
+            values |= _blob_content(item.data)
         case DumpedRow():
             values = {
                 "kind": "row",
@@ -132,9 +141,18 @@ def _blob_content(data: bytes) -> dict[str, object]:
     try:
         text = decompress(data)
     except MalformedMessage:
-        return {"base64": base64.b64encode(data).decode()}
+        return _plain_blob_content(data)
     # What decompresses to this text may have been compressed otherwise; the text is what counts.
     return _text_content(text, "json")
+
+
+def _plain_blob_content(data: bytes) -> dict[str, object]:
+    """Return a blob that is not compressed: a dead letter, or something damaged."""
+    with contextlib.suppress(UnicodeDecodeError):
+        content = _text_content(data.decode(), "document")
+        if "document" in content:
+            return content
+    return {"base64": base64.b64encode(data).decode()}
 
 
 def _text_content(text: str, key: str) -> dict[str, object]:
@@ -192,11 +210,14 @@ def _head(values: Mapping[str, Any]) -> HubHead:
 
 
 def _blob(values: Mapping[str, Any]) -> DumpedBlob:
+    name, container = require(values, "name", str), take(values, "container", str) or LARGE_MESSAGES
+    if "document" in values:
+        return DumpedBlob(name, _text(values, "document").encode(), container)
     encoded = take(values, "base64", str)
     if encoded is None:
-        return DumpedBlob(require(values, "name", str), compress(_text(values, "json")))
+        return DumpedBlob(name, compress(_text(values, "json")), container)
     try:
-        return DumpedBlob(require(values, "name", str), base64.b64decode(encoded, validate=True))
+        return DumpedBlob(name, base64.b64decode(encoded, validate=True), container)
     except binascii.Error as error:
         raise Mismatch(str(error), "base64") from None
 

@@ -13,13 +13,14 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from taskhub.codec.jsontext import json_of, storable, writable
-from taskhub.codec.keys import escape_instance_id, row_key
+from taskhub.codec.keys import blob_folder, escape_instance_id, row_key
 from taskhub.codec.layout import BASE_PROPERTIES, EVENT_TYPE, EVENTS, Kind, Property, Record
 from taskhub.codec.overflow import (
     BLOB_NAME_SUFFIX,
     LARGE_COLUMNS,
     Columns,
     EncodedRow,
+    check_columns,
     offload,
     table_time,
     utf16_units,
@@ -105,7 +106,7 @@ def encode_event(
         new_suffix: random numbers below 2**31.
 
     Raises:
-        PayloadError: a time is before the year 1601.
+        PayloadError: a time is before the year 1601, or a text too long for a column that has no blob.
     """
     form = _FORMS[type(event)]
     key = row_key(index)
@@ -115,9 +116,10 @@ def encode_event(
     offloaded = offload(
         columns,
         form.large,
-        stem=lambda _: f"{escape_instance_id(instance_id)}/history-{key}-{event.type_name}",
+        stem=lambda _: f"{blob_folder(escape_instance_id(instance_id))}/history-{key}-{event.type_name}",
         new_suffix=new_suffix,
     )
+    check_columns(f"a {event.type_name} event", columns)
     size = _ROW_OVERHEAD_BYTES
     for column in form.large:
         text = columns.get(column)

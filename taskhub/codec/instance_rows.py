@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from taskhub.codec.jsontext import json_of, storable, writable
-from taskhub.codec.keys import escape_instance_id, unescape_instance_id
+from taskhub.codec.keys import blob_folder, escape_instance_id, unescape_instance_id
 from taskhub.codec.messages import BlobPointer, decode_envelope
 from taskhub.codec.overflow import (
     BLOB_NAME_SUFFIX,
     MAX_COLUMN_UNITS,
+    SERVICE_COLUMN_UNITS,
     Columns,
     EncodedRow,
+    check_columns,
     is_large,
     offload,
     table_time,
+    utf16_units,
 )
 from taskhub.codec.records import Mismatch, parse_object, read_tags, take
 from taskhub.errors import MalformedMessage, PayloadError
@@ -73,7 +76,7 @@ def creation_columns(
         new_suffix: random numbers below 2**31.
 
     Raises:
-        PayloadError: the scheduled start is before the year 1601.
+        PayloadError: the scheduled start is before the year 1601, or the name or version too long for a column.
     """
     columns: Columns = {
         **_identity(started),
@@ -84,10 +87,11 @@ def creation_columns(
     if started.instance.execution_id is not None:
         columns["ExecutionId"] = started.instance.execution_id
     _set(columns, "Input", started.input if input_url is None else input_url)
-    folder = escape_instance_id(started.instance.instance_id)
+    folder = blob_folder(escape_instance_id(started.instance.instance_id))
     offloaded = offload(
         columns, ("Input", "Tags"), stem=lambda column: f"{folder}/history--{column}", new_suffix=new_suffix
     )
+    check_columns("an instance row", columns)
     return EncodedRow(ROW_KEY, columns, offloaded)
 
 
@@ -128,6 +132,9 @@ def checkpoint_columns(
     for event in new_events:
         if isinstance(event, ExecutionStarted):
             columns.update(_identity(event))
+            if utf16_units(event.name) > SERVICE_COLUMN_UNITS:
+                # Of a sub-orchestration; a client refuses it. The history has it whole, in a blob.
+                columns["Name"] = storable(event.name[: SERVICE_COLUMN_UNITS // 2])
             columns["RuntimeStatus"] = RuntimeStatus.Running.name
             _set(columns, "Input", event.input if input_url is None else input_url)
             if is_large(str(columns["Tags"])):
@@ -181,7 +188,7 @@ def termination_columns(
         "CompletedTime": now,
     }
     _set(columns, "Output", event.input)
-    folder = escape_instance_id(instance_id)
+    folder = blob_folder(escape_instance_id(instance_id))
     offloaded = offload(columns, ("Output",), stem=lambda _: f"{folder}/history--Output", new_suffix=new_suffix)
     blob_name = columns.pop("Output" + BLOB_NAME_SUFFIX, None)
     if blob_name is not None:

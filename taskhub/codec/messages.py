@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import binascii
 import json
+import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.codec.jsontext import json_of, json_text, writable
+from taskhub.codec.keys import blob_folder
 from taskhub.codec.layout import EVENTS
 from taskhub.codec.records import PLAINERS, READERS, TYPED_WRITERS, Mismatch, read_tags, require, take
 from taskhub.errors import MalformedMessage
@@ -35,6 +37,10 @@ MAX_INLINE_MESSAGE_BYTES = 46_080
 """45 KiB of UTF-8, as the reference: 64 KiB of base64 hold 48 KiB, and there must be room for more."""
 
 NO_ACTIVITY_ID = "00000000-0000-0000-0000-000000000000"
+
+_PUT_BACKS_NAME = "PutBacks"
+_PUT_BACKS = re.compile(rf',"{_PUT_BACKS_NAME}":(\d{{1,9}})\}}\Z')
+"""Only the envelope's own last property can match: what is within it ends with more than one brace."""
 
 _EVENT_READERS = {record.type_name: READERS[record.model] for record in EVENTS}
 _EVENT_READERS_BY_NUMBER = {record.model.type_number: READERS[record.model] for record in EVENTS}
@@ -81,19 +87,11 @@ def is_large_message(text: str) -> bool:
     return len(text if text.isascii() else text.encode()) > MAX_INLINE_MESSAGE_BYTES
 
 
-def message_folder(instance_id: InstanceId) -> str:
-    """Return the folder of the blobs of large messages to an instance: its raw id.
-
-    The service stores a backslash in a blob's name as a slash; written so at once, purging finds it again.
-    """
-    return instance_id.replace("\\", "/")
-
-
 def message_blob_name(envelope: Envelope) -> str:
     """Return the blob name of a large message."""
     activity_id = envelope.activity_id.replace("-", "")
     message = envelope.message
-    return f"{message_folder(message.target.instance_id)}/message-{activity_id}-{message.event.type_name}.json.gz"
+    return f"{blob_folder(message.target.instance_id)}/message-{activity_id}-{message.event.type_name}.json.gz"
 
 
 def encode_pointer(blob_name: str) -> str:
@@ -112,6 +110,28 @@ def to_base64(text: str) -> str:
 def is_plain(text: str) -> bool:
     """Return whether a queue text is JSON as it stands; else it is base64, or nothing that we know."""
     return text.startswith("{")
+
+
+def put_backs(text: str) -> int:
+    """Return how often a queue text says that it was put back on purpose."""
+    found = _PUT_BACKS.search(_json_text(text))
+    return int(found[1]) if found else 0
+
+
+def noting_put_backs(text: str, count: int) -> str:
+    """Return a queue text that says how often it was put back on purpose; 0 takes the note away.
+
+    A property at the end of the envelope, which .NET does not know and passes over. A text that is none of ours stays
+    as it is.
+    """
+    json = _PUT_BACKS.sub("}", _json_text(text))
+    if count and json.endswith("}"):
+        json = f'{json[:-1]},"{_PUT_BACKS_NAME}":{count}}}'
+    return json if is_plain(text) else to_base64(json)
+
+
+def _json_text(text: str) -> str:
+    return text if is_plain(text) else b64decode(text, validate=True).decode()
 
 
 def decode_envelope(text: str) -> Envelope | BlobPointer:

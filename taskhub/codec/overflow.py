@@ -19,6 +19,9 @@ Columns = dict[str, Union[str, bool, int, float, Utc]]  # noqa: UP007 (a runtime
 MAX_COLUMN_UNITS = 30_720
 """Longest text of a column in UTF-16 units. The reference's 61,440 bytes leave room below the service's 64 KiB."""
 
+SERVICE_COLUMN_UNITS = 32_768
+"""The service's limit, for columns that have no blob to go to."""
+
 LARGE_COLUMNS = frozenset(
     {"Name", "Input", "Result", "Output", "Reason", "Details", "Correlation", "FailureDetails", "Tags"}
 )
@@ -70,6 +73,25 @@ def offload(
             columns[column + BLOB_NAME_SUFFIX] = blob_name
             moved.append(Offloaded(blob_name, text))
     return tuple(moved)
+
+
+def check_columns(what: str, columns: Columns) -> None:
+    """Refuse a text that no column holds and that has no blob to go to.
+
+    Args:
+        what: the row, for the message.
+        columns: of the row, after :func:`offload`.
+
+    Raises:
+        PayloadError: a column is too long.
+    """
+    for column, value in columns.items():
+        if isinstance(value, str) and 2 * len(value) > SERVICE_COLUMN_UNITS:
+            units = utf16_units(value)
+            if units > SERVICE_COLUMN_UNITS:
+                raise PayloadError(
+                    f"{column} of {what} has {units} characters (UTF-16 units); a column holds {SERVICE_COLUMN_UNITS}"
+                )
 
 
 def is_large(text: str) -> bool:

@@ -16,6 +16,7 @@ from taskhub.host.http_activity import HttpActivity
 from taskhub.host.http_calls import HTTP_ACTIVITY
 from taskhub.host.invoker import DURABLE_REASON, TIMEOUT, InvocationFailed
 from taskhub.runtime.application import ActivityFailed, ActivitySucceeded, EntityAnswered, EntityFailed
+from taskhub.runtime.instance_ids import refusal_of_instance_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -81,6 +82,7 @@ class FunctionsApplication:
             long_timer_leg_seconds=self._settings.long_timer_leg_days * _DAY,
             entity_reorder_window_seconds=self._settings.entity_reorder_window_seconds,
             http_poll_seconds=self._settings.http_poll_seconds,
+            refusal_of_id=refusal_of_instance_id,
         )
         return _LiveOrchestration(session, plan.function.name, self._invoker)
 

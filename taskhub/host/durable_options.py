@@ -451,6 +451,12 @@ _ALL = (
         _A_SPAN + ' from "00:00:01" to "7.00:00:00"',
         "work_item_visibility_seconds",
     ),
+    _Option(
+        "storageProvider.maxDequeueCount",
+        _integer(0, 2**31 - 1),
+        "a whole number of at least 0",
+        "max_dequeue_count",
+    ),
     _Option("storageProvider.trackingStoreConnectionName", _text, "the name of an app setting", no_effect=_TRACKING),
     _Option(
         "storageProvider.trackingStoreConnectionStringName", _text, "the name of an app setting", no_effect=_TRACKING

@@ -42,6 +42,8 @@ class HubStatus:
     instances: Mapping[RuntimeStatus | None, int]
     """Orchestrations by status; ``None`` is a status that no known version writes."""
     entities: int
+    dead_letters: int = 0
+    """Messages that were parked because nobody could work on them."""
 
     @property
     def exists(self) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.core import activity
-from taskhub.errors import PayloadError, QueueNotFound, StorageError
-from taskhub.model.history import TaskScheduled
+from taskhub.errors import ContentRefused, MalformedMessage, PayloadError, QueueNotFound, StorageError
+from taskhub.model.history import OrchestrationInstance, TaskScheduled
 from taskhub.model.ids import Utc
 from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
 from taskhub.runtime.poller import Poller
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 MAX_ANSWER_ATTEMPTS = 8
 """Puts of an answer, over about half a minute; then the work item is put back and the activity runs again."""
 
+MAX_ANSWERED = 10_000
+"""Activities that are remembered, to know second copies of their work items."""
+
+_Question = tuple[OrchestrationInstance, int, Utc]
+
 _logger = logging.getLogger("taskhub.activities")
 
 
@@ -42,6 +47,11 @@ class ActivityItem:
 
     held: Held
     task: TaskScheduled
+
+    @property
+    def question(self) -> _Question:
+        """What it asks for; the same for second copies of a message, another one when it is asked anew."""
+        return self.held.envelope.message.target, self.task.event_id, self.task.timestamp
 
 
 class Activities:
@@ -57,6 +67,9 @@ class Activities:
         self._queue = services.names.work_item_queue
         self._poller = Poller.of(services.environment, services.settings)
         self._is_stopped = False
+        self._in_progress: set[_Question] = set()
+        self._answered: dict[_Question, None] = {}
+        """The last ones, to know second copies of them."""
         wakeups.register(self._queue, self._poller)
 
     async def fetch(self, limit: int) -> Sequence[ActivityItem]:
@@ -91,15 +104,20 @@ class Activities:
 
     async def complete(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> None:
         """Put the answer, then delete the work item."""
+        await self._answer_anyhow(item, result)
+        self._remember_answered(item.question)
+        await self._mailbox.delete([item.held])
+
+    async def _answer_anyhow(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> None:
         try:
             await self._answer(item, result)
-        except PayloadError as error:
+        except (PayloadError, ContentRefused) as error:
             await self._answer(item, ActivityFailed(f"Activity function '{item.task.name}' failed: {error}"))
-        await self._mailbox.delete([item.held])
 
     async def abandon(self, item: ActivityItem, error: Exception) -> None:
         """Put the work item back for a while."""
-        await self._mailbox.abandon([item.held])
+        self._in_progress.discard(item.question)
+        await self._mailbox.abandon([item.held], error=error)
 
     def describe(self, item: ActivityItem) -> dict[str, object]:
         """Return fields for the log."""
@@ -107,6 +125,7 @@ class Activities:
         return {"instance_id": target.instance_id, "activity": item.task.name, "task_id": item.task.event_id}
 
     async def _read(self, limit: int) -> list[ActivityItem]:
+        asked = self._services.health.asks()
         try:
             messages, count = await self._mailbox.read(
                 self._queue, limit=limit, hide_seconds=self._services.settings.work_item_visibility_seconds
@@ -115,23 +134,37 @@ class Activities:
             if isinstance(error, QueueNotFound):
                 self._services.hub.forget()
             self._services.health.failed(error)
-            self._poller.found(0, limit=limit)
+            self._poller.failed(pause_seconds=self._services.health.asked_pause(error))
             return []
-        self._services.health.succeeded()
+        self._services.health.succeeded(asked)
         self._poller.found(count, limit=limit)
         items: list[ActivityItem] = []
         for held in messages:
             event = held.envelope.message.event
             if isinstance(event, TaskScheduled):
-                items.append(ActivityItem(held, event))
+                item = ActivityItem(held, event)
+                if item.question in self._in_progress or item.question in self._answered:
+                    # Put twice, because the reply to the first put was lost. Should the first copy come to nothing, it
+                    # is still there.
+                    await self._mailbox.delete([held])
+                    continue
+                self._in_progress.add(item.question)
+                items.append(item)
             else:
                 _logger.error(
                     "%s in the work-item queue is no work item and is put back",
                     event.type_name,
                     extra={"event": "misplaced_message", "message_id": held.id},
                 )
-                await self._mailbox.abandon([held])
+                misplaced = MalformedMessage(f"{event.type_name} in the work-item queue is no work item")
+                await self._mailbox.abandon([held], error=misplaced)
         return items
+
+    def _remember_answered(self, question: _Question) -> None:
+        self._in_progress.discard(question)
+        while len(self._answered) >= MAX_ANSWERED:
+            self._answered.pop(next(iter(self._answered)))
+        self._answered[question] = None
 
     async def _answer(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> None:
         message = self._message(item, result)

@@ -121,7 +121,7 @@ class AppLease:
         self._services.health.failed(error)
         if isinstance(error, BlobNotFound):
             self._services.hub.forget()
-        await self._services.health.pause(attempt=4)
+        await self._services.health.pause(4, error)
 
     def _note_foreign(self) -> None:
         _logger.warning(

@@ -77,6 +77,7 @@ class ControlQueue:
             self._poller.wake()
             return
         limit = min(settings.control_queue_batch_size, MAX_MESSAGES_PER_GET)
+        asked = self._services.health.asks()
         try:
             messages, count = await self._mailbox.read(
                 self._partition.queue, limit=limit, hide_seconds=settings.control_queue_visibility_seconds
@@ -86,9 +87,9 @@ class ControlQueue:
                 # Deleted with its hub, or the emulator lost its memory: the partition loop makes it anew.
                 self._services.hub.forget()
             self._services.health.failed(error)
-            self._poller.found(0, limit=limit)
+            self._poller.failed(pause_seconds=self._services.health.asked_pause(error))
             return
-        self._services.health.succeeded()
+        self._services.health.succeeded(asked)
         self._poller.found(count, limit=limit)
         if self._partition.is_lost:
             await self._mailbox.give_back(messages)

@@ -171,7 +171,8 @@ class HistoryStore:
         batches = list(_batches(rows))
         for number, batch in enumerate(batches, start=1):
             values = [value for row in batch for value in row.offloaded]
-            await self._health.retry(lambda values=values: self._large.put_all(values), give_up=give_up)  # type: ignore[misc]  # binds
+            if values:  # no call is no sign of the storage's health
+                await self._health.retry(lambda values=values: self._large.put_all(values), give_up=give_up)  # type: ignore[misc]  # binds
             flush = _Flush(
                 partition_key,
                 _execution(instance),
@@ -244,6 +245,7 @@ class HistoryStore:
         attempt = 0
         while True:
             operations = flush.operations(etag, now=Utc.of(self._environment.clock.now()))
+            asked = self._health.asks()
             try:
                 etags = await self._tables.batch(self._table, operations)
             except (RowChanged, RowExists, RowNotFound) as error:
@@ -251,12 +253,12 @@ class HistoryStore:
             except TransientStorageError as error:
                 self._health.failed(error)
                 attempt += 1
-                await self._health.pause(attempt)
+                await self._health.pause(attempt, error)
                 if give_up():
                     raise
                 # Our own success may be what a second attempt would be refused for: that is settled then.
             else:
-                self._health.succeeded()
+                self._health.succeeded(asked)
                 return etags[-1]
 
     async def _settle(self, flush: _Flush, refusal: Exception) -> ETag | None:

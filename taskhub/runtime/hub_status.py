@@ -55,6 +55,7 @@ async def hub_status(services: Services, *, count_instances: bool = True) -> Hub
         work_items=await _count(services, services.names.work_item_queue),
         instances=dict(counts),
         entities=entities,
+        dead_letters=await services.dead_letters.count(),
     )
 
 
@@ -79,7 +80,7 @@ async def delete_hub(services: Services, *, force: bool) -> bool:
     ]
     was_there += [
         await storage.blobs.delete_container(container)
-        for container in (names.large_messages_container, names.leases_container)
+        for container in (names.large_messages_container, names.dead_letters_container, names.leases_container)
     ]
     was_there.append(await _delete_app_lease(services))
     services.hub.forget()

@@ -24,7 +24,7 @@ from taskhub.codec.instance_rows import (
 from taskhub.codec.keys import escape_instance_id, prefix_bounds, unescape_instance_id
 from taskhub.errors import BlobNotFound, MalformedMessage, RowChanged, RowExists, RowNotFound
 from taskhub.model.ids import Utc
-from taskhub.model.instance import InstancePage
+from taskhub.model.instance import InstancePage, RuntimeStatus
 from taskhub.runtime.nursery import run_all
 from taskhub.storage.port import AllOf, AnyOf, Comparison, Row, TableWrite, Where, Write
 
@@ -165,6 +165,25 @@ class InstanceStore:
         await self._large.put_all(row.offloaded)
         with contextlib.suppress(RowNotFound):
             await self._write(Write.MERGE, instance_id, row.columns, None)
+
+    async def fail_unstarted(self, started: ExecutionStarted, reason: str) -> bool:
+        """Note that an instance cannot begin, if its row still waits for that start; return whether it did."""
+        instance = started.instance
+        row = await self.read(instance.instance_id)
+        if row is None or row.execution_id != instance.execution_id or row.status is not RuntimeStatus.Pending:
+            return False
+        now = self._now()
+        columns: Columns = {
+            "RuntimeStatus": RuntimeStatus.Failed.name,
+            "LastUpdatedTime": now,
+            "CompletedTime": now,
+            "Output": reason,
+        }
+        try:
+            await self._write(Write.MERGE, instance.instance_id, columns, row.etag)
+        except (RowChanged, RowNotFound):
+            return False
+        return True
 
     async def delete(self, instance_id: InstanceId, *, etag: ETag | None) -> None:
         """Delete the row of an instance, unless it is gone or, with an ETag, was written since."""

@@ -64,7 +64,7 @@ class InstanceWork:
         if isinstance(error, LeaseLost):
             await self._mailbox.give_back(item.batch.messages)
         else:
-            await self._mailbox.abandon(item.batch.messages)
+            await self._mailbox.abandon(item.batch.messages, error=error)
 
     def describe(self, item: WorkItem) -> dict[str, object]:
         """Return fields for the log."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from taskhub.codec.overflow import compress, decompress
-from taskhub.errors import BlobNotFound
+from taskhub.errors import BlobExists, BlobNotFound
 from taskhub.runtime.nursery import run_all
 
 if TYPE_CHECKING:
@@ -39,6 +40,19 @@ class LargeValues:
             # Deleted behind our back: the next attempt makes it again.
             self._is_created = False
             raise
+
+    async def raw(self, blob_name: str) -> bytes | None:
+        """Return the content of a blob as it is stored, ``None`` when it is gone."""
+        try:
+            return await self._blobs.get_blob(self._container, blob_name)
+        except BlobNotFound:
+            return None
+
+    async def restore(self, blob_name: str, data: bytes) -> None:
+        """Store what :meth:`raw` returned, unless there is a blob of that name."""
+        await self._blobs.create_container(self._container)
+        with contextlib.suppress(BlobExists):
+            await self._blobs.put_blob(self._container, blob_name, data, overwrite=False)
 
     async def put_all(self, values: Sequence[Offloaded]) -> None:
         """Store several texts."""

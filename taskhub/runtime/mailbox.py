@@ -12,10 +12,20 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskhub.codec.keys import refusal_of_instance_id
 from taskhub.codec.messages import BlobPointer, decode_envelope, is_plain, to_base64
+from taskhub.core.poison import Verdict
 from taskhub.core.polling import abandon_seconds
-from taskhub.errors import BlobNotFound, MalformedMessage, MessageGone, StorageError
+from taskhub.errors import (
+    BlobNotFound,
+    MalformedMessage,
+    MessageGone,
+    StorageError,
+    StorageRefused,
+    TransientStorageError,
+)
 from taskhub.runtime.nursery import run_all
+from taskhub.runtime.quarantine import WAIT_SECONDS
 from taskhub.runtime.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
 
     from taskhub.model.messages import Envelope
     from taskhub.runtime.poller import Wakeups
+    from taskhub.runtime.quarantine import Quarantine
     from taskhub.runtime.receipts import Receipts
     from taskhub.runtime.services import Services
     from taskhub.storage.port import QueueMessage
@@ -31,6 +42,12 @@ if TYPE_CHECKING:
 MAX_PARALLEL = 16
 MAX_REPORTED = 1_000
 """Unreadable messages that are remembered as reported."""
+
+MAX_DELETE_ATTEMPTS = 4
+"""Over about three seconds."""
+
+MAX_USED_UP = 10_000
+"""Messages that are remembered because they could not be deleted."""
 
 POISON_SECONDS = 600
 
@@ -48,12 +65,14 @@ class Held:
     dequeue_count: int
     inserted: datetime
     taken_at: datetime
+    text: str | None = None
+    """As it lies in the queue, where readings are counted: put back on purpose, the message says so."""
 
 
 class Mailbox:
-    """All messages that a worker has in hand, from every queue."""
+    """Messages that a worker has in hand, from every queue of a kind."""
 
-    def __init__(self, services: Services, wakeups: Wakeups, receipts: Receipts) -> None:
+    def __init__(self, services: Services, wakeups: Wakeups, receipts: Receipts, quarantine: Quarantine) -> None:
         self._queues = services.storage.queues
         self._large = services.large
         self._environment = services.environment
@@ -61,8 +80,11 @@ class Mailbox:
         self._base64 = services.settings.base64_messages
         self._wakeups = wakeups
         self._receipts = receipts
+        self._quarantine = quarantine
         self._held: dict[str, Held] = {}
         self._reported: dict[str, None] = {}
+        self._used_up: dict[str, None] = {}
+        """Messages that should have been deleted; what they brought must not be done again."""
 
     def __repr__(self) -> str:
         return f"<Mailbox {len(self._held)} messages>"
@@ -77,7 +99,8 @@ class Mailbox:
     async def read(self, queue: str, *, limit: int, hide_seconds: int) -> tuple[list[Held], int]:
         """Take messages from a queue; return the new ones in order, and how many the queue gave.
 
-        Second copies of messages in hand only renew their receipts. What cannot be read is reported once and put back.
+        Second copies of messages in hand only renew their receipts. What cannot be read is reported once and put back;
+        what was read too often is parked, where the settings ask for that.
         """
         taken_at = self._environment.clock.now()
         messages = await self._queues.get(queue, limit=limit, invisible_for=hide_seconds)
@@ -102,7 +125,9 @@ class Mailbox:
             self._held[held.id] = held
         for message in fresh:
             if message.id not in self._held:
-                self._receipts.gone(message.id)
+                self._quarantine.let_go(message.id)
+                if not self._quarantine.is_waiting(message.id):
+                    self._receipts.gone(message.id)
         new.sort(key=lambda held: (held.inserted.replace(microsecond=0), held.envelope.sequence_number))
         return new, len(messages)
 
@@ -118,13 +143,19 @@ class Mailbox:
         """Put a message back until its time, which is ``seconds`` away."""
         await self._let_go(held, seconds)
 
-    async def abandon(self, messages: Sequence[Held]) -> None:
-        """Put messages back for a while that grows with each reading."""
+    async def abandon(self, messages: Sequence[Held], *, error: Exception | None = None) -> None:
+        """Put messages back for a while that grows with each reading.
+
+        Args:
+            messages: which ones.
+            error: why work on them failed; ``None`` when it is only too early for them.
+        """
         for held in messages:
             seconds = abandon_seconds(held.dequeue_count)
             if seconds >= POISON_SECONDS:
                 self._report_poison(held)
-            await self._let_go(held, seconds)
+            counts = error is not None and self._quarantine.failed(held.id, error)
+            await self._let_go(held, seconds, counts=counts)
 
     async def give_back(self, messages: Sequence[Held]) -> None:
         """Make messages visible at once, for whoever reads the queue next."""
@@ -138,7 +169,7 @@ class Mailbox:
     async def delete(self, messages: Sequence[Held]) -> None:
         """Delete messages that are used up.
 
-        One that cannot be deleted comes back and is recognised as a second copy.
+        One that cannot be deleted comes back; we know it then, and others recognise it as a second copy.
         """
         await run_all(
             self._environment.spawn,
@@ -148,29 +179,35 @@ class Mailbox:
         )
 
     async def _open(self, queue: str, message: QueueMessage, taken_at: datetime, hide_seconds: int) -> Held | None:
-        receipt = message.receipt
+        """Return a message that can be worked on now; see to all others."""
+        if message.id in self._used_up:
+            await self._delete_at_last(queue, message)
+            return None
+        pointer: BlobPointer | None = None
         try:
             content = decode_envelope(message.text)
             if isinstance(content, BlobPointer):
-                content = decode_envelope(await self._large.get(content.blob_name))
+                pointer = content
+                content = decode_envelope(await self._large.get(pointer.blob_name))
             if isinstance(content, BlobPointer):
                 raise MalformedMessage(f"blob of message {message.id} points to another blob")
-            if self._base64 and is_plain(message.text):
-                # For a worker that reads nothing else, should it come back. The reference also makes it visible again,
-                # and takes it a second time.
-                text = to_base64(message.text)
-                rewritten = await self._queues.update(queue, message.id, receipt, visible_after=hide_seconds, text=text)
-                receipt = rewritten.receipt
-                self._receipts.took(Receipt(queue, message.id, receipt))
-        except (MalformedMessage, BlobNotFound) as error:
-            self._report_unreadable(queue, message, error)
-            await self._put_back(queue, message)
+        except (MalformedMessage, BlobNotFound, StorageRefused) as error:
+            await self._cannot_read(queue, message, pointer, error)
             return None
+        except StorageError as error:
+            self._health.failed(error)
+            await self._put_back(queue, message, abandon_seconds(message.dequeue_count))
+            return None
+        try:
+            taken = await self._admit(queue, message, content, pointer, hide_seconds)
         except MessageGone:
             return None
         except StorageError as error:
             self._health.failed(error)
             return None
+        if taken is None:
+            return None
+        receipt, text = taken
         return Held(
             queue=queue,
             id=message.id,
@@ -179,21 +216,74 @@ class Mailbox:
             dequeue_count=message.dequeue_count,
             inserted=message.inserted,
             taken_at=taken_at,
+            text=text if self._quarantine.is_open else None,
         )
 
-    async def _put_back(self, queue: str, message: QueueMessage) -> None:
-        seconds = abandon_seconds(message.dequeue_count)
+    async def _admit(
+        self, queue: str, message: QueueMessage, content: Envelope, pointer: BlobPointer | None, hide_seconds: int
+    ) -> tuple[str, str] | None:
+        """Return receipt and text of a message that may be worked on, ``None`` for one that may not."""
+        refusal = refusal_of_instance_id(content.message.target.instance_id)
+        if refusal is not None:
+            # Nothing can be stored of such an instance: the message would come back for ever. Only workers that do not
+            # look before they send leave one.
+            await self._quarantine.park(queue, message, envelope=content, pointer=pointer, why=refusal)
+            return None
+        text, receipt = message.text, message.receipt
+        match self._quarantine.judge(message):
+            case Verdict.POISONED:
+                await self._quarantine.park(queue, message, envelope=content, pointer=pointer)
+                return None
+            case Verdict.LAST_CHANCE if not self._quarantine.take_last_chance(message.id):
+                put_back = await self._put_back(queue, message, WAIT_SECONDS)
+                if put_back is not None:
+                    self._quarantine.wait_for_last_chance(put_back)
+                return None
+            case Verdict.UNCOUNTED:
+                text = self._quarantine.note(text, more=message.dequeue_count - 1)
+        if self._base64 and is_plain(text):
+            # For a worker that reads nothing else, should it come back. The reference also makes it visible again,
+            # and takes it a second time.
+            text = to_base64(text)
+        if text != message.text:
+            rewritten = await self._queues.update(queue, message.id, receipt, visible_after=hide_seconds, text=text)
+            receipt = rewritten.receipt
+            self._receipts.took(Receipt(queue, message.id, receipt))
+        return receipt, text
+
+    async def _put_back(self, queue: str, message: QueueMessage, seconds: int) -> Receipt | None:
+        """Put a message back on purpose that was read, but is not in hand; return its receipt."""
+        text = self._quarantine.note(message.text) if self._quarantine.is_open else None
         try:
-            await self._queues.update(queue, message.id, message.receipt, visible_after=seconds)
+            done = await self._queues.update(queue, message.id, message.receipt, visible_after=seconds, text=text)
+        except MessageGone:
+            return None
+        except StorageError as error:
+            # It becomes visible by itself when its time is over.
+            self._health.failed(error)
+            return None
+        self._wakeups.wake(queue, float(seconds))
+        return Receipt(queue, message.id, done.receipt)
+
+    async def _cannot_read(
+        self, queue: str, message: QueueMessage, pointer: BlobPointer | None, error: Exception
+    ) -> None:
+        self._report_unreadable(queue, message, error)
+        try:
+            if self._quarantine.takes_unreadable(message):
+                await self._quarantine.park(queue, message, envelope=None, pointer=pointer, why=str(error))
+            else:
+                seconds = abandon_seconds(message.dequeue_count)
+                await self._queues.update(queue, message.id, message.receipt, visible_after=seconds)
         except MessageGone:
             pass
-        except StorageError as error:
-            self._health.failed(error)
+        except StorageError as trouble:
+            self._health.failed(trouble)
 
-    async def _update(self, held: Held, seconds: int) -> None:
+    async def _update(self, held: Held, seconds: int, *, text: str | None = None) -> None:
         receipt = held.receipt
         try:
-            updated = await self._queues.update(held.queue, held.id, receipt, visible_after=seconds)
+            updated = await self._queues.update(held.queue, held.id, receipt, visible_after=seconds, text=text)
         except MessageGone:
             return
         if held.receipt == receipt:
@@ -207,10 +297,13 @@ class Mailbox:
     def _forget(self, held: Held) -> None:
         self._held.pop(held.id, None)
         self._receipts.gone(held.id)
+        self._quarantine.let_go(held.id)
 
-    async def _let_go(self, held: Held, seconds: int) -> None:
+    async def _let_go(self, held: Held, seconds: int, *, counts: bool = False) -> None:
+        """Put a message back; ``counts`` when that reading is to count as a failure."""
+        text = None if counts or held.text is None else self._quarantine.note(held.text)
         try:
-            await self._update(held, seconds)
+            await self._update(held, seconds, text=text)
         except StorageError as error:
             # It becomes visible by itself when its time is over.
             self._health.failed(error)
@@ -220,17 +313,44 @@ class Mailbox:
             self._forget(held)
 
     async def _delete(self, held: Held) -> None:
-        receipt = held.receipt
+        attempts = 0
+
+        def give_up() -> bool:
+            nonlocal attempts
+            attempts += 1
+            return attempts >= MAX_DELETE_ATTEMPTS
+
+        while True:
+            receipt = held.receipt
+            try:
+                await self._health.retry(
+                    lambda: self._queues.delete(held.queue, held.id, held.receipt), give_up=give_up
+                )
+            except MessageGone:
+                if held.receipt != receipt:
+                    continue  # a second copy came while we asked: its receipt is the one that counts
+            except StorageError as error:
+                if not isinstance(error, TransientStorageError):
+                    self._health.failed(error)
+                self._remember_used_up(held.id)
+            break
+        self._forget(held)
+
+    def _remember_used_up(self, message_id: str) -> None:
+        while len(self._used_up) >= MAX_USED_UP:
+            self._used_up.pop(next(iter(self._used_up)))
+        self._used_up[message_id] = None
+
+    async def _delete_at_last(self, queue: str, message: QueueMessage) -> None:
+        """Delete a message that came back because it could not be deleted when it was used up."""
         try:
-            await self._queues.delete(held.queue, held.id, receipt)
+            await self._queues.delete(queue, message.id, message.receipt)
         except MessageGone:
-            if held.receipt != receipt:
-                # A second copy came while we asked: its receipt is the one that counts.
-                await self._delete(held)
-                return
+            pass
         except StorageError as error:
             self._health.failed(error)
-        self._forget(held)
+            return
+        self._used_up.pop(message.id, None)
 
     def _report_unreadable(self, queue: str, message: QueueMessage, error: Exception) -> None:
         if message.id in self._reported:

@@ -11,23 +11,28 @@ from taskhub.codec.messages import (
     encode_pointer,
     is_large_message,
     message_blob_name,
+    noting_put_backs,
     to_base64,
 )
 from taskhub.core.partitioning import partition_of
 from taskhub.core.timers import visible_after
 from taskhub.model.history import TaskScheduled
-from taskhub.model.ids import Utc
+from taskhub.model.ids import PartitionIndex, Utc
 from taskhub.model.messages import CLIENT, Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from taskhub.model.dead_letters import DeadLetter
     from taskhub.model.history import OrchestrationInstance
     from taskhub.model.messages import TaskMessage
     from taskhub.names import HubNames
     from taskhub.runtime.environment import Environment
     from taskhub.runtime.large_values import LargeValues
     from taskhub.storage.port import QueueStore
+
+WORK_ITEMS = "workitems"
+"""The work-item queue, without the hub's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,20 @@ class Messenger:
         await self._queues.put(packed.queue, to_base64(text) if self._base64 else text, visible_after=hidden)
         if wake:
             self._wake(packed.queue, float(hidden))
+
+    async def put_again(self, letter: DeadLetter) -> None:
+        """Put a message that was parked, into the queue that its instance has now."""
+        if letter.queue == WORK_ITEMS:
+            queue = self._names.work_item_queue
+        elif letter.address is not None:
+            queue = self._names.control_queue(partition_of(letter.address.instance_id, self._partition_count))
+        else:
+            number = int(letter.queue.rpartition("-")[2])
+            queue = self._names.control_queue(PartitionIndex(number % self._partition_count))
+        # Notes of what was put back on purpose belong to the readings before.
+        text = letter.text if letter.address is None else noting_put_backs(letter.text, 0)
+        await self._queues.put(queue, text)
+        self._wake(queue, 0.0)
 
     def wake(self, message: TaskMessage, due: Utc | None = None) -> None:
         """Wake the reader of a message that was put with ``wake=False``."""

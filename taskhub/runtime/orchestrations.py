@@ -29,7 +29,7 @@ from taskhub.core.admission import (
 from taskhub.core.operations import EpisodeRules
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
 from taskhub.core.versioning import VersionRule
-from taskhub.errors import PayloadError
+from taskhub.errors import ContentRefused, PayloadError
 from taskhub.model.actions import Actions
 from taskhub.model.history import ExecutionStarted, GenericEvent
 from taskhub.model.ids import Utc
@@ -285,7 +285,8 @@ class Orchestrations(InstanceWork):
         """Commit a checkpoint, or the failure of an orchestration whose decisions cannot be stored."""
         try:
             await self._checkpoints.commit(item.partition, session, checkpoint)
-        except PayloadError as error:
+        except (PayloadError, ContentRefused) as error:
+            # Refused for what it holds it is refused each time: the orchestration fails, for everybody to see.
             reason = episodes.failure(episode.started.name, str(error))
             failed = Actions((), None, reason, episode.next_task_id)
             checkpoint = episodes.finish_episode(episode, failed, now=self._now(), rules=self._rules)

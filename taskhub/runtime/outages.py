@@ -22,6 +22,18 @@ _T = TypeVar("_T")
 FAILURES_OF_AN_OUTAGE = 3
 """Failures in a row that make an outage; one is enough where no call ever succeeded."""
 
+BRIEF_ATTEMPTS = 4
+"""As often as the clients of Azure try."""
+
+MAX_BRIEF_PAUSE_SECONDS = 5.0
+"""Whoever waits is told of the failure rather than to wait for longer."""
+
+MAX_ASKED_SECONDS = 30.0
+"""Longest pause that a service may ask for; it would be seconds."""
+
+ASKED_JITTER = (1.0, 1.2)
+"""Not everybody comes back at once, and nobody before the time."""
+
 _logger = logging.getLogger("taskhub.storage")
 
 
@@ -44,9 +56,19 @@ class StorageHealth:
         """Whether there is an outage, as far as the calls that have ended tell."""
         return self._is_announced
 
-    def succeeded(self) -> None:
-        """Note that a call was answered."""
+    def asks(self) -> float:
+        """Return what :meth:`succeeded` needs to know of a call that is about to be made."""
+        return self._environment.clock.monotonic()
+
+    def succeeded(self, asked: float) -> None:
+        """Note that a call was answered.
+
+        Args:
+            asked: of :meth:`asks`. The answer to a call that was made before the trouble began is no end of it.
+        """
         self._was_well = True
+        if self._is_announced and asked <= self._failing_since:
+            return
         self._failures = 0
         if not self._is_announced:
             return
@@ -75,10 +97,19 @@ class StorageHealth:
             extra={"event": "storage_trouble", "error": str(error)},
         )
 
-    async def pause(self, attempt: int) -> None:
-        """Wait before the next attempt, longer each time (``attempt`` counts from 1)."""
+    async def pause(self, attempt: int, error: Exception | None = None) -> None:
+        """Wait before the next attempt, longer each time, and for as long as the service asked for.
+
+        Args:
+            attempt: which one failed, from 1.
+            error: how.
+        """
         jitter = self._environment.random.uniform(*JITTER)
-        await self._environment.clock.sleep(retry_delay(attempt, jitter))
+        await self._environment.clock.sleep(max(retry_delay(attempt, jitter), self.asked_pause(error)))
+
+    def asked_pause(self, error: Exception | None) -> float:
+        """Return for how many seconds a service that refused a call is to be left alone; 0 when it does not ask."""
+        return _asked_seconds(error) * self._environment.random.uniform(*ASKED_JITTER)
 
     async def retry(self, call: Callable[[], Awaitable[_T]], *, give_up: Callable[[], bool] = lambda: False) -> _T:
         """Call until the storage answers, with growing pauses.
@@ -92,14 +123,38 @@ class StorageHealth:
         """
         attempt = 0
         while True:
+            asked = self.asks()
             try:
                 result = await call()
             except TransientStorageError as error:
                 self.failed(error)
                 attempt += 1
-                await self.pause(attempt)
+                await self.pause(attempt, error)
                 if give_up():
                     raise
             else:
-                self.succeeded()
+                self.succeeded(asked)
                 return result
+
+    async def retry_briefly(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Call until the storage answers, but only for some seconds: somebody waits.
+
+        Args:
+            call: one storage call that may safely be made again.
+
+        Raises:
+            TransientStorageError: the last failure.
+        """
+        for attempt in range(1, BRIEF_ATTEMPTS):
+            try:
+                return await call()
+            except TransientStorageError as error:
+                if _asked_seconds(error) > MAX_BRIEF_PAUSE_SECONDS:
+                    raise
+                await self.pause(attempt, error)
+        return await call()
+
+
+def _asked_seconds(error: Exception | None) -> float:
+    asked = error.retry_after_seconds if isinstance(error, TransientStorageError) else None
+    return min(max(asked or 0.0, 0.0), MAX_ASKED_SECONDS)

@@ -74,6 +74,11 @@ class Poller:
             jitter = self._environment.random.uniform(*JITTER)
             self._backoff, self._delay = self._backoff.after_nothing(jitter)
 
+    def failed(self, *, pause_seconds: float) -> None:
+        """Note that a read failed: look again as after one that found nothing, or after a pause that is asked for."""
+        self.found(0, limit=1)
+        self._delay = max(self._delay, pause_seconds)
+
     async def wait(self) -> None:
         """Return when it is time to look."""
         clock = self._environment.clock

@@ -1,4 +1,4 @@
-"""Removes what is stored of instances: history, large values, row, in this order.
+"""Removes what is stored of instances: history, large values, row, dead letters, in this order.
 
 The row goes last, so that whatever breaks a purge off, the instance is still found and can be purged again. Blobs are
 listed before the history goes: those of a start under the same id that comes meanwhile are not among them. What waits
@@ -13,8 +13,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskhub.codec.keys import escape_instance_id
-from taskhub.codec.messages import message_folder
+from taskhub.codec.keys import blob_folder, escape_instance_id
 from taskhub.errors import StaleCheckpoint, StorageError
 from taskhub.model.instance import TERMINAL_STATUSES
 from taskhub.runtime.nursery import run_all
@@ -56,6 +55,7 @@ class Purging:
                     raise
             else:
                 break
+        await self._services.dead_letters.drop_of([instance_id])
         return 1
 
     async def ended(self, wanted: InstanceFilter) -> int:
@@ -67,7 +67,7 @@ class Purging:
         if not statuses:
             return 0
         wanted = replace(wanted, statuses=statuses)
-        removed = 0
+        removed: list[InstanceId] = []
         token: str | None = None
         while True:
             page = await self._services.instances.query(
@@ -79,10 +79,15 @@ class Purging:
                 limit=MAX_PARALLEL,
                 name="purge",
             )
-            removed += sum(results)
+            removed.extend(
+                state.instance_id for state, is_removed in zip(page.instances, results, strict=True) if is_removed
+            )
             token = page.token
             if token is None:
-                return removed
+                break
+        if removed:
+            await self._services.dead_letters.drop_of(removed)
+        return len(removed)
 
     async def _try_to_remove(self, state: InstanceState) -> bool:
         try:
@@ -112,8 +117,7 @@ class Purging:
         Messages lie in the folder of the id, history values in that of the escaped id, and one instance's id may be
         what another's is escaped to.
         """
-        escaped = escape_instance_id(instance_id)
-        messages = message_folder(instance_id)
-        names = [name for folder in {messages, escaped} for name in await self._services.large.names_in(folder)]
-        own = (f"{messages}/message-", f"{escaped}/history-")
+        of_messages, of_history = blob_folder(instance_id), blob_folder(escape_instance_id(instance_id))
+        names = [name for folder in {of_messages, of_history} for name in await self._services.large.names_in(folder)]
+        own = (f"{of_messages}/message-", f"{of_history}/history-")
         return [name for name in names if name.startswith(own)]

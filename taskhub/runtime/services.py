@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.names import HubNames
 from taskhub.runtime.clock import Signal
+from taskhub.runtime.dead_letters import DeadLetters
 from taskhub.runtime.history_store import HistoryStore
 from taskhub.runtime.hub import Hub
 from taskhub.runtime.instance_store import InstanceStore
@@ -33,6 +34,7 @@ class Services:
     health: StorageHealth
     hub: Hub
     large: LargeValues
+    dead_letters: DeadLetters
     messenger: Messenger
     history: HistoryStore
     instances: InstanceStore
@@ -73,6 +75,7 @@ class Services:
                 partition_manager=settings.partition_manager,
             ),
             large=large,
+            dead_letters=DeadLetters(storage.blobs, names, environment),
             messenger=Messenger(
                 storage.queues,
                 names,

@@ -18,6 +18,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskhub.codec.dump_lines import (
+    DEAD_LETTERS,
+    LARGE_MESSAGES,
     DumpedBlob,
     DumpedMessage,
     DumpedRow,
@@ -33,7 +35,7 @@ from taskhub.codec.overflow import compress, utf16_units
 from taskhub.core.partitioning import partition_of
 from taskhub.core.pending import pending_messages
 from taskhub.core.timers import visible_after
-from taskhub.errors import ConfigurationError, MalformedMessage, MessageGone, PayloadError, TableNotFound
+from taskhub.errors import BlobNotFound, ConfigurationError, MalformedMessage, MessageGone, PayloadError, TableNotFound
 from taskhub.model.history import ExecutionStarted, OrchestrationInstance, OrchestratorStarted
 from taskhub.model.hub import DumpSummary, HubContents
 from taskhub.model.ids import InstanceId, PartitionIndex, Utc
@@ -41,6 +43,7 @@ from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import CLIENT, TaskMessage
 from taskhub.names import HubNames
 from taskhub.runtime.hub_status import check_unused, control_queues_of
+from taskhub.runtime.messenger import WORK_ITEMS
 from taskhub.runtime.nursery import run_all
 from taskhub.storage.port import MAX_BATCH_OPERATIONS, MAX_MESSAGES_PER_GET, Row, TableWrite, Write
 
@@ -98,7 +101,8 @@ class Dump:
         if not force:
             await check_unused(services)
         self._put(HubHead(services.names.hub, len(queues), self._now, services.storage.description))
-        await self._blobs()
+        await self._blobs(LARGE_MESSAGES, services.names.large_messages_container)
+        await self._blobs(DEAD_LETTERS, services.names.dead_letters_container)
         await self._rows("History", services.names.history_table)
         await self._rows("Instances", services.names.instances_table)
         for queue in (services.names.work_item_queue, *queues):
@@ -118,8 +122,8 @@ class Dump:
                 pass
         self._write(encode_line(item))
 
-    async def _blobs(self) -> None:
-        blobs, container = self._services.storage.blobs, self._services.names.large_messages_container
+    async def _blobs(self, kind: str, container: str) -> None:
+        blobs = self._services.storage.blobs
         names = [item.name for item in await blobs.list_blobs(container, "")]
         for start in range(0, len(names), MAX_PARALLEL):
             some = names[start : start + MAX_PARALLEL]
@@ -130,7 +134,7 @@ class Dump:
                 name="get blob",
             )
             for name, data in zip(some, contents, strict=True):
-                self._put(DumpedBlob(name, data))
+                self._put(DumpedBlob(name, data, kind))
 
     async def _rows(self, kind: str, table: str) -> None:
         async for row in self._all_rows(table):
@@ -268,6 +272,7 @@ class Load:
         self._services = services
         self._source: HubNames | None = None
         self._source_partitions = 0
+        self._containers: set[str] = set()
         self._rows: list[DumpedRow] = []
         self._row_bytes = 0
         self._messages: list[DumpedMessage] = []
@@ -313,12 +318,9 @@ class Load:
         match item:
             case HubHead():
                 await self._begin(item)
-            case DumpedBlob(name=name, data=data):
+            case DumpedBlob():
                 self._loaded = replace(self._loaded, blobs=self._loaded.blobs + 1)
-                blobs, container = self._services.storage.blobs, self._services.names.large_messages_container
-                if self._loaded.blobs == 1:
-                    await blobs.create_container(container)
-                await blobs.put_blob(container, name, data)
+                await self._put_blob(item)
             case DumpedRow():
                 self._loaded = replace(self._loaded, rows=self._loaded.rows + 1)
                 await self._add_row(item)
@@ -327,6 +329,19 @@ class Load:
                 self._messages.append(item)
             case HubContents():
                 raise ValueError("the end is no item to load")
+
+    async def _put_blob(self, blob: DumpedBlob) -> None:
+        blobs, names = self._services.storage.blobs, self._services.names
+        container = {
+            LARGE_MESSAGES: names.large_messages_container,
+            DEAD_LETTERS: names.dead_letters_container,
+        }.get(blob.container)
+        if container is None:
+            raise PayloadError(f"the dump has blobs of the unknown container {blob.container!r}")
+        if container not in self._containers:
+            await blobs.create_container(container)
+            self._containers.add(container)
+        await blobs.put_blob(container, blob.name, blob.data)
 
     async def _begin(self, head: HubHead) -> None:
         services = self._services
@@ -390,26 +405,29 @@ class Load:
 
     async def _put(self, message: DumpedMessage) -> None:
         hidden = visible_after(message.visible, Utc.of(self._services.environment.clock.now()))
-        await self._services.storage.queues.put(self._queue_for(message), message.text, visible_after=hidden)
+        queue = await self._queue_for(message)
+        await self._services.storage.queues.put(queue, message.text, visible_after=hidden)
 
-    def _queue_for(self, message: DumpedMessage) -> str:
+    async def _queue_for(self, message: DumpedMessage) -> str:
         names, count = self._services.names, self._services.settings.partition_count
         kind, _, number = message.queue.partition("-")
-        if message.queue == "workitems":
+        if message.queue == WORK_ITEMS:
             return names.work_item_queue
         if kind != "control" or not number.isdigit():
             raise PayloadError(f"the dump has messages of the unknown queue {message.queue!r}")
         if count == self._source_partitions:
             return names.control_queue(PartitionIndex(int(number)))
-        return names.control_queue(_partition_for(message.text, count, otherwise=int(number) % count))
+        target = await self._target_of(message.text)
+        index = PartitionIndex(int(number) % count) if target is None else partition_of(target, count)
+        return names.control_queue(index)
 
-
-def _partition_for(text: str, count: int, *, otherwise: int) -> PartitionIndex:
-    """Return the partition of a message's target in a hub of another number of partitions."""
-    try:
-        content = decode_envelope(text)
-    except MalformedMessage:
-        return PartitionIndex(otherwise)  # its reader will report it, whoever that is
-    if isinstance(content, BlobPointer):
-        return partition_of(InstanceId(content.blob_name.rpartition("/")[0]), count)
-    return partition_of(content.message.target.instance_id, count)
+    async def _target_of(self, text: str) -> InstanceId | None:
+        """Return the instance that a message is for; ``None`` when it cannot be read, as its reader will report."""
+        try:
+            content = decode_envelope(text)
+            if isinstance(content, BlobPointer):
+                # Its folder is the id, mostly; what it holds is the truth.
+                content = decode_envelope(await self._services.large.get(content.blob_name))
+        except (MalformedMessage, BlobNotFound):
+            return None
+        return None if isinstance(content, BlobPointer) else content.message.target.instance_id

@@ -32,6 +32,7 @@ from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.orchestrations import Orchestrations
 from taskhub.runtime.partitions import Partitions
 from taskhub.runtime.poller import Wakeups
+from taskhub.runtime.quarantine import Quarantine
 from taskhub.runtime.receipts import NoReceipts, give_back_left
 from taskhub.runtime.renewals import Renewals
 from taskhub.runtime.services import Services
@@ -117,8 +118,10 @@ class Worker:
         worker is told to stop."""
 
         self._receipts = receipts or NoReceipts()
-        self._messages = Mailbox(services, wakeups, self._receipts)
-        self._work_items = Mailbox(services, wakeups, self._receipts)
+        # One for both kinds of queues: whatever the process dies of, it takes all that is in hand with it.
+        self._quarantine = quarantine = Quarantine(services, wakeups, self._receipts)
+        self._messages = Mailbox(services, wakeups, self._receipts, quarantine)
+        self._work_items = Mailbox(services, wakeups, self._receipts, quarantine)
         self._message_renewals = Renewals(
             self._messages, environment, hide_seconds=settings.control_queue_visibility_seconds
         )
@@ -228,6 +231,7 @@ class Worker:
         )
         async with Nursery(self._environment.spawn) as nursery:
             nursery.start(give_back_left(self._receipts, self._services, self._wakeups), name="give back what was left")
+            nursery.start(self._quarantine.run(), name="last chances")
             nursery.start(self._message_renewals.run(), name="renew messages")
             nursery.start(self._work_item_renewals.run(), name="renew work items")
             nursery.start(self._app_lease.run(), name="app lease")
@@ -239,14 +243,15 @@ class Worker:
     async def _create_hub(self) -> None:
         attempt = 0
         while True:
+            asked = self._services.health.asks()
             try:
                 await self._services.hub.create()
             except StorageError as error:
                 self._services.health.failed(error)
                 attempt += 1
-                await self._services.health.pause(attempt)
+                await self._services.health.pause(attempt, error)
             else:
-                self._services.health.succeeded()
+                self._services.health.succeeded(asked)
                 return
 
     async def _finish(self) -> None:

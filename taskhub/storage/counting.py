@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from taskhub.errors import (
     BlobExists,
     BlobNotFound,
+    ContentRefused,
     LeaseHeld,
     MessageGone,
     QueueNotFound,
@@ -84,6 +85,7 @@ _STATUSES: Mapping[type[StorageError], int] = {
     BlobExists: 409,
     LeaseHeld: 409,
     StorageRefused: 400,
+    ContentRefused: 400,
     TransientStorageError: 503,
 }
 
@@ -102,7 +104,8 @@ _REFUSED_ANSWERS: Mapping[str, tuple[object, int]] = {
 """Answers that are values at the port and a status of the service. (A queue that exists is a 204.)"""
 
 _TARGETS = re.compile(
-    r"-(control)-\d\d$|-(workitems|largemessages|applease|leases)$|(History|Instances|Partitions)$", re.IGNORECASE
+    r"-(control)-\d\d$|-(workitems|largemessages|deadletters|applease|leases)$|(History|Instances|Partitions)$",
+    re.IGNORECASE,
 )
 
 

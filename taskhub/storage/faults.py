@@ -31,6 +31,8 @@ class FaultRates:
     act_twice: float = 0.0
     delay: float = 0.0
     throttle: float = 0.0
+    retry_after_seconds: float | None = None
+    """What a throttled call is told."""
     max_delay_seconds: float = 5.0
     """A late call is late by up to this, at even odds before or after it acts."""
 
@@ -75,7 +77,9 @@ class FaultInjector:
         if fault == "fail_before":
             raise TransientStorageError(f"injected: {what} failed before it acted")
         if fault == "throttle":
-            raise TransientStorageError(f"injected: {what} was throttled")
+            raise TransientStorageError(
+                f"injected: {what} was throttled", retry_after_seconds=self.rates.retry_after_seconds
+            )
         if fault == "lose_reply":
             await self._act_silently(act)
             raise TransientStorageError(f"injected: the reply to {what} was lost")

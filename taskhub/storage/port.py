@@ -101,7 +101,7 @@ class QueueStore(Protocol):
 
         Raises:
             QueueNotFound: the queue does not exist.
-            StorageRefused: the text is too large or holds characters that the service cannot carry, or
+            ContentRefused: the text is too large or holds characters that the service cannot carry, or
                 ``visible_after`` is out of range.
         """
 
@@ -306,7 +306,8 @@ class TableStore(Protocol):
             RowExists: INSERT of a row that exists.
             RowNotFound: REPLACE, MERGE or DELETE of a row that does not exist.
             RowChanged: the ETag differs.
-            StorageRefused: a column exceeds 64 KiB (32,768 UTF-16 units) or the row 1 MiB.
+            ContentRefused: a key exceeds 1 KiB (512 UTF-16 units) or holds a character that no key may, a column
+                exceeds 64 KiB (32,768 units), or the row 1 MiB.
         """
 
     async def batch(self, table: str, operations: Sequence[TableWrite]) -> Sequence[ETag | None]:

@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from taskhub.errors import LeaseHeld, RowChanged, RowExists, RowNotFound, StorageRefused
+from taskhub.errors import ContentRefused, LeaseHeld, RowChanged, RowExists, RowNotFound
 from taskhub.model.ids import ETag, Utc
 from taskhub.storage.port import (
     MAX_BATCH_OPERATIONS,
@@ -68,27 +68,27 @@ _BAD_KEY = re.compile("[/\\\\#?\x00-\x1f\x7f-\x9f]")
 def check_message_text(text: str) -> None:
     """Refuse a text that a queue message cannot hold."""
     if bad := _UNSENDABLE.search(text):
-        raise StorageRefused(
+        raise ContentRefused(
             f"a queue message cannot hold the character U+{ord(bad[0]):04X} (at index {bad.start()}): "
             "XML has no way to write it; escape it in the text"
         )
     # UTF-8 needs at most 4 bytes a character, so that most texts need no counting.
     if len(text) * 4 > MAX_MESSAGE_BYTES and (size := len(text.encode())) > MAX_MESSAGE_BYTES:
-        raise StorageRefused(f"a queue message holds at most {MAX_MESSAGE_BYTES} bytes of UTF-8, this one has {size}")
+        raise ContentRefused(f"a queue message holds at most {MAX_MESSAGE_BYTES} bytes of UTF-8, this one has {size}")
 
 
 def check_visible_after(seconds: int) -> None:
     """Refuse a visibility delay that the service does not know."""
     if not 0 <= seconds <= MAX_INVISIBLE_SECONDS:
-        raise StorageRefused(f"visible_after is 0 to {MAX_INVISIBLE_SECONDS} seconds, not {seconds}")
+        raise ContentRefused(f"visible_after is 0 to {MAX_INVISIBLE_SECONDS} seconds, not {seconds}")
 
 
 def check_get(limit: int, invisible_for: int) -> None:
     """Refuse a queue read that the service does not know."""
     if not 1 <= limit <= MAX_MESSAGES_PER_GET:
-        raise StorageRefused(f"a queue read takes 1 to {MAX_MESSAGES_PER_GET} messages, not {limit}")
+        raise ContentRefused(f"a queue read takes 1 to {MAX_MESSAGES_PER_GET} messages, not {limit}")
     if not 1 <= invisible_for <= MAX_INVISIBLE_SECONDS:
-        raise StorageRefused(f"invisible_for is 1 to {MAX_INVISIBLE_SECONDS} seconds, not {invisible_for}")
+        raise ContentRefused(f"invisible_for is 1 to {MAX_INVISIBLE_SECONDS} seconds, not {invisible_for}")
 
 
 # ---- tables: limits
@@ -98,22 +98,22 @@ def utf16_units(text: str) -> int:
     """Return the size of a text as the table service counts it, in UTF-16 units.
 
     Raises:
-        StorageRefused: the text holds half a surrogate pair, which no service stores.
+        ContentRefused: the text holds half a surrogate pair, which no service stores.
     """
     if text.isascii():
         return len(text)
     try:
         return len(text.encode("utf-16-le")) // 2
     except UnicodeEncodeError as error:
-        raise StorageRefused(f"a table value holds half a surrogate pair at index {error.start}") from error
+        raise ContentRefused(f"a table value holds half a surrogate pair at index {error.start}") from error
 
 
 def _check_key(name: str, key: str) -> int:
     if bad := _BAD_KEY.search(key):
-        raise StorageRefused(f"{name} {key!r} holds {bad[0]!r}: keys have no '/', '\\', '#', '?' or control characters")
+        raise ContentRefused(f"{name} {key!r} holds {bad[0]!r}: keys have no '/', '\\', '#', '?' or control characters")
     units = utf16_units(key)
     if units > MAX_KEY_UNITS:
-        raise StorageRefused(f"{name} {key[:40]!r}... has {units} UTF-16 units, the limit is {MAX_KEY_UNITS}")
+        raise ContentRefused(f"{name} {key[:40]!r}... has {units} UTF-16 units, the limit is {MAX_KEY_UNITS}")
     return units
 
 
@@ -124,7 +124,7 @@ def _value_bytes(column: str, value: TableValue) -> int:
             return 8
         units = utf16_units(value)
         if units > MAX_COLUMN_UNITS:
-            raise StorageRefused(
+            raise ContentRefused(
                 f"column {column} has {units} UTF-16 units, the limit is {MAX_COLUMN_UNITS}: put the value into a blob"
             )
         return 4 + 2 * units
@@ -132,11 +132,11 @@ def _value_bytes(column: str, value: TableValue) -> int:
         return 1
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
-            raise StorageRefused(f"column {column}: {value} does not fit 64 bits")
+            raise ContentRefused(f"column {column}: {value} does not fit 64 bits")
         return 4 if -(2**31) <= value < 2**31 else 8
     if isinstance(value, float):
         return 8
-    raise StorageRefused(f"column {column} is a {type(value).__name__}; columns are str, Utc, bool, int or float")
+    raise ContentRefused(f"column {column} is a {type(value).__name__}; columns are str, Utc, bool, int or float")
 
 
 def check_row(row: Row) -> int:
@@ -145,39 +145,39 @@ def check_row(row: Row) -> int:
     for column, value in row.columns.items():
         size += 8 + 2 * len(column) + _value_bytes(column, value)
     if len(row.columns) > MAX_COLUMNS:
-        raise StorageRefused(f"row {row.row_key!r} has {len(row.columns)} columns, the limit is {MAX_COLUMNS}")
+        raise ContentRefused(f"row {row.row_key!r} has {len(row.columns)} columns, the limit is {MAX_COLUMNS}")
     if size > MAX_ROW_BYTES:
-        raise StorageRefused(f"row {row.row_key!r} has {size} bytes, the limit is {MAX_ROW_BYTES}")
+        raise ContentRefused(f"row {row.row_key!r} has {size} bytes, the limit is {MAX_ROW_BYTES}")
     return size
 
 
 def check_batch(operations: Sequence[TableWrite]) -> None:
     """Refuse a transaction that the service would not even begin."""
     if not 1 <= len(operations) <= MAX_BATCH_OPERATIONS:
-        raise StorageRefused(f"a batch has 1 to {MAX_BATCH_OPERATIONS} operations, not {len(operations)}")
+        raise ContentRefused(f"a batch has 1 to {MAX_BATCH_OPERATIONS} operations, not {len(operations)}")
     partition_key = operations[0].row.partition_key
     row_keys = set()
     size = 0
     for operation in operations:
         row = operation.row
         if row.partition_key != partition_key:
-            raise StorageRefused(
+            raise ContentRefused(
                 f"a batch has one partition key, this one has {partition_key!r}, {row.partition_key!r}"
             )
         row_keys.add(row.row_key)
         size += check_row(row)
     if len(row_keys) != len(operations):
-        raise StorageRefused("a batch names each row once")
+        raise ContentRefused("a batch names each row once")
     # The service counts bytes of the request. This is what they are for most texts; an adapter that makes a
     # request counts again.
     if size // 2 > MAX_BATCH_BYTES:
-        raise StorageRefused(f"a batch has at most {MAX_BATCH_BYTES} bytes, this one about {size // 2}")
+        raise ContentRefused(f"a batch has at most {MAX_BATCH_BYTES} bytes, this one about {size // 2}")
 
 
 def check_page(top: int | None) -> None:
     """Refuse a page size that the service does not know."""
     if top is not None and not 1 <= top <= MAX_PAGE_ROWS:
-        raise StorageRefused(f"a page has 1 to {MAX_PAGE_ROWS} rows, not {top}")
+        raise ContentRefused(f"a page has 1 to {MAX_PAGE_ROWS} rows, not {top}")
 
 
 # ---- tables: writes
@@ -197,7 +197,7 @@ def columns_after(
         RowExists: INSERT of a row that exists.
         RowNotFound: REPLACE, MERGE or DELETE of a row that does not exist.
         RowChanged: the ETag differs.
-        StorageRefused: the merged row is too large.
+        ContentRefused: the merged row is too large.
     """
     row, kind = operation.row, operation.kind
     if kind is Write.INSERT:
@@ -340,13 +340,13 @@ def keys_of_token(token: str) -> tuple[str, str]:
     """Return partition and row key of the row that a page starts at.
 
     Raises:
-        StorageRefused: the token is none that a query returned.
+        ContentRefused: the token is none that a query returned.
     """
     partition_key, _, row_key = token.partition(" ")
     try:
         first, second = (base64.b64decode(part, validate=True).decode() for part in (partition_key, row_key))
     except (binascii.Error, ValueError) as error:
-        raise StorageRefused(f"{token!r} is no continuation token of this store") from error
+        raise ContentRefused(f"{token!r} is no continuation token of this store") from error
     return first, second
 
 
@@ -381,12 +381,12 @@ def lease_guid(lease_id: str) -> str:
     """Return a lease id in its one form.
 
     Raises:
-        StorageRefused: it is no GUID.
+        ContentRefused: it is no GUID.
     """
     try:
         return str(uuid.UUID(lease_id))
     except ValueError as error:
-        raise StorageRefused(f"a lease id is a GUID, not {lease_id!r}") from error
+        raise ContentRefused(f"a lease id is a GUID, not {lease_id!r}") from error
 
 
 def acquired(lease: Lease | None, now: datetime, lease_id: str, seconds: int, what: str) -> Lease:
@@ -401,7 +401,7 @@ def acquired(lease: Lease | None, now: datetime, lease_id: str, seconds: int, wh
 def check_lease_seconds(seconds: int) -> None:
     """Refuse a duration that the service does not know."""
     if not 15 <= seconds <= 60:
-        raise StorageRefused(f"a lease lasts 15 to 60 seconds, not {seconds}")
+        raise ContentRefused(f"a lease lasts 15 to 60 seconds, not {seconds}")
 
 
 def renewed(lease: Lease | None, now: datetime, lease_id: str, what: str) -> Lease:

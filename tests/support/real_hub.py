@@ -111,6 +111,11 @@ async def parts_of(hub: RealHub) -> list[str]:
     names, storage = hub.names, hub.storage
     tables = (names.history_table, names.instances_table, names.partitions_table)
     found = [name for name in tables if await storage.tables.table_exists(name)]
-    containers = (names.app_lease_container, names.large_messages_container, names.leases_container)
+    containers = (
+        names.app_lease_container,
+        names.large_messages_container,
+        names.dead_letters_container,
+        names.leases_container,
+    )
     found += [name for name in containers if await storage.blobs.container_exists(name)]
     return [*found, *await storage.queues.list_queues(f"{names.hub.lower()}-")]

@@ -32,6 +32,7 @@ from taskhub.runtime.application import (
     EntityFailed,
 )
 from taskhub.runtime.environment import Environment
+from taskhub.runtime.instance_ids import refusal_of_instance_id
 from taskhub.storage.interception import intercepted
 from taskhub.storage.memory import MemoryAccount, open_memory
 
@@ -224,6 +225,7 @@ class PlainApplication:
             long_timer_limit_seconds=self.long_timer_limit_seconds,
             long_timer_leg_seconds=self.long_timer_leg_seconds,
             http_poll_seconds=self.http_poll_seconds,
+            refusal_of_id=refusal_of_instance_id,
         )
         return self.orchestration_type(session, self)
 

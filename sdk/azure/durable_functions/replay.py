@@ -76,6 +76,8 @@ class OrchestrationSession:
         long_timer_leg_seconds: length of each of them but the last.
         entity_reorder_window_seconds: how far back entities keep the order of our requests; 0 for not at all.
         http_poll_seconds: between two requests of a ``call_http`` that polls, where the answer names no time.
+        refusal_of_id: says why an instance cannot have an id, ``None`` for one that it can; calls of such instances
+            raise a ``ValueError`` in the code. By default there is no such id.
     """
 
     def __init__(
@@ -88,11 +90,13 @@ class OrchestrationSession:
         long_timer_leg_seconds: float = 3 * 24 * 3600,
         entity_reorder_window_seconds: float = 30 * 60,
         http_poll_seconds: float = 30,
+        refusal_of_id: Callable[[str], str | None] | None = None,
     ) -> None:
         handle = _handle(orchestrator)
         self._function: Callable[..., Any] = getattr(handle, "orchestrator_function", handle)
         self._input_type = getattr(handle, "_df_input_type", None)
         self._functions = known_functions(handle)
+        self._refusal_of_id = refusal_of_id
         self._instance_id = instance_id
         self._parent_instance_id = parent_instance_id
         self._limits: Limits | None = None
@@ -213,6 +217,7 @@ class OrchestrationSession:
         )
         context._input_expected_type = self._input_type
         context._functions = self._functions
+        context._refusal_of_id = self._refusal_of_id
         self._context = context
         returned = self._function(context)
         code = code_of(returned)

@@ -150,6 +150,7 @@ class QueueListener:
 
     async def _read(self, nursery: Nursery) -> None:
         limit = self._reading.batch_size
+        asked = self._health.asks()
         try:
             messages = await self._get(limit)
         except StorageError as error:
@@ -158,7 +159,7 @@ class QueueListener:
             self._failures = min(self._failures + 1, 10)
             return
         self._failures = 0
-        self._health.succeeded()
+        self._health.succeeded(asked)
         self._poller.found(len(messages), limit=limit)
         for message in messages:
             self._in_progress += 1

@@ -198,14 +198,15 @@ async def _patiently(connection: Connection, call: Callable[[], Awaitable[_T]]) 
     """Make a storage call that may be made again, a few times if need be."""
     attempt = 1
     while True:
+        asked = connection.health.asks()
         try:
             result = await call()
         except TransientStorageError as error:
             connection.health.failed(error)
             if attempt == ATTEMPTS:
                 raise
-            await connection.health.pause(attempt)
+            await connection.health.pause(attempt, error)
             attempt += 1
         else:
-            connection.health.succeeded()
+            connection.health.succeeded(asked)
             return result

@@ -12,6 +12,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from taskhub.errors import (
     BlobExists,
     BlobNotFound,
+    ContentRefused,
     LeaseHeld,
     MessageGone,
     QueueNotFound,
@@ -27,6 +28,7 @@ from taskhub.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_NO_HEADERS: Mapping[str, str] = {}
 _LEASE_CODES = (
     "LeaseAlreadyPresent",
     "LeaseIdMismatchWithBlobOperation",
@@ -59,10 +61,15 @@ ERRORS: Mapping[str, type[StorageError]] = {
     **dict.fromkeys(("QueueBeingDeleted", "TableBeingDeleted", "ContainerBeingDeleted"), TransientStorageError),
 }
 
+CONTENT_STATUSES = (400, 413, 414, 431)
+_CREDENTIAL_CODES = ("InvalidAuthenticationInfo", "AuthenticationFailed")
+
 TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
 
 
-def refusal(what: str, status: int, code: str, message: str = "") -> StorageError:
+def refusal(
+    what: str, status: int, code: str, message: str = "", *, headers: Mapping[str, str] = _NO_HEADERS
+) -> StorageError:
     """Return the port's error for an answer of the service.
 
     Args:
@@ -70,14 +77,24 @@ def refusal(what: str, status: int, code: str, message: str = "") -> StorageErro
         status: of the answer.
         code: the service's error code, empty when it gave none.
         message: its text.
+        headers: of the answer.
     """
     kind = ERRORS.get(code)
     if kind is not None:
         return kind(f"{what}: {code}")
     if status in TRANSIENT_STATUSES:
-        return TransientStorageError(f"{what}: the service answered {status} {code}")
+        return TransientStorageError(
+            f"{what}: the service answered {status} {code}", retry_after_seconds=_retry_after(headers)
+        )
     first_line = message.partition("\n")[0]
-    return StorageRefused(f"{what}: the service answered {status} {code}: {first_line}")
+    refused = ContentRefused if status in CONTENT_STATUSES and code not in _CREDENTIAL_CODES else StorageRefused
+    return refused(f"{what}: the service answered {status} {code}: {first_line}")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that an answer asks to wait; a date, which no storage service sends, is passed over."""
+    text = headers.get("Retry-After", "").strip()
+    return float(text) if text.isdecimal() else None
 
 
 @contextmanager
@@ -88,7 +105,8 @@ def mapped(what: str) -> Iterator[None]:
     except HttpResponseError as error:
         if error.status_code is None:  # an answer that broke off
             raise TransientStorageError(f"{what}: {error}") from error
-        raise refusal(what, error.status_code, error_code(error), str(error.message)) from error
+        headers: Mapping[str, str] = getattr(error.response, "headers", _NO_HEADERS)
+        raise refusal(what, error.status_code, error_code(error), str(error.message), headers=headers) from error
     except ClientAuthenticationError as error:
         raise StorageRefused(f"{what}: no token for the storage account: {error}") from error
     except (AzureError, OSError, aiohttp.ClientError, asyncio.TimeoutError) as error:

@@ -168,6 +168,6 @@ def _refusal(what: str, answer: Answer) -> Exception:
         try:
             error = ElementTree.fromstring(answer.body)
         except ElementTree.ParseError:  # a gateway's page; the status has to do
-            return refusal(what, answer.status, code)
+            return refusal(what, answer.status, code, headers=answer.headers)
         code, message = error.findtext("Code", code), error.findtext("Message", "")
-    return refusal(what, answer.status, code, message)
+    return refusal(what, answer.status, code, message, headers=answer.headers)

@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from taskhub.errors import RowNotFound, StorageError, StorageRefused, TableNotFound, TransientStorageError
+from taskhub.errors import ContentRefused, RowNotFound, StorageError, TableNotFound, TransientStorageError
 from taskhub.model.ids import ETag, Utc
 from taskhub.storage import rules
 from taskhub.storage.azure.errors import refusal
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from taskhub.storage.azure.requests import Answer, Requests
 
+_NO_HEADERS: Mapping[str, str] = {}
 _READING = {"Accept": "application/json;odata=minimalmetadata"}
 _WRITING = {**_READING, "Content-Type": "application/json"}
 _SILENT = {"Prefer": "return-no-content"}
@@ -130,7 +131,7 @@ class AzureTables:
         rules.check_batch(operations)
         boundary, body = self._transaction(table, operations)
         if len(body) > rules.MAX_BATCH_BYTES:
-            raise StorageRefused(f"a batch has at most {rules.MAX_BATCH_BYTES} bytes, this one {len(body)}")
+            raise ContentRefused(f"a batch has at most {rules.MAX_BATCH_BYTES} bytes, this one {len(body)}")
         what = f"batch of {len(operations)} on table {table}"
         headers = {**_READING, "Content-Type": f"multipart/mixed; boundary={boundary}"}
         answer = await self._requests.send(what, "POST", "/$batch", headers, body)
@@ -234,16 +235,19 @@ def _literal(value: TableValue) -> str:
 
 def _refusal(what: str, answer: Answer) -> tuple[StorageError, str]:
     """Return the port's error for an answer, and the service's code."""
-    return _refusal_of(what, answer.status, answer.body, answer.headers.get("x-ms-error-code", ""))
+    return _refusal_of(what, answer.status, answer.body, answer.headers)
 
 
-def _refusal_of(what: str, status: int, body: bytes, code: str = "") -> tuple[StorageError, str]:
+def _refusal_of(
+    what: str, status: int, body: bytes, headers: Mapping[str, str] = _NO_HEADERS
+) -> tuple[StorageError, str]:
+    code = headers.get("x-ms-error-code", "")
     try:
         error = json.loads(body)["odata.error"]
         code, message = error["code"], error["message"]["value"]
     except (ValueError, TypeError, KeyError):  # no body, or a gateway's page; status and header have to do
         message = ""
-    return refusal(what, status, code, message), code
+    return refusal(what, status, code, message, headers=headers), code
 
 
 _PART = re.compile(rb"(?m)^HTTP/1\.1 (\d{3})[^\r\n]*\r?\n((?:[^\r\n]+\r?\n)*)\r?\n")

@@ -244,10 +244,16 @@ def test_a_large_value_that_was_not_read_is_no_empty_value(large):
 
 
 def test_other_columns_have_no_blob():
-    row = row_of(model.GenericEvent(**AT, data="d" * 40_000))
+    row = row_of(model.GenericEvent(**AT, data="d" * 32_768))
 
     assert row.offloaded == ()
-    assert row.columns["Data"] == "d" * 40_000
+    assert row.columns["Data"] == "d" * 32_768
+
+
+@pytest.mark.parametrize("data", ["d" * 32_769, "\U0001f600" * 16_385])
+def test_what_no_column_holds_is_refused_with_its_place_and_limit(data):
+    with pytest.raises(PayloadError, match=r"Data of a GenericEvent event has 327(69|70) characters .*holds 32768"):
+        row_of(model.GenericEvent(**AT, data=data))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from taskhub.codec.keys import SENTINEL, escape_instance_id, prefix_bounds, row_key, unescape_instance_id
+from taskhub.codec.keys import (
+    SENTINEL,
+    blob_folder,
+    escape_instance_id,
+    prefix_bounds,
+    refusal_of_instance_id,
+    row_key,
+    unescape_instance_id,
+)
 from tests.support.strategies import texts
 
 ESCAPES = [
@@ -42,6 +52,47 @@ def test_every_id_comes_back_from_its_key(instance_id):
 @pytest.mark.parametrize("key", ["a^", "^4", "^a", "^\u00bf", "a^\n"])
 def test_what_is_no_escape_stays_as_it_is(key):
     assert unescape_instance_id(key) == key
+
+
+@pytest.mark.parametrize(
+    ("instance_id", "refusal"),
+    [
+        ("a", None),
+        ("a" * 512, None),
+        ("a" * 513, "may have 512 characters .* has 513"),
+        ("日" * 512, None),
+        ("日" * 513, "has 513"),
+        ("\U0001f600" * 256, None),
+        ("\U0001f600" * 257, "has 514"),
+        ("/" * 256, None),
+        ("/" * 257, "has 514"),
+        ("\x00" * 256, None),
+        ("\x00" * 257, "has 514"),
+        ("", "cannot be empty"),
+        ("a\ud800", r"half a surrogate pair \(at index 1\)"),
+    ],
+)
+def test_an_id_is_refused_only_where_no_key_can_hold_it(instance_id, refusal):
+    found = refusal_of_instance_id(instance_id)
+
+    assert found is None if refusal is None else re.search(refusal, found)
+
+
+@pytest.mark.parametrize(
+    "name", ["order-42", "a/b", "a//b", "/a/", "@counter@a", "a.b", "..a", "it's #1?", "日本", "^0"]
+)
+def test_blobs_lie_in_the_folder_of_the_id(name):
+    assert blob_folder(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", [".", "..", "../x", "a/../b", "a./b", "a.", "a\\b", "a\tb", "a\x85", "\uffff", "\ud800"]
+)
+def test_blobs_of_an_id_that_no_name_can_hold_lie_in_a_folder_of_their_own(name):
+    folder = blob_folder(name)
+
+    assert re.fullmatch(r"\^\^[0-9a-f]{32}", folder)
+    assert blob_folder(folder) == folder
 
 
 def test_row_keys_sort_as_the_events_and_the_sentinel_comes_last():

@@ -17,6 +17,7 @@ def test_queues_and_containers_are_lower_case_and_tables_are_not():
     assert names.instances_table == "MyHubInstances"
     assert names.partitions_table == "MyHubPartitions"
     assert names.large_messages_container == "myhub-largemessages"
+    assert names.dead_letters_container == "myhub-deadletters"
     assert names.app_lease_container == "myhub-applease"
     assert names.app_lease_blob == "myhub-appleaseinfo"
     assert names.leases_container == "myhub-leases"

@@ -2,6 +2,7 @@ import taskhub
 
 PUBLIC = {
     "ConfigurationError",
+    "DeadLetterNotFound",
     "HubInUse",
     "InstanceExists",
     "InstanceNotFound",

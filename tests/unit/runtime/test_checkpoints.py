@@ -8,6 +8,7 @@ import pytest
 from taskhub.errors import TransientStorageError
 from taskhub.model.instance import RuntimeStatus
 from taskhub.storage.interception import intercepted
+from taskhub.storage.port import Row, TableWrite, Write
 from tests.support.virtual_hub import VirtualHub
 
 ECHO = {"echo": lambda value: value}
@@ -109,6 +110,62 @@ def test_a_commit_whose_reply_is_lost_is_recognised_and_not_made_twice():
 
     # Two episodes, and the second attempt that was refused.
     assert (state.output, commits, runs) == ("1", 3, 1)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("action", [lose_reply, fail], ids=["reply lost", "not done"])
+def test_any_transaction_of_a_long_episode_may_be_in_doubt(number, action):
+    """250 rows go in three transactions; the answer to one of them does not come."""
+
+    def fan_out(context):
+        squares = yield context.task_all([context.call_activity("echo", value) for value in range(250)])
+        return sum(squares)
+
+    hub, script = VirtualHub({"fan_out": fan_out}, ECHO, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.worker(wrap=script.wrap)
+        for _ in range(number - 1):
+            script.on("batch", "History", lambda call, act: act())
+        script.on("batch", "History", action)
+        state = await hub.end(await hub.start("fan_out", instance_id="x"))
+        await hub.sleep(120)
+        return state, await hub.state()
+
+    state, left = hub.run(main)
+
+    assert state.output == str(sum(range(250)))
+    assert set(hub.app.runs.values()) == {1}
+    assert not any(left.messages.values())
+    assert sum(event.type_name == "TaskScheduled" for event in left.events("x")) == 250
+
+
+def test_a_commit_in_doubt_that_another_worker_wrote_on_top_of_is_given_up():
+    """Our transaction is stored and its reply lost; before we look, somebody goes on from it: theirs stands."""
+    hub, script = VirtualHub({"echoing": echoing}, ECHO, partition_count=1), Script()
+
+    async def lose_reply_and_continue(call, act):
+        await act()
+        table, (*_, sentinel) = call.target, call.arguments[0]
+        row = await hub.storage.tables.read(table, sentinel.row.partition_key, sentinel.row.row_key)
+        following = Row(row.partition_key, "0000000000000004", {"ExecutionId": row.columns["ExecutionId"]})
+        touched = TableWrite(Write.MERGE, Row(row.partition_key, row.row_key, {"CheckpointNote": "theirs"}))
+        await hub.storage.tables.batch(table, [TableWrite(Write.INSERT, following), touched])
+        raise TransientStorageError("the reply was lost")
+
+    async def main(hub):
+        await hub.worker(wrap=script.wrap)
+        script.on("batch", "History", lose_reply_and_continue)
+        await hub.start("echoing", 1, instance_id="x")
+        await hub.sleep(1)
+        sentinel = await hub.storage.tables.read(hub.names.history_table, "x", "sentinel")
+        return sentinel.columns, script.calls.count("batch History")
+
+    sentinel, commits = hub.run(main)
+
+    # Ours, the second attempt that was refused, and nothing over what the other one wrote.
+    assert sentinel["CheckpointNote"] == "theirs"
+    assert commits == 2
 
 
 def test_a_worker_that_was_paused_beyond_its_lease_sends_nothing():

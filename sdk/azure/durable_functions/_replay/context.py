@@ -58,7 +58,7 @@ from azure.durable_functions.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import UnionType
     from uuid import UUID
 
@@ -152,6 +152,7 @@ class DurableOrchestrationContext:
         self._custom_status: Any = None
         self._id_counter = 0
         self._functions: AppFunctions | None = None
+        self._refusal_of_id: Callable[[str], str | None] | None = None
         self._offers_locks = True
         self._logger: ReplaySafeLogger | None = None
         self._function_context = FunctionContext(**function_context)
@@ -402,11 +403,12 @@ class DurableOrchestrationContext:
             A task whose result is what the child returned; when the child fails, so does the task.
 
         Raises:
-            ValueError: no name, or a function that is no orchestrator.
+            ValueError: no name, a function that is no orchestrator, or an instance id that the host cannot store.
             FunctionNotFoundError: the app has no such orchestrator.
             TypeError: the input cannot be encoded.
         """
         self._require("orchestrator", name)
+        self._check_id(instance_id)
         name, promised = resolve_orchestrator(name)
         task = SubOrchestrationTask(None, CallSubOrchestratorAction(name, input_, instance_id, version))
         task._expected_type = expected_type or promised
@@ -496,6 +498,7 @@ class DurableOrchestrationContext:
         """
         self._check_waits(retry_options)
         self._require("orchestrator", name)
+        self._check_id(instance_id)
         name, promised = resolve_orchestrator(name)
         action = CallSubOrchestratorWithRetryAction(name, retry_options, input_, instance_id, version)
         first = SubOrchestrationTask(None, action)
@@ -506,6 +509,12 @@ class DurableOrchestrationContext:
         """Refuse a name that no function of the app has, if its functions are known; decorated functions exist."""
         if self._functions is not None:
             self._functions.require(kind, name)
+
+    def _check_id(self, instance_id: str | None) -> None:
+        """Refuse an id that the host cannot store, where it says so: what is sent there would reach nobody."""
+        refusal = self._refusal_of_id(instance_id) if instance_id and self._refusal_of_id is not None else None
+        if refusal is not None:
+            raise ValueError(refusal)
 
     def _check_waits(self, options: RetryOptions) -> None:
         """Refuse what the host refuses without telling anybody: the instance would wait for ever."""
@@ -624,12 +633,14 @@ class DurableOrchestrationContext:
             A task whose result is what the operation returned; when the operation raises, so does the task.
 
         Raises:
-            ValueError: no entity.
+            ValueError: no entity, or a key that the host cannot store.
             FunctionNotFoundError: the app has no such entity.
             TypeError: the input cannot be encoded.
         """
-        task = EntityCallTask(None, CallEntityAction(entityId, operationName, operationInput))
+        action = CallEntityAction(entityId, operationName, operationInput)
+        task = EntityCallTask(None, action)
         self._require("entity", entityId.name)
+        self._check_id(action.instance_id)
         task._expected_type = expected_type
         return task
 
@@ -650,12 +661,14 @@ class DurableOrchestrationContext:
             A task that never completes: do not yield it.
 
         Raises:
-            ValueError: no entity.
+            ValueError: no entity, or a key that the host cannot store.
             FunctionNotFoundError: the app has no such entity.
             TypeError: the input cannot be encoded.
         """
-        task = AtomicTask(None, SignalEntityAction(entityId, operationName, operationInput))
+        action = SignalEntityAction(entityId, operationName, operationInput)
+        task = AtomicTask(None, action)
         self._require("entity", entityId.name)
+        self._check_id(action.instance_id)
         self._executor.signal(task)
         return task
 
@@ -679,7 +692,7 @@ class DurableOrchestrationContext:
             A task whose result is the lock, for ``with``. Its ``release()`` lets the entities go at once.
 
         Raises:
-            ValueError: no entity.
+            ValueError: no entity, or a key that the host cannot store.
             FunctionNotFoundError: the app has no such entity.
             UnsupportedByHostError: the host's extension is too old for it.
         """
@@ -692,6 +705,8 @@ class DurableOrchestrationContext:
         action = LockEntitiesAction(entities)
         for entity in entities:
             self._require("entity", entity.name)
+        for instance_id in action.entities:
+            self._check_id(instance_id)
         return LockTask(None, action)
 
     def create_timer(self, fire_at: datetime) -> TimerTask | LongTimerTask:
