@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskhub import TaskHubSettings
-from taskhub.client import MAX_INSTANCE_ID_CHARACTERS
+from taskhub.codec.keys import MAX_INSTANCE_ID_UNITS
 from taskhub.codec.messages import MAX_INLINE_MESSAGE_BYTES
 from taskhub.codec.overflow import MAX_COLUMN_UNITS
 from taskhub.core.polling import abandon_seconds, retry_delay
@@ -42,7 +42,7 @@ EXPECTED = {
     "answer to `call_http`": numbers(MAX_RESPONSE_BYTES),
     "name of a task hub": ["3", "49"],
     "instance id over HTTP": numbers(routes.MAX_ID_CHARACTERS),
-    "instance id": numbers(MAX_INSTANCE_ID_CHARACTERS),
+    "instance id": numbers(MAX_INSTANCE_ID_UNITS),
     "partitions of a hub": ["1", "16", str(S.partition_count)],
     "history of an execution": [],
     "what one execution may ask for": numbers(S.max_orchestration_actions),
