@@ -21,6 +21,7 @@ from taskhub.host.channel import Channel, Hints
 from taskhub.host.client_binding import client_payload
 from taskhub.host.configuration import load_configuration
 from taskhub.host.console import Console, captured_output, wants_debug
+from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.identity import WorkerIdentity
 from taskhub.host.loading import load_functions, make_invoker
 from taskhub.host.triggers.assembly import AppStorage
@@ -99,7 +100,8 @@ class _WorkerProcess:
         app_storage = AppStorage.of(configuration, storage, store, asked=options.storage)
         app_storage.wake_others = lambda key: channel.hint(key, 0.0)
         invoker = make_invoker(configuration, self._console, app_storage.bindings)
-        payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port)
+        keys = KeyStore(secrets_folder(configuration)) if options.asks_for_keys else None
+        payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port, keys=keys)
         application = FunctionsApplication(self._loaded.plans, invoker, settings, client_payload=payload)
         identity = WorkerIdentity(configuration.app_root, settings.hub_name, options.number)
         worker = Worker(

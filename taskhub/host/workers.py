@@ -55,6 +55,10 @@ class Workers(Protocol):
     grace_seconds: float
     """How long a stop may take; may be changed until they are told to stop."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether one of them has come to work on a partition, and is still there."""
+
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
         """Work until ``stop`` is set; ``ready`` is set when the first partition is owned.
 
@@ -87,12 +91,19 @@ class OneWorker:
         )
         self.client = self._worker.client
         self.grace_seconds = self._worker.grace_seconds
+        self._ready: asyncio.Event | None = None
 
     def __repr__(self) -> str:
         return f"<OneWorker {self._worker!r}>"
 
+    @property
+    def is_ready(self) -> bool:
+        """See :class:`Workers`."""
+        return self._ready is not None and self._ready.is_set()
+
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
         """See :class:`Workers`."""
+        self._ready = ready
         own_stop = asyncio.Event()
         waiting = asyncio.create_task(self._pass_on(stop, own_stop), name="wait for stop")
         try:
@@ -143,6 +154,7 @@ class WorkerProcessOptions:
     storage: str | None
     verbose: bool
     colour: bool
+    asks_for_keys: bool = False
 
     @classmethod
     def of(cls, text: str) -> WorkerProcessOptions:
@@ -195,6 +207,11 @@ class WorkerProcesses:
 
     def __repr__(self) -> str:
         return f"<WorkerProcesses {len(self._children)} of {self._count} running>"
+
+    @property
+    def is_ready(self) -> bool:
+        """See :class:`Workers`."""
+        return any(child.has_been_ready for child in self._children.values())
 
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
         """See :class:`Workers`."""

@@ -134,6 +134,11 @@ class Lab:
             text = text.replace(ours, theirs)
         return text
 
+    @property
+    def webhook(self) -> str:
+        """Base URL of the webhook."""
+        return self._bases[None].rstrip("/")
+
     def note(self, text: str) -> None:
         """Take a remark; the recording keeps them apart from the answers."""
 
@@ -224,8 +229,8 @@ async def running_lab(
         lab = Lab(main_port, rpc_port, worker, http, notes, storage)
         handle = lab.watch(management)
         functions = HttpFunctions((), invoker, prefix="api", client_payload=lambda _: "{}")
-        main = Listener(main_sockets, MainDoor(functions, handle, dict), max_body_bytes=0)
-        rpc = Listener(rpc_sockets, RpcDoor(handle), max_body_bytes=0)
+        main = Listener(main_sockets, MainDoor(functions, handle, handle))
+        rpc = Listener(rpc_sockets, RpcDoor(handle))
         urls = hubs.urls(routes.Target(), f"http://localhost:{main_port}")
         lab.client = df.DurableOrchestrationClient(
             urls.client_payload(f"http://127.0.0.1:{rpc_port}/durabletask/", None, None)

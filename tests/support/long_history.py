@@ -40,7 +40,7 @@ def steps(context: Any) -> Any:
 
 
 def events_of(instance_id: InstanceId, count: int) -> Iterator[HistoryEvent]:
-    """Yield the history of an instance that waits for its last activity, ``EVENTS_PER_STEP * count - 1`` events."""
+    """Yield the history of an instance that waits for its last activity: ``EVENTS_PER_STEP * count`` events."""
     instance = OrchestrationInstance(instance_id, EXECUTION)
     for number in range(count):
         now = Utc.of(BEGAN + timedelta(milliseconds=number))

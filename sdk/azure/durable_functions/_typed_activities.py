@@ -14,8 +14,8 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any
 
-from azure.durable_functions._conversion import converter_for, plain
 from azure.durable_functions._replay.payloads import undecodable
+from azure.durable_functions._serialization import converter_for
 from azure.durable_functions.errors import PayloadDecodeError
 
 if TYPE_CHECKING:
@@ -95,7 +95,11 @@ class _Types:
 
     def plain_result(self, result: Any) -> Any:
         """Return a result as the worker can encode it."""
-        return result if self._result[1] is None else plain(result)
+        if self._result[1] is None:
+            return result
+        from azure.durable_functions._conversion import plain  # loaded: the annotation needed it
+
+        return plain(result)
 
     @functools.cached_property
     def _input(self) -> tuple[Any, Convert | None]:

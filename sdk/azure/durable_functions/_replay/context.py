@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, overload
-from uuid import NAMESPACE_OID, NAMESPACE_URL, UUID, uuid5
 
 from azure.durable_functions._replay.actions import (
     CallActivityAction,
@@ -51,7 +50,6 @@ from azure.durable_functions._replay.tasks import (
     WhenAnyTask,
 )
 from azure.durable_functions._serialization import converted, df_loads
-from azure.durable_functions.constants import DATETIME_STRING_FORMAT
 from azure.durable_functions.errors import (
     CorruptHistoryError,
     MalformedContextError,
@@ -62,14 +60,13 @@ from azure.durable_functions.errors import (
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
     from types import UnionType
+    from uuid import UUID
 
     from azure.durable_functions._replay.actions import EntityAddress
     from azure.durable_functions._replay.annotations import Driven, T, V
     from azure.durable_functions._replay.functions import ActivityFunction, AppFunctions, OrchestratorFunction
     from azure.durable_functions._replay.http import HttpAnswer, TokenSourceLike
     from azure.durable_functions._replay.locks import EntityLock
-
-_UUID_NAMESPACE = uuid5(NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
 
 
 @dataclass(frozen=True, slots=True)
@@ -851,12 +848,15 @@ class DurableOrchestrationContext:
 
     def new_uuid(self) -> str:
         """Return a UUID that is the same on each replay."""
-        now = f"{self._executor.clock.now:{DATETIME_STRING_FORMAT}}"
-        return str(uuid5(_UUID_NAMESPACE, f"{self._instance_id}_{now}_{self._next_count()}"))
+        from azure.durable_functions._replay import uuids  # seldom needed
+
+        return uuids.text_uuid(self._instance_id, self._executor.clock.now, self._next_count())
 
     def new_guid(self) -> UUID:
         """Return a UUID that is the same on each replay."""
-        return uuid5(NAMESPACE_URL, f"{self._instance_id}_{self._executor.clock.now}_{self._next_count()}")
+        from azure.durable_functions._replay import uuids
+
+        return uuids.guid(self._instance_id, self._executor.clock.now, self._next_count())
 
     def _next_count(self) -> int:
         count = self._id_counter
