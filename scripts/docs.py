@@ -8,7 +8,7 @@ import sys
 import tempfile
 import types
 import warnings
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 
 import pdoc
@@ -17,7 +17,8 @@ import pdoc.render
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / ".cache/docs"
 SDK = "azure.durable_functions"
-MODULES = (SDK, f"{SDK}.errors", f"{SDK}.testing", f"{SDK}.replay", "taskhub")
+OPTIONAL = (f"{SDK}.openai_agents",) if util.find_spec("agents") else ()
+MODULES = (SDK, f"{SDK}.errors", f"{SDK}.testing", f"{SDK}.replay", *OPTIONAL, "taskhub")
 
 
 def main() -> None:

@@ -257,14 +257,20 @@ class TaskHubClient:
 
         Args:
             instance_id: which one.
-            with_input: whether to fetch an input that lies in a blob.
-            with_output: whether to fetch an output that lies in a blob.
+            with_input: whether to fetch an input that lies in a blob; else its place holds the blob's URL. None is
+                fetched with ``fetch_large_values`` off.
+            with_output: the same of the output.
         """
         if not _is_possible(instance_id):
             return None
         try:
             return await self._services.health.retry_briefly(
-                lambda: self._services.instances.read(instance_id, with_input=with_input, with_output=with_output)
+                lambda: self._services.instances.read(
+                    instance_id,
+                    with_input=with_input,
+                    with_output=with_output,
+                    fetch_large=self._services.settings.fetch_large_values,
+                )
             )
         except TableNotFound:
             return None
@@ -287,7 +293,13 @@ class TaskHubClient:
         """
         try:
             return await self._services.health.retry_briefly(
-                lambda: self._services.instances.query(wanted, top=top, token=token, with_input=with_input)
+                lambda: self._services.instances.query(
+                    wanted,
+                    top=top,
+                    token=token,
+                    with_input=with_input,
+                    fetch_large=self._services.settings.fetch_large_values,
+                )
             )
         except TableNotFound:
             return InstancePage((), None)

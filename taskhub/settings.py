@@ -103,8 +103,15 @@ class TaskHubSettings:
     entity_reorder_window_seconds: float = 1800.0
     """How long an entity waits for a message that another one of the same sender has overtaken; 0: not at all."""
 
+    http_poll_seconds: float = 30.0
+    """Between two requests of a ``call_http`` that polls, where the answer does not tell (``Retry-After``)."""
     store_inputs: bool = False
     """Keep inputs of activities and sub-orchestrations in history."""
+    fetch_large_values: bool = True
+    """Show inputs and outputs that lie in blobs. Off: the URLs of the blobs, which cost no reads."""
+    max_orchestration_actions: int = 100_000
+    """What one execution may ask for: activities, timers, sub-orchestrations and requests to entities together. One
+    that asks for more fails."""
     overridable_running_instances: bool = False
     """A start may replace a running instance (``overridableExistingInstanceStates: AnyState``)."""
     max_custom_status_kilobytes: int = 16
@@ -163,6 +170,8 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest,
         60 * (2**31 - 1),
         "extensions.durableTask.entityMessageReorderWindowInMinutes",
     ),
+    ("max_orchestration_actions", 1, 2**31 - 1, "extensions.durableTask.maxOrchestrationActions"),
+    ("http_poll_seconds", 0, 2**31, "extensions.durableTask.httpSettings.defaultAsyncRequestSleepTimeMilliseconds"),
     ("lease_interval_seconds", 2, 600, ""),
     ("lease_round_seconds", 0.1, 300, ""),
     ("app_lease_seconds", 15, 60, f"{_APP_LEASE}.leaseInterval"),

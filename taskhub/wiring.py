@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 
 from taskhub.errors import ConfigurationError
 
+# Re-exported, with the next two: host and cli know storage only through here.
+from taskhub.storage.port import QueueMessage as QueueMessage
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from taskhub.storage.port import Storage as Storage  # re-exported: host and cli know storage only through here
+    from taskhub.storage.port import BlobItem as BlobItem
+    from taskhub.storage.port import Storage as Storage
+
 
 DEFAULT_SETTING = "AzureWebJobsStorage"
 EMULATOR = "UseDevelopmentStorage=true"
@@ -29,6 +34,8 @@ _IDENTITY_PARTS = {
     "tableServiceUri": "table_service_uri",
     "credential": "credential",
     "clientId": "client_id",
+    "tenantId": "tenant_id",
+    "clientSecret": "client_secret",
 }
 """Parts of the group of settings ``NAME__…`` that stands for a connection by identity, and the adapter's names."""
 
@@ -197,7 +204,7 @@ def _account(settings: Mapping[str, str], name: str, why: str) -> Account | Iden
         if text:
             return Account(text, why)
     parts = {argument: value for part, argument in _IDENTITY_PARTS.items() if (value := _part(settings, name, part))}
-    if not parts.keys() - {"credential", "client_id"}:
+    if not parts.keys() - {"credential", "client_id", "tenant_id", "client_secret"}:
         return None
     return IdentityAccount(parts, why)
 

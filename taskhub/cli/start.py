@@ -14,6 +14,32 @@ def start(
         Optional[int],  # noqa: UP045 (typer evaluates it on 3.10)
         typer.Option("--port", "-p", min=0, max=65535, help="Port of the HTTP server (7071); 0 takes any free one."),
     ] = None,
+    address: Annotated[
+        Optional[str],  # noqa: UP045 (typer evaluates it on 3.10)
+        typer.Option(
+            "--address",
+            help="Address to listen on; 0.0.0.0 for other machines too, which then need keys.",
+            show_default="127.0.0.1",
+        ),
+    ] = None,
+    auth: Annotated[
+        Optional[bool],  # noqa: UP045 (typer evaluates it on 3.10)
+        typer.Option(
+            "--enable-auth/--no-auth",
+            "--enableAuth",
+            help="Ask for keys as a deployed app does; by default when other machines can reach the host.",
+            show_default=False,
+        ),
+    ] = None,
+    cors: Annotated[
+        Optional[str],  # noqa: UP045 (typer evaluates it on 3.10)
+        typer.Option(
+            "--cors", help="Origins whose pages may read answers, separated by commas; * for all.", show_default=False
+        ),
+    ] = None,
+    cors_credentials: Annotated[
+        bool, typer.Option("--cors-credentials", help="Let their requests carry cookies.")
+    ] = False,
     hub: Hub = None,
     storage: Storage = None,
     workers: Annotated[
@@ -39,5 +65,16 @@ def start(
         raise typer.Exit(1)
     from taskhub.host.process import HostOptions, run_host  # needs our SDK
 
-    options = HostOptions(app_dir, port=port, hub=hub, storage=storage, verbose=verbose, workers=workers)
+    options = HostOptions(
+        app_dir,
+        port=port,
+        address=address,
+        auth=auth,
+        cors=cors,
+        cors_credentials=cors_credentials,
+        hub=hub,
+        storage=storage,
+        verbose=verbose,
+        workers=workers,
+    )
     raise typer.Exit(run_host(options))

@@ -88,7 +88,7 @@ def is_large_message(text: str) -> bool:
 
 
 def message_blob_name(envelope: Envelope) -> str:
-    """Return the blob name of a large message: under the raw id of its target."""
+    """Return the blob name of a large message."""
     activity_id = envelope.activity_id.replace("-", "")
     message = envelope.message
     return f"{blob_folder(message.target.instance_id)}/message-{activity_id}-{message.event.type_name}.json.gz"

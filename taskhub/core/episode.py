@@ -196,15 +196,28 @@ def resume_episode(state: RuntimeState) -> Episode:
 
 
 def checked(episode: Episode, actions: Actions, rules: EpisodeRules) -> Actions:
-    """Return the actions, or those of a failure when the custom status is larger than the hub allows."""
+    """Return the actions, or those of a failure when they are beyond what the hub allows."""
+    error = _beyond_limits(actions, rules)
+    return actions if error is None else Actions((), None, failure(episode.started.name, error), episode.next_task_id)
+
+
+def _beyond_limits(actions: Actions, rules: EpisodeRules) -> str | None:
+    """Return the extension's text about a custom status that is too large, or about too many operations.
+
+    The extension says nothing about the operations that it does not start, so that the instance waits for ever.
+    """
     kilobytes = _utf16_bytes(actions.custom_status or "") // 1024
-    if kilobytes <= rules.max_custom_status_kilobytes:
-        return actions
-    error = (
-        f"The UTF-16 size of the JSON-serialized payload must not exceed {rules.max_custom_status_kilobytes} KB. "
-        f"The current payload size is {kilobytes} KB."
-    )
-    return Actions((), None, failure(episode.started.name, error), episode.next_task_id)
+    if kilobytes > rules.max_custom_status_kilobytes:
+        return (
+            "The UTF-16 size of the JSON-serialized payload must not exceed "
+            f"{rules.max_custom_status_kilobytes} KB. The current payload size is {kilobytes} KB."
+        )
+    if actions.next_task_id > rules.max_actions:
+        return (
+            f"Maximum amount of orchestration actions ({rules.max_actions}) has been reached. This value can be "
+            "configured in host.json file as MaxOrchestrationActions."
+        )
+    return None
 
 
 def failure(orchestrator: str, error: str, stack: str = "") -> Raised:

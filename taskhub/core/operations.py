@@ -40,6 +40,8 @@ class EpisodeRules:
     default_version: str | None = None
     store_inputs: bool = False
     max_custom_status_kilobytes: int = 16
+    max_actions: int = 100_000
+    """Operations of one execution."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ Source: Azure Functions Python worker, loader; Functions host, function.json.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib
 import importlib.machinery
@@ -32,6 +33,7 @@ from taskhub.host.bindings import BindingError, check_function_name, read_bindin
 from taskhub.host.failures import describe_failure
 from taskhub.host.functions import App, Function, FunctionError
 from taskhub.host.json_files import read_json_object
+from taskhub.host.retry_policies import read_retry_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -130,7 +132,8 @@ def _v2_function(item: Any, name: str, root: Path) -> Function:
     check_function_name(name)
     call = item.get_user_function()
     bindings = read_bindings([json.loads(text) for text in item.get_raw_bindings()])
-    return Function(name, call, bindings, _directory_of(call, root))
+    retry = read_retry_policy(item.get_settings_dict("retry_policy"))
+    return Function(name, call, bindings, _directory_of(call, root), retry=retry)
 
 
 def _directory_of(call: Callable[..., Any], root: Path) -> Path:
@@ -189,7 +192,15 @@ def _load_folder(root: Path, folder: Path, settings: Mapping[str, str]) -> Funct
             f"{script.relative_to(root)} has no function '{entry_point}'. Define it, or name another one as entryPoint "
             "in function.json."
         )
-    return Function(folder.name, call, bindings, folder, _is_switched_off(keys.get("disabled"), settings))
+    retry = keys.get("retry")
+    return Function(
+        folder.name,
+        call,
+        bindings,
+        folder,
+        is_disabled=_is_switched_off(keys.get("disabled"), settings),
+        retry=read_retry_policy(retry if isinstance(retry, dict) else None),
+    )
 
 
 def _script_of(root: Path, folder: Path, named: object) -> Path:
@@ -227,9 +238,16 @@ def _import_script(root: Path, script: Path) -> Any:
 def _collect(candidates: Iterator[tuple[str, Callable[[], Function]]], configuration: HostConfiguration) -> App:
     functions: list[Function] = []
     errors: list[FunctionError] = []
+    names: set[str] = set()
     for name, build in candidates:
         if configuration.functions is not None and name.lower() not in configuration.functions:
             continue
+        if name.lower() in names:
+            errors.append(
+                FunctionError(name, f"The function name '{name}' must be unique within the app, ignoring case.")
+            )
+            continue
+        names.add(name.lower())
         try:
             function = build()
         except (BindingError, ConfigurationError) as error:
@@ -247,7 +265,7 @@ def _switched(function: Function, settings: Mapping[str, str]) -> Function:
     if function.is_disabled or any(
         _is_true(settings.get(key)) for key in (f"AzureWebJobs.{name}.Disabled", f"AzureWebJobs_{name}_Disabled")
     ):
-        return Function(name, function.call, function.bindings, function.directory, is_disabled=True)
+        return dataclasses.replace(function, is_disabled=True)
     return function
 
 

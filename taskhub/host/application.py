@@ -10,7 +10,10 @@ from azure.functions.meta import Datum
 
 from taskhub.errors import UnknownFunction
 from taskhub.host.activity_values import compact, failure_details, failure_reason, result_text, unwrap_input
-from taskhub.host.functions import ACTIVITY_TRIGGER, DURABLE_CLIENTS, ENTITY_TRIGGER, ORCHESTRATION_TRIGGER
+from taskhub.host.client_binding import bound_data
+from taskhub.host.functions import ACTIVITY_TRIGGER, ENTITY_TRIGGER, ORCHESTRATION_TRIGGER
+from taskhub.host.http_activity import HttpActivity
+from taskhub.host.http_calls import HTTP_ACTIVITY
 from taskhub.host.invoker import DURABLE_REASON, TIMEOUT, InvocationFailed
 from taskhub.runtime.application import ActivityFailed, ActivitySucceeded, EntityAnswered, EntityFailed
 from taskhub.runtime.instance_ids import refusal_of_instance_id
@@ -35,6 +38,7 @@ class FunctionsApplication:
         invoker: runs them.
         settings: limits of the task hub.
         client_payload: makes the text that a durable client binding receives, from that binding's properties.
+        http: makes the requests of ``call_http``.
     """
 
     def __init__(
@@ -44,10 +48,12 @@ class FunctionsApplication:
         settings: TaskHubSettings,
         *,
         client_payload: Callable[[Mapping[str, Any]], str],
+        http: HttpActivity | None = None,
     ) -> None:
         self._invoker = invoker
         self._settings = settings
         self._client_payload = client_payload
+        self._http = http or HttpActivity()
         plans = list(plans)
         self._orchestrators = _by_called_name(plans, ORCHESTRATION_TRIGGER)
         self._activities = _by_called_name(plans, ACTIVITY_TRIGGER)
@@ -76,6 +82,7 @@ class FunctionsApplication:
             long_timer_leg_seconds=self._settings.long_timer_leg_days * _DAY,
             entity_reorder_window_seconds=self._settings.entity_reorder_window_seconds,
             refusal_of_id=refusal_of_instance_id,
+            http_poll_seconds=self._settings.http_poll_seconds,
         )
         return _LiveOrchestration(session, plan.function.name, self._invoker)
 
@@ -92,6 +99,8 @@ class FunctionsApplication:
 
     async def run_activity(self, call: ActivityCall) -> ActivitySucceeded | ActivityFailed:
         """Run an activity to its end; unknown names and exceptions of user code are failures."""
+        if call.name == HTTP_ACTIVITY:
+            return await self._http.run(call.input)
         plan = self._activities.get(call.name.lower())
         if plan is None:
             return ActivityFailed(
@@ -104,7 +113,10 @@ class FunctionsApplication:
             )
         try:
             outcome = await self._invoker.invoke(
-                plan, self._data(plan, unwrap_input(call.input)), reason=DURABLE_REASON
+                plan,
+                self._data(plan, unwrap_input(call.input)),
+                reason=DURABLE_REASON,
+                values={"instanceId": call.instance_id},
             )
         except InvocationFailed as error:
             return ActivityFailed(failure_reason(call.name, error.message), failure_details(error.message, error.stack))
@@ -141,14 +153,13 @@ class FunctionsApplication:
         answer = None if outcome.result is None else outcome.result.value
         return EntityAnswered(answer if isinstance(answer, str) else compact(answer))
 
+    async def aclose(self) -> None:
+        """Close what requests of ``call_http`` left open."""
+        await self._http.aclose()
+
     def _data(self, plan: CallPlan, text: str | None) -> dict[str, Datum]:
-        data = {}
-        for name, item in plan.inputs.items():
-            if item.binding.is_trigger:
-                data[name] = Datum("null", "json") if text is None else Datum(text, "string")
-            elif item.binding.kind in DURABLE_CLIENTS:
-                data[name] = Datum(self._client_payload(item.binding.properties), "string")
-        return data
+        trigger = Datum("null", "json") if text is None else Datum(text, "string")
+        return bound_data(plan, trigger, self._client_payload)
 
 
 class _LiveOrchestration:

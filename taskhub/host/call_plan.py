@@ -19,20 +19,36 @@ from azure.durable_functions.replay import typed_activity
 from azure.functions.meta import Datum
 
 from taskhub.host.bindings import BindingError
-from taskhub.host.functions import ACTIVITY_TRIGGER, DURABLE_CLIENTS, Binding, Direction
+from taskhub.host.functions import (
+    ACTIVITY_TRIGGER,
+    BLOB,
+    BLOB_TRIGGER,
+    DURABLE_CLIENTS,
+    DURABLE_TRIGGERS,
+    HTTP_TRIGGER,
+    LISTENED_TRIGGERS,
+    QUEUE_TRIGGER,
+    STORED,
+    WARMUP_TRIGGER,
+    Binding,
+    Direction,
+)
 from taskhub.host.outputs import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskhub.host.functions import Function
+    from taskhub.host.worker_extensions import InvocationHooks
 
 RETURN = "$return"
-INPUTS = frozenset({"httptrigger", "orchestrationtrigger", "activitytrigger", "entitytrigger", *DURABLE_CLIENTS})
+INPUTS = frozenset(
+    {HTTP_TRIGGER, WARMUP_TRIGGER, BLOB, *DURABLE_TRIGGERS, *LISTENED_TRIGGERS, *DURABLE_CLIENTS}
+)  # fmt: skip
 """Types of triggers and input bindings that this host serves, in lower case."""
 
-_RESULT_TRIGGERS = frozenset({"activitytrigger", "orchestrationtrigger", "entitytrigger"})
-"""What these functions return is their result; no binding says so."""
+_PLAIN_TEXTS = frozenset({QUEUE_TRIGGER, BLOB_TRIGGER, BLOB})
+"""Where an annotation says in which form a parameter wants its content."""
 
 
 class EncodingFailed(Exception):
@@ -67,6 +83,12 @@ class CallPlan:
     """What becomes of the returned value; ``None``: nothing may be returned."""
     wants_context: bool
     is_async: bool
+    stored_inputs: Mapping[str, Input]
+    """Those of ``inputs`` that are read from storage before the call."""
+    stored_outputs: Mapping[str, Output]
+    """Those of ``outputs``, and the result under ``$return``, that are written to storage after it."""
+    hooks: InvocationHooks | None = None
+    """Of worker extensions."""
 
 
 def plan_call(function: Function) -> CallPlan:
@@ -93,13 +115,17 @@ def plan_call(function: Function) -> CallPlan:
             inputs[name] = Input(binding, _decoder(binding, hint))
         else:
             outputs[name] = Output(binding, _encoder(binding))
+    result = _result(function)
+    all_outputs = outputs if result is None else {**outputs, RETURN: result}
     return CallPlan(
         function=function,
         inputs=inputs,
         outputs=outputs,
-        result=_result(function),
+        result=result,
         wants_context=wants_context,
         is_async=inspect.iscoroutinefunction(function.call),
+        stored_inputs={name: each for name, each in inputs.items() if each.binding.kind in STORED},
+        stored_outputs={name: each for name, each in all_outputs.items() if each.binding.kind in STORED},
     )
 
 
@@ -109,7 +135,7 @@ def _check_types(function: Function) -> None:
             raise BindingError(f"binding type '{binding.type}' is not supported by this host.")
         if binding.direction is Direction.INOUT:
             raise BindingError(f"binding '{binding.name}' has the direction inout, which Python functions cannot use.")
-        if (binding.direction is Direction.OUT) != (binding.kind in OUTPUTS):
+        if binding.kind not in (OUTPUTS if binding.direction is Direction.OUT else INPUTS):
             needed = "out" if binding.kind in OUTPUTS else "in"
             raise BindingError(f"binding '{binding.name}' of type '{binding.type}' must have the direction {needed}.")
         if binding.name == RETURN and binding.direction is not Direction.OUT:
@@ -148,7 +174,7 @@ def _is_out(hint: Any) -> bool:
 
 def _result(function: Function) -> Output | None:
     declared = next((binding for binding in function.bindings if binding.name == RETURN), None)
-    if declared is None and function.trigger.kind in _RESULT_TRIGGERS:
+    if declared is None and function.trigger.kind in DURABLE_TRIGGERS:
         declared = function.trigger
     return None if declared is None else Output(declared, _encoder(declared))
 
@@ -166,9 +192,23 @@ def _has_implicit_output(converter: Any) -> bool:
 
 def _decoder(binding: Binding, hint: Any) -> Callable[[Datum, Mapping[str, Datum]], Any]:
     converter = _converter(binding)
+    if binding.kind in _PLAIN_TEXTS and hint in _PLAIN_FORMS:
+        form = _PLAIN_FORMS[hint]
+        return lambda datum, metadata: None if datum.value is None else form(datum.value)
     if converter is None or (hint in (str, bytes) and not _has_implicit_output(converter)):
         return lambda datum, metadata: _decode_plain(datum, binding)
     return lambda datum, metadata: converter.decode(datum, trigger_metadata=metadata)
+
+
+def _to_text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode()
+
+
+def _to_bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
+
+
+_PLAIN_FORMS: Mapping[Any, Callable[[Any], Any]] = {str: _to_text, bytes: _to_bytes, dict: json.loads, list: json.loads}
 
 
 def _decode_plain(datum: Datum, binding: Binding) -> Any:

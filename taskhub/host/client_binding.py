@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
+
+from azure.functions.meta import Datum
 
 from taskhub.host import routes
 from taskhub.host.configuration import resolve_settings
 from taskhub.host.durable_options import DEFAULT_CONNECTION, DEFAULT_CONNECTION_ALIAS
+from taskhub.host.functions import DURABLE_CLIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskhub.host.call_plan import CallPlan
     from taskhub.host.configuration import HostConfiguration
+    from taskhub.host.http_keys import KeyStore
 
 
 def client_payload(
-    configuration: HostConfiguration, *, http_port: int, rpc_port: int | None
+    configuration: HostConfiguration, *, http_port: int, rpc_port: int | None, keys: KeyStore | None = None
 ) -> Callable[[Mapping[str, Any]], str]:
     """Return what makes the text from the properties of a binding.
 
@@ -24,18 +30,39 @@ def client_payload(
         configuration: of the app.
         http_port: of the main door.
         rpc_port: of the loopback door, ``None`` when there is none.
+        keys: where the key of the management API is; ``None`` when it asks for none.
     """
     durable, settings = configuration.durable, configuration.settings
     alias = DEFAULT_CONNECTION_ALIAS if durable.connection == DEFAULT_CONNECTION else durable.connection
     urls = routes.Urls(f"http://localhost:{http_port}{routes.WEBHOOK_PATH}", durable.hub.hub_name, alias)
     rpc = None if rpc_port is None else f"http://127.0.0.1:{rpc_port}{routes.RPC_PATH}/"
 
-    @functools.cache
-    def payload(hub: str | None, connection: str | None) -> str:
-        return urls.client_payload(rpc, hub, connection)
+    @functools.lru_cache(maxsize=64)
+    def payload(hub: str | None, connection: str | None, code: str) -> str:
+        return dataclasses.replace(urls, code=code).client_payload(rpc, hub, connection)
 
     def of_binding(properties: Mapping[str, Any]) -> str:
         hub = properties.get("taskhub")
-        return payload(resolve_settings(hub, settings) if hub else None, properties.get("connectionname") or None)
+        connection = properties.get("connectionname") or None
+        return payload(
+            resolve_settings(hub, settings) if hub else None, connection, keys.durable_code() if keys else ""
+        )
 
     return of_binding
+
+
+def bound_data(plan: CallPlan, trigger: Datum, client_payload: Callable[[Mapping[str, Any]], str]) -> dict[str, Datum]:
+    """Return the data of a function's bindings, without what has to be read from storage first.
+
+    Args:
+        plan: of the function.
+        trigger: what its trigger receives.
+        client_payload: makes the text of a durable client binding from its properties.
+    """
+    data = {}
+    for name, item in plan.inputs.items():
+        if item.binding.is_trigger:
+            data[name] = trigger
+        elif item.binding.kind in DURABLE_CLIENTS:
+            data[name] = Datum(client_payload(item.binding.properties), "string")
+    return data

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from taskhub.errors import ConfigurationError
 from taskhub.host.durable_options import DurableOptions, read_durable_options, time_span
+from taskhub.host.http_options import HttpOptions, LocalHost, read_http_options, read_local_host
 from taskhub.host.json_files import read_json_object
+from taskhub.host.triggers.options import BlobOptions, QueueOptions, read_blob_options, read_queue_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +33,7 @@ class LocalSettings:
 
     values: Mapping[str, str] = field(default_factory=dict)
     """Settings to put into the environment."""
-    http_port: int | None = None
+    host: LocalHost = field(default_factory=LocalHost)
     warnings: tuple[str, ...] = ()
 
 
@@ -45,17 +47,22 @@ class HostConfiguration:
     added_settings: Mapping[str, str]
     """The part of ``settings`` that is not in the environment yet; user code expects it there."""
     durable: DurableOptions
-    route_prefix: str = "api"
+    http: HttpOptions = field(default_factory=HttpOptions)
     functions: frozenset[str] | None = None
     """Names, lower-case, of the only functions to load; ``None``: all."""
     log_levels: Mapping[str, str] = field(default_factory=dict)
     """Category prefix, lower-case, to level name; ``default`` for all others."""
-    response_headers: Mapping[str, str] = field(default_factory=dict)
-    """Headers that every HTTP answer of a function gets."""
     function_timeout_seconds: float | None = None
     """How long a function may run; ``None``: as long as it likes. Orchestrators are not meant."""
-    http_port: int | None = None
+    local_host: LocalHost = field(default_factory=LocalHost)
+    queues: QueueOptions = field(default_factory=QueueOptions)
+    blobs: BlobOptions = field(default_factory=BlobOptions)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def route_prefix(self) -> str:
+        """What stands before the route of every HTTP function."""
+        return self.http.route_prefix
 
 
 def load_configuration(app_root: Path, environment: Mapping[str, str], *, hub: str | None = None) -> HostConfiguration:
@@ -79,20 +86,22 @@ def load_configuration(app_root: Path, environment: Mapping[str, str], *, hub: s
     document, warnings = _read_host_json(app_root / "host.json")
     document = _with_overrides(document, settings)
     extensions = _section(document, "extensions")
-    http = _section(extensions, "http", "extensions.")
+    http = read_http_options(_section(extensions, "http", "extensions."))
+    is_development = settings.get("AZURE_FUNCTIONS_ENVIRONMENT", "Development").lower() == "development"
     durable = read_durable_options(_section(extensions, "durableTask", "extensions."), settings, hub=hub)
     return HostConfiguration(
         app_root=app_root,
         settings=settings,
         added_settings=local.values,
         durable=durable,
-        route_prefix=_route_prefix(http),
+        http=http,
         functions=_allowed_functions(document),
         log_levels=_log_levels(document),
-        response_headers={name: str(value) for name, value in _section(http, "customHeaders").items()},
         function_timeout_seconds=_function_timeout(document),
-        http_port=local.http_port,
-        warnings=(*local.warnings, *warnings, *durable.warnings),
+        local_host=local.host,
+        queues=read_queue_options(_section(extensions, "queues", "extensions."), is_development=is_development),
+        blobs=read_blob_options(_section(extensions, "blobs", "extensions."), is_development=is_development),
+        warnings=(*local.warnings, *warnings, *http.warnings, *durable.warnings),
     )
 
 
@@ -139,11 +148,8 @@ def read_local_settings(path: Path, environment: Mapping[str, str]) -> LocalSett
         text = entry.get("ConnectionString") if isinstance(entry, dict) else entry
         if isinstance(text, str):
             added.setdefault(f"ConnectionStrings:{name}", text)
-    port = _part(document, "Host", warnings).get("LocalHttpPort")
-    if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
-        warnings.append(f"{path.name}: Host.LocalHttpPort is {port!r}; it must be a number from 0 to 65535. Ignored.")
-        port = None
-    return LocalSettings(added, port, tuple(warnings))
+    host = read_local_host(_part(document, "Host", warnings))
+    return LocalSettings(added, host, (*warnings, *host.warnings))
 
 
 def _part(document: Mapping[str, Any], name: str, warnings: list[str]) -> Mapping[str, Any]:
@@ -218,13 +224,6 @@ def _section(document: Mapping[str, Any], name: str, above: str = "") -> Mapping
     if not isinstance(value, dict):
         raise ConfigurationError(f"host.json: {above}{name} is {value!r}; it must be an object.")
     return value
-
-
-def _route_prefix(http: Mapping[str, Any]) -> str:
-    prefix = next((value for key, value in http.items() if key.lower() == "routeprefix"), "api")
-    if not isinstance(prefix, str):
-        raise ConfigurationError(f'host.json: extensions.http.routePrefix is {prefix!r}; it must be a text, as "api".')
-    return prefix.strip("/")
 
 
 def _allowed_functions(document: Mapping[str, Any]) -> frozenset[str] | None:

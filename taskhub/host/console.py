@@ -116,13 +116,14 @@ class Console:
         """Write an error of the host itself."""
         self.log("error", HOST, text)
 
-    def executing(self, invocation: Invocation, reason: str) -> None:
-        """Announce an invocation."""
+    def executing(self, invocation: Invocation, reason: str, details: str = "") -> None:
+        """Announce an invocation, and below what is known of what started it."""
         category = f"{USER}.{invocation.function}"
         self.log(
             "information",
             category,
-            f"Executing 'Functions.{invocation.function}' (Reason='{reason}', Id={invocation.id})",
+            f"Executing 'Functions.{invocation.function}' (Reason='{reason}', Id={invocation.id})"
+            + (f"\nTrigger Details: {details}" if details else ""),
         )
 
     def executed(self, invocation: Invocation, seconds: float, failure: str | None) -> None:

@@ -1,7 +1,8 @@
 """``extensions.durableTask`` of ``host.json``: every known key, its range, and what it becomes.
 
-Names compare ignoring case, values may be texts (settings that override ``host.json`` always are). An unknown key is
-worth a warning, a wrong value ends the start.
+Names compare ignoring case, values may be texts (settings that override ``host.json`` always are), and ``%NAME%`` in a
+text stands for an app setting. An unknown key is worth a warning, and so is one that changes nothing here; a wrong
+value ends the start. ``docs/reference/settings.md`` lists the same keys; a test compares.
 
 Source: Durable Task extension 3.x, DurableTaskOptions and AzureStorageOptions.
 """
@@ -63,7 +64,7 @@ def read_durable_options(
     values: dict[str, Any] = {}
     warnings: list[str] = []
     for path, value in _leaves(section):
-        _read_option(path, value, values, warnings)
+        _read_option(path, value, values, warnings, settings)
     provider = values.get("storageprovider.type", _AZURE_STORAGE)
     if provider != _AZURE_STORAGE:
         warnings.append(
@@ -103,25 +104,34 @@ def _leaves(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
             yield path, value
 
 
-def _read_option(path: str, value: Any, values: dict[str, Any], warnings: list[str]) -> None:
+def _read_option(
+    path: str, value: Any, values: dict[str, Any], warnings: list[str], settings: Mapping[str, str]
+) -> None:
     key = path.lower()
-    if key.startswith("notifications.eventgrid"):
-        warnings.append(f"host.json: extensions.durableTask.{path}: lifecycle notifications are not sent by this host.")
-        return
     option = _OPTIONS.get(key)
     if option is None:
         close = difflib.get_close_matches(key, _OPTIONS, n=1)
         hint = f" Did you mean {_OPTIONS[close[0]].path}?" if close else ""
         warnings.append(f"host.json: extensions.durableTask.{path} is not a known setting and is ignored.{hint}")
         return
+    value = _resolved(value, settings)
     try:
         values[key] = option.read(value)
     except ValueError:
+        missing = _SETTING.search(value) if isinstance(value, str) else None
+        hint = f" There is no app setting '{missing[1]}'." if missing else ""
         raise ConfigurationError(
-            f"host.json: extensions.durableTask.{option.path} is {value!r}; it must be {option.range}."
+            f"host.json: extensions.durableTask.{option.path} is {value!r}; it must be {option.range}.{hint}"
         ) from None
-    if option.unsupported and values[key] != option.default:
-        warnings.append(f"host.json: extensions.durableTask.{option.path} has no effect in this version of the host.")
+    if option.no_effect and values[key] != option.default:
+        warnings.append(f"host.json: extensions.durableTask.{option.path} has no effect here: {option.no_effect}.")
+
+
+def _resolved(value: Any, settings: Mapping[str, str]) -> Any:
+    """Replace ``%NAME%`` by app settings; an unknown one stays."""
+    if not isinstance(value, str):
+        return value
+    return _SETTING.sub(lambda found: settings.get(found[1], found[0]), value)
 
 
 def _hub_options(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +176,7 @@ def _connection(values: Mapping[str, Any]) -> str:
 
 def _hub_name(explicit: str | None, settings: Mapping[str, str]) -> str:
     if explicit is not None:
-        name = _SETTING.sub(lambda found: settings.get(found[1], found[0]), explicit)
+        name = str(_resolved(explicit, settings))
         # The text is the reference's. It lets 50 pass in spite of it; a hub of 50 breaks at its first large message.
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{2,48}", name):
             raise InvalidHubName(
@@ -205,8 +215,9 @@ class _Option:
     field: str = ""
     """Field of :class:`TaskHubSettings` that the value becomes."""
     default: Any = None
-    unsupported: bool = False
-    """Read and checked, but nothing here acts on it yet; a value other than ``default`` is worth a warning."""
+    no_effect: str = ""
+    """Why it changes nothing here, although it is read and checked; a value other than ``default`` is worth a
+    warning."""
 
 
 def _text(value: Any) -> str:
@@ -233,6 +244,10 @@ def _integer(low: int, high: int | None = None) -> Callable[[Any], int]:
         return number
 
     return read
+
+
+def _milliseconds(value: Any) -> float:
+    return _integer(0, 2**31 - 1)(value) / 1000
 
 
 def _minutes(low: int) -> Callable[[Any], float]:
@@ -285,6 +300,18 @@ def _member(members: type[_Members]) -> Callable[[Any], _Members]:
     return lambda value: members(read(value))
 
 
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(value)
+    return tuple(_text(each) for each in value)
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise ValueError(value)
+    return tuple(_integer(0)(each) for each in value)
+
+
 def _is_base64(value: Any) -> bool:
     return _choice("UTF8", "Base64")(value) == "Base64"
 
@@ -296,6 +323,14 @@ def _any_state(value: Any) -> bool:
 _A_SPAN = 'a time span "hh:mm:ss"'
 _POSITIVE = "a whole number of at least 1"
 _BOOLEAN = "true or false"
+
+_SESSIONS = "instances stay in memory between episodes anyway, while there is room"
+_GRPC = "the host speaks JSON with its clients, not gRPC"
+_EVENT_GRID = "lifecycle notifications are not sent"
+_TRACKING = "history and instances are kept in the account of the queues"
+_LOGS = "the host has no telemetry; inputs and outputs are never in its log, and replays neither"
+_TRACES = "the host emits no spans"
+
 _ALL = (
     _Option("hubName", _text, "a text"),
     _Option("defaultVersion", _text, "a text", "default_version"),
@@ -306,16 +341,23 @@ _ALL = (
         "version_match",
     ),
     _Option("versionFailureStrategy", _member(VersionFailure), "Reject or Fail", "version_failure"),
-    _Option("httpSettings.defaultAsyncRequestSleepTimeMilliseconds", _integer(0), "a whole number of at least 0"),
+    _Option(
+        "httpSettings.defaultAsyncRequestSleepTimeMilliseconds",
+        _milliseconds,
+        "a whole number from 0 to 2147483647",
+        "http_poll_seconds",
+    ),
     _Option("httpSettings.useForwardedHost", _boolean, _BOOLEAN),
     _Option("maxConcurrentActivityFunctions", _integer(1), _POSITIVE, "max_concurrent_activities"),
     _Option("maxConcurrentOrchestratorFunctions", _integer(1), _POSITIVE, "max_concurrent_orchestrations"),
     _Option("maxConcurrentEntityFunctions", _integer(1), _POSITIVE, "max_concurrent_entities"),
     _Option("maxEntityOperationBatchSize", _integer(1), _POSITIVE, "max_entity_batch"),
-    _Option("maxOrchestrationActions", _integer(1), _POSITIVE),
-    # Instances stay in memory anyway; the reference ends the start of a Python app that asks for it.
-    _Option("extendedSessionsEnabled", _boolean, _BOOLEAN, default=False, unsupported=True),
-    _Option("extendedSessionIdleTimeoutInSeconds", _integer(-(2**31)), "a whole number"),
+    _Option("maxOrchestrationActions", _integer(1), _POSITIVE, "max_orchestration_actions"),
+    # The reference ends the start of a Python app that asks for it.
+    _Option("extendedSessionsEnabled", _boolean, _BOOLEAN, default=False, no_effect=_SESSIONS),
+    _Option(
+        "extendedSessionIdleTimeoutInSeconds", _integer(-(2**31)), "a whole number", default=30, no_effect=_SESSIONS
+    ),
     _Option(
         "overridableExistingInstanceStates",
         _any_state,
@@ -328,9 +370,20 @@ _ALL = (
         "a whole number of at least 0",
         "entity_reorder_window_seconds",
     ),
-    _Option("rollbackEntityOperationsOnExceptions", _boolean, _BOOLEAN),
+    _Option(
+        "rollbackEntityOperationsOnExceptions",
+        _boolean,
+        _BOOLEAN,
+        default=True,
+        no_effect="an operation in Python that raises keeps what it did to the state, as officially",
+    ),
     _Option("storeInputsInOrchestrationHistory", _boolean, _BOOLEAN, "store_inputs"),
-    _Option("throwStatusExceptionsOnRaiseEvent", _boolean, _BOOLEAN),
+    _Option(
+        "throwStatusExceptionsOnRaiseEvent",
+        _boolean,
+        _BOOLEAN,
+        no_effect="Python apps raise events over HTTP, which looks at the instance in any case, as officially",
+    ),
     _Option("useAppLease", _boolean, _BOOLEAN, "use_app_lease"),
     _Option(
         "appLeaseOptions.renewInterval",
@@ -351,9 +404,21 @@ _ALL = (
         "app_lease_seconds",
     ),
     _Option("localRpcEndpointEnabled", _boolean, _BOOLEAN),
-    _Option("useGracefulShutdown", _boolean, _BOOLEAN),
-    _Option("maxGrpcMessageSizeInBytes", _integer(1), _POSITIVE),
-    _Option("grpcHttpClientTimeout", _seconds(0), _A_SPAN),
+    _Option(
+        "useGracefulShutdown",
+        _boolean,
+        _BOOLEAN,
+        default=True,
+        no_effect="a stop always lets work in progress end, for as long as its grace period lasts",
+    ),
+    _Option("maxGrpcMessageSizeInBytes", _integer(1), _POSITIVE, default=4 * 2**20, no_effect=_GRPC),
+    _Option("grpcHttpClientTimeout", _seconds(0), _A_SPAN, default=100.0, no_effect=_GRPC),
+    _Option("notifications.eventGrid.topicEndpoint", _text, "a URL", no_effect=_EVENT_GRID),
+    _Option("notifications.eventGrid.keySettingName", _text, "the name of an app setting", no_effect=_EVENT_GRID),
+    _Option("notifications.eventGrid.publishRetryCount", _integer(0), "a whole number", no_effect=_EVENT_GRID),
+    _Option("notifications.eventGrid.publishRetryInterval", _seconds(0, 3600), _A_SPAN, no_effect=_EVENT_GRID),
+    _Option("notifications.eventGrid.publishRetryHttpStatus", _numbers, "a list of numbers", no_effect=_EVENT_GRID),
+    _Option("notifications.eventGrid.publishEventTypes", _texts, "a list of texts", no_effect=_EVENT_GRID),
     _Option(
         "storageProvider.type",
         _choice(_AZURE_STORAGE, *_OTHER_PROVIDERS),
@@ -392,10 +457,12 @@ _ALL = (
         "a whole number of at least 0",
         "max_dequeue_count",
     ),
-    _Option("storageProvider.trackingStoreConnectionName", _text, "the name of an app setting", unsupported=True),
-    _Option("storageProvider.trackingStoreConnectionStringName", _text, "the name of an app setting", unsupported=True),
-    _Option("storageProvider.trackingStoreNamePrefix", _text, "a text", unsupported=True),
-    _Option("storageProvider.fetchLargeMessagesAutomatically", _boolean, _BOOLEAN, default=True, unsupported=True),
+    _Option("storageProvider.trackingStoreConnectionName", _text, "the name of an app setting", no_effect=_TRACKING),
+    _Option(
+        "storageProvider.trackingStoreConnectionStringName", _text, "the name of an app setting", no_effect=_TRACKING
+    ),
+    _Option("storageProvider.trackingStoreNamePrefix", _text, "a text", no_effect=_TRACKING),
+    _Option("storageProvider.fetchLargeMessagesAutomatically", _boolean, _BOOLEAN, "fetch_large_values"),
     _Option(
         "storageProvider.maxQueuePollingInterval",
         _seconds(0.001),
@@ -404,23 +471,57 @@ _ALL = (
     ),
     _Option("storageProvider.useLegacyPartitionManagement", _boolean, _BOOLEAN),
     _Option("storageProvider.useTablePartitionManagement", _boolean, _BOOLEAN),
-    _Option("storageProvider.allowReplayingTerminalInstances", _boolean, _BOOLEAN),
+    _Option(
+        "storageProvider.allowReplayingTerminalInstances",
+        _boolean,
+        _BOOLEAN,
+        default=False,
+        no_effect="an instance that has ended is never run again",
+    ),
     _Option(
         "storageProvider.queueClientMessageEncoding",
         _is_base64,
         "UTF8 or Base64",
         "base64_messages",
     ),
-    _Option("storageProvider.partitionTableOperationTimeout", _seconds(0), _A_SPAN),
-    _Option("storageProvider.useInstanceTableEtag", _boolean, _BOOLEAN),
-    _Option("tracing.traceInputsAndOutputs", _boolean, _BOOLEAN),
-    _Option("tracing.traceReplayEvents", _boolean, _BOOLEAN),
-    _Option("tracing.allowVerboseLinuxTelemetry", _boolean, _BOOLEAN),
-    _Option("tracing.distributedTracingEnabled", _boolean, _BOOLEAN, default=False, unsupported=True),
-    _Option("tracing.distributedTracingProtocol", _text, "a text"),
+    _Option(
+        "storageProvider.partitionTableOperationTimeout",
+        _seconds(0),
+        _A_SPAN,
+        default=2.0,
+        no_effect="every call to storage has a time limit of its own, and ownership ends with the lease",
+    ),
+    _Option(
+        "storageProvider.useInstanceTableEtag",
+        _boolean,
+        _BOOLEAN,
+        default=True,
+        no_effect="rows of the Instances table are always written under their ETag",
+    ),
+    _Option("tracing.traceInputsAndOutputs", _boolean, _BOOLEAN, default=False, no_effect=_LOGS),
+    _Option("tracing.traceReplayEvents", _boolean, _BOOLEAN, default=False, no_effect=_LOGS),
+    _Option("tracing.allowVerboseLinuxTelemetry", _boolean, _BOOLEAN, default=False, no_effect=_LOGS),
+    _Option("tracing.distributedTracingEnabled", _boolean, _BOOLEAN, default=False, no_effect=_TRACES),
+    _Option(
+        "tracing.distributedTracingProtocol", _text, "a text", default="HttpCorrelationProtocol", no_effect=_TRACES
+    ),
     # Not a choice: public samples carry values that the extension does not know and does not refuse.
-    _Option("tracing.version", _text, "a text"),
-    _Option("tracing.includeInstanceIdInOperationName", _boolean, _BOOLEAN),
+    _Option("tracing.version", _text, "a text", default="V1", no_effect=_TRACES),
+    _Option("tracing.includeInstanceIdInOperationName", _boolean, _BOOLEAN, default=False, no_effect=_TRACES),
 )
 _OPTIONS = {option.path.lower(): option for option in _ALL}
 _OBJECTS = frozenset({"notifications", *(key.rpartition(".")[0] for key in _OPTIONS)} - {""})
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A key of the section, for the reference page and the test that holds it."""
+
+    path: str
+    no_effect: str
+    """Why it changes nothing here, ``""`` when it does."""
+
+
+def known_keys() -> tuple[KnownKey, ...]:
+    """Return every key that is read, in the order of the reference page."""
+    return tuple(KnownKey(option.path, option.no_effect) for option in _ALL)

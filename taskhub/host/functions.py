@@ -14,7 +14,18 @@ HTTP_TRIGGER = "httptrigger"
 ORCHESTRATION_TRIGGER = "orchestrationtrigger"
 ACTIVITY_TRIGGER = "activitytrigger"
 ENTITY_TRIGGER = "entitytrigger"
+TIMER_TRIGGER = "timertrigger"
+QUEUE_TRIGGER = "queuetrigger"
+BLOB_TRIGGER = "blobtrigger"
+WARMUP_TRIGGER = "warmuptrigger"
+"""Never fires here: nothing scales this host out."""
+QUEUE = "queue"
+BLOB = "blob"
 DURABLE_TRIGGERS = frozenset({ORCHESTRATION_TRIGGER, ACTIVITY_TRIGGER, ENTITY_TRIGGER})
+LISTENED_TRIGGERS = frozenset({TIMER_TRIGGER, QUEUE_TRIGGER, BLOB_TRIGGER})
+"""Those that something of the host waits for."""
+STORED = frozenset({QUEUE, BLOB})
+"""Bindings that read or write storage around an invocation."""
 DURABLE_CLIENTS = frozenset({"durableclient", "orchestrationclient"})
 """The second is the name of the first in old apps."""
 
@@ -53,6 +64,21 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a function that failed is run again, and after which waits."""
+
+    max_count: int
+    """Of further attempts; -1: for ever."""
+    least_seconds: float
+    most_seconds: float
+    """The same as ``least_seconds`` for waits that do not grow."""
+
+    def wait_seconds(self, attempt: int) -> float:
+        """Return the wait before the ``attempt``-th further attempt (from 1): doubled each time, up to the most."""
+        return float(min(self.least_seconds * 2 ** min(attempt - 1, 30), self.most_seconds))
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """One function that was loaded."""
 
@@ -63,6 +89,7 @@ class Function:
     directory: Path
     """Folder of the function (v1) or of the file that defines it (v2)."""
     is_disabled: bool = False
+    retry: RetryPolicy | None = None
 
     @property
     def trigger(self) -> Binding:

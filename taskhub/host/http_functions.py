@@ -5,6 +5,8 @@ Source: Azure Functions host and Python worker; ``functions-host.md`` 3.1 to 3.3
 
 from __future__ import annotations
 
+import json
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -13,7 +15,10 @@ from azure.functions.meta import Datum
 
 from taskhub.host.bindings import BindingError
 from taskhub.host.call_plan import RETURN
-from taskhub.host.functions import DURABLE_CLIENTS, HTTP_TRIGGER
+from taskhub.host.client_binding import bound_data
+from taskhub.host.functions import HTTP_TRIGGER
+from taskhub.host.http_keys import Access
+from taskhub.host.http_options import is_header
 from taskhub.host.invoker import InvocationFailed
 from taskhub.host.route_templates import Route, RouteTable, TemplateError, parse_template
 
@@ -26,6 +31,9 @@ if TYPE_CHECKING:
 
 HTTP_REASON = "This function was programmatically called via the host APIs."
 _BODILESS = frozenset({204, 304})
+_LEVELS = {level.value: level for level in (Access.ANONYMOUS, Access.FUNCTION, Access.ADMIN)}
+
+logger = logging.getLogger(__name__)
 # The server frames the answer itself.
 _HOP_BY_HOP = frozenset({"transfer-encoding", "content-length", "connection", "keep-alive"})
 
@@ -60,7 +68,6 @@ class HttpFunctions:
         invoker: runs them.
         prefix: what stands before every route (``api``), may be empty.
         client_payload: makes the text of a durable client binding from its properties.
-        headers: added to every answer.
     """
 
     def __init__(
@@ -70,15 +77,15 @@ class HttpFunctions:
         *,
         prefix: str,
         client_payload: Callable[[Mapping[str, Any]], str],
-        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._invoker = invoker
         self._client_payload = client_payload
-        self._headers = tuple((headers or {}).items())
+        self._access: dict[str, Access] = {}
         routes = []
         for plan in plans:
             if plan.function.trigger.kind == HTTP_TRIGGER and not plan.function.is_disabled:
                 template = parse_template(full_route(plan.function, prefix))
+                self._access[plan.function.name] = access_of(plan.function)
                 routes.append(Route(template, frozenset(methods_of(plan.function)), plan))
         self._routes: RouteTable[CallPlan] = RouteTable.of(routes)
 
@@ -91,30 +98,30 @@ class HttpFunctions:
         """
         return self._routes.find(method, path)
 
+    def access_of(self, plan: CallPlan) -> Access:
+        """Return what requests for a function must prove where authorization is on."""
+        return self._access[plan.function.name]
+
     async def call(self, plan: CallPlan, request: HttpRequest, route_values: Mapping[str, str]) -> HttpResponse:
-        """Run a function for a request; one that fails gives an empty 500."""
+        """Run a function for a request; one that fails, or answers with what is no response, gives an empty 500."""
         try:
             outcome = await self._invoker.invoke(plan, self._data(plan, request, route_values), reason=HTTP_REASON)
         except InvocationFailed:
             return HttpResponse(500)
-        response = _response(plan, outcome)
-        if not self._headers:
-            return response
-        return HttpResponse(response.status, response.body, (*response.headers, *self._headers))
+        try:
+            return _response(plan, outcome)
+        except _ResponseError as error:
+            logger.error("The answer of Functions.%s cannot be sent: %s", plan.function.name, error)
+            return HttpResponse(500)
 
     def _data(self, plan: CallPlan, request: HttpRequest, route_values: Mapping[str, str]) -> dict[str, Datum]:
-        data = {}
-        for name, item in plan.inputs.items():
-            if item.binding.is_trigger:
-                data[name] = _request_datum(request, route_values)
-            elif item.binding.kind in DURABLE_CLIENTS:
-                data[name] = Datum(self._client_payload(item.binding.properties), "string")
-        return data
+        return bound_data(plan, _request_datum(request, route_values), self._client_payload)
 
 
 def check_route(function: Function, prefix: str) -> None:
-    """Raise BindingError when the route of an HTTP function means nothing."""
+    """Raise BindingError when the route or the authorization level of an HTTP function means nothing."""
     if function.trigger.kind == HTTP_TRIGGER:
+        access_of(function)
         try:
             parse_template(full_route(function, prefix))
         except TemplateError as error:
@@ -132,6 +139,19 @@ def methods_of(function: Function) -> Sequence[str]:
     """Return the methods that an HTTP function takes, upper-case and as declared; empty: all."""
     methods: Sequence[str] = function.trigger.properties.get("methods") or ()
     return methods
+
+
+def access_of(function: Function) -> Access:
+    """Return what the requests of an HTTP function must prove where authorization is on.
+
+    Raises:
+        BindingError: there is no such level.
+    """
+    written = function.trigger.properties.get("authlevel")
+    level = _LEVELS.get(str(written or Access.FUNCTION.value).lower())
+    if level is None:
+        raise BindingError(f"authLevel is '{written}'; it must be anonymous, function or admin.")
+    return level
 
 
 # ---- request
@@ -168,6 +188,10 @@ def _query(raw: str) -> Mapping[str, str]:
 # ---- response
 
 
+class _ResponseError(Exception):
+    """A response that HTTP does not have; the message says what is wrong with it."""
+
+
 def _response(plan: CallPlan, outcome: Outcome) -> HttpResponse:
     declared = plan.result
     if declared is not None and declared.binding.name == RETURN and declared.binding.kind == "http":
@@ -178,19 +202,61 @@ def _response(plan: CallPlan, outcome: Outcome) -> HttpResponse:
         )
     if datum is None:
         return HttpResponse(204)
-    if datum.type != "http":
-        text = datum.value if isinstance(datum.value, bytes) else str(datum.value).encode()
-        return HttpResponse(200, text, (("Content-Type", "text/plain; charset=utf-8"),))
-    return _from_datum(datum.value)
+    if datum.type == "http":
+        return _from_datum(datum.value)
+    text = datum.value if isinstance(datum.value, bytes) else str(datum.value).encode()
+    described = _described(text)
+    if described is not None:
+        return described
+    return HttpResponse(200, text, (("Content-Type", "text/plain; charset=utf-8"),))
 
 
 def _from_datum(value: Mapping[str, Any]) -> HttpResponse:
-    status = int(value["status_code"].value)
-    headers = [(name, header.value) for name, header in value["headers"].items() if name.lower() not in _HOP_BY_HOP]
+    headers = [(name, header.value) for name, header in value["headers"].items()]
     for jar in value["cookies"] or ():
         headers += [("Set-Cookie", morsel.OutputString()) for morsel in jar.values()]
     body = value["body"].value
-    if status in _BODILESS:
-        headers = [(name, text) for name, text in headers if name.lower() != "content-type"]
-        body = b""
-    return HttpResponse(status, body.encode() if isinstance(body, str) else body, headers)
+    return _sound(value["status_code"].value, headers, body.encode() if isinstance(body, str) else body)
+
+
+def _described(text: bytes) -> HttpResponse | None:
+    """Return the response that a text describes: ``{"status": 201, "headers": {…}, "body": …}`` as in the original."""
+    if not text.lstrip().startswith(b"{"):
+        return None
+    try:
+        parts = {str(key).lower(): value for key, value in json.loads(text).items()}
+    except ValueError:
+        return None
+    if "body" not in parts:
+        return None
+    headers = parts.get("headers")
+    sent = [(str(name), str(value)) for name, value in headers.items()] if isinstance(headers, dict) else []
+    body = parts["body"]
+    kind = "text/plain; charset=utf-8"
+    if body is not None and not isinstance(body, str):
+        body, kind = json.dumps(body, separators=(",", ":"), ensure_ascii=False), "application/json; charset=utf-8"
+    if not any(name.lower() == "content-type" for name, _ in sent):
+        sent.append(("Content-Type", kind))
+    status = parts.get("statuscode", parts.get("status"))
+    return _sound(200 if status is None else status, sent, (body or "").encode())
+
+
+def _sound(status: object, headers: Sequence[tuple[str, str]], body: bytes) -> HttpResponse:
+    """Return a response that can be sent as it is.
+
+    Raises:
+        _ResponseError: there is no such status, or a header would end its line.
+    """
+    try:
+        code = int(str(status))
+    except ValueError:
+        raise _ResponseError(f"its status is {status!r}, not a number.") from None
+    if not 200 <= code <= 999:
+        raise _ResponseError(f"its status is {code}; a final one has 200 or more, and three digits.")
+    kept = [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP]
+    for name, value in kept:
+        if not is_header(name, value):
+            raise _ResponseError(f"header {name!r} holds what no header may hold.")
+    if code in _BODILESS:
+        return HttpResponse(code, b"", [(name, value) for name, value in kept if name.lower() != "content-type"])
+    return HttpResponse(code, body, kept)

@@ -87,11 +87,13 @@ class RetryContext:
 class Context(func.Context):
     """What a parameter called ``context`` gets."""
 
-    def __init__(self, invocation: Invocation, directory: Path, trace: TraceContext) -> None:
+    def __init__(
+        self, invocation: Invocation, directory: Path, trace: TraceContext, retry: RetryContext | None = None
+    ) -> None:
         self._invocation = invocation
         self._directory = directory
         self._trace = trace
-        self._retry = RetryContext()
+        self._retry = retry or RetryContext()
 
     @property
     def invocation_id(self) -> str:

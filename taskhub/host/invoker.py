@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 import threading
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,18 +23,22 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from taskhub.host.call_plan import RETURN
 from taskhub.host.failures import describe_failure
-from taskhub.host.invocation import CURRENT, RUNNING, Context, Invocation, Out, TraceContext
+from taskhub.host.functions import STORED
+from taskhub.host.invocation import CURRENT, RUNNING, Context, Invocation, Out, RetryContext, TraceContext
 from taskhub.host.outputs import deliver
+from taskhub.host.triggers.storage_bindings import BindingFailed
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from azure.functions.meta import Datum
 
     from taskhub.host.call_plan import CallPlan
     from taskhub.host.console import Console
+    from taskhub.host.triggers.storage_bindings import StorageBindings
 
 _T = TypeVar("_T")
 DURABLE_REASON = "(null)"
@@ -83,20 +88,33 @@ class _Arguments:
     plan: CallPlan
     invocation: Invocation
     data: Mapping[str, Datum]
+    metadata: Mapping[str, Datum]
     trace: TraceContext
+    retry: RetryContext
     outs: dict[str, Out] = field(default_factory=dict)
 
     def convert(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, item in self.plan.inputs.items():
-            values[name] = item.decode(self.data[name], {})
+            values[name] = item.decode(self.data[name], self.metadata if item.binding.is_trigger else {})
         for name in self.plan.outputs:
             values[name] = self.outs[name] = Out()
         if self.plan.wants_context:
-            values["context"] = Context(self.invocation, self.plan.function.directory, self.trace)
+            values["context"] = self._context()
+        if self.plan.hooks is not None:
+            self.plan.hooks.run_before(self._context(), values)
         return values
 
-    def encode(self, returned: Any) -> Outcome:
+    def finish(self, values: Mapping[str, Any], returned: Any) -> Outcome:
+        if self.plan.hooks is not None:
+            self.plan.hooks.run_after(self._context(), values, returned)
+        sys.stdout.flush()  # what was printed without the end of its line
+        return self._encode(returned)
+
+    def _context(self) -> Context:
+        return Context(self.invocation, self.plan.function.directory, self.trace, self.retry)
+
+    def _encode(self, returned: Any) -> Outcome:
         outputs = {
             name: self.plan.outputs[name].encode(out.get()) for name, out in self.outs.items() if out.get() is not None
         }
@@ -109,7 +127,7 @@ class _Arguments:
                     self.plan.function.name,
                 )
             return Outcome(None, outputs)
-        if returned is None and outputs:
+        if returned is None and (outputs or self.plan.result.binding.kind in STORED):
             return Outcome(None, outputs)
         return Outcome(self.plan.result.encode(returned), outputs)
 
@@ -121,6 +139,7 @@ class Invoker:
         console: where invocations are announced.
         thread_count: threads for plain functions; ``None``: the standard library's choice.
         timeout_seconds: how long a function may run; orchestrators are not held to it. ``None``: for ever.
+        storage: reads and writes what bindings on storage name; ``None`` for apps without such bindings.
         loop_end_seconds: how long cancelled coroutine functions may take to clean up after themselves.
     """
 
@@ -130,9 +149,11 @@ class Invoker:
         *,
         thread_count: int | None = None,
         timeout_seconds: float | None = None,
+        storage: StorageBindings | None = None,
         loop_end_seconds: float = _LOOP_END_SECONDS,
     ) -> None:
         self._console = console
+        self._storage = storage
         self._timeout_seconds = timeout_seconds
         self._loop_end_seconds = loop_end_seconds
         self._threads = ThreadPoolExecutor(thread_count, thread_name_prefix="function")
@@ -148,25 +169,71 @@ class Invoker:
         return f"<Invoker, {len(self._running)} running>"
 
     async def invoke(
-        self, plan: CallPlan, data: Mapping[str, Datum], *, reason: str, trace: TraceContext | None = None
+        self,
+        plan: CallPlan,
+        data: Mapping[str, Datum],
+        *,
+        reason: str,
+        details: str = "",
+        trace: TraceContext | None = None,
+        metadata: Mapping[str, Datum] | None = None,
+        values: Mapping[str, Any] | None = None,
+        retry: RetryContext | None = None,
     ) -> Outcome:
         """Run a function with the data of its bindings.
 
+        Args:
+            plan: of the function.
+            data: by the names of bindings, without what has to be read from storage.
+            reason: for the console.
+            details: of what started it, for the console too.
+            trace: W3C trace context.
+            metadata: of the trigger.
+            values: that binding expressions can name besides what the trigger received.
+            retry: which attempt it is.
+
         Raises:
-            InvocationFailed: user code raised, gave what cannot be encoded, or took too long.
+            InvocationFailed: user code raised, gave what cannot be encoded, or took too long; or storage that a
+                binding names cannot be read or written.
 
         Cancellation, also of what took too long: plain functions run on, as nothing can stop them; coroutines are
         cancelled.
         """
         invocation = Invocation(str(uuid.uuid4()), plan.function.name)
-        arguments = _Arguments(plan, invocation, data, trace or TraceContext())
+        arguments = _Arguments(plan, invocation, data, metadata or {}, trace or TraceContext(), retry or RetryContext())
 
-        def start() -> concurrent.futures.Future[Outcome]:
-            if plan.is_async:
-                return asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
-            return self._threads.submit(_call, arguments)
+        def work() -> Awaitable[Outcome]:
+            if plan.stored_inputs or plan.stored_outputs:
+                return self._call_with_storage(arguments, values or {})
+            return self._call(arguments)
 
-        return await self._announced(invocation, reason, start, timeout_seconds=self._timeout_seconds)
+        return await self._announced(invocation, reason, work, details=details)
+
+    def _call(self, arguments: _Arguments) -> Awaitable[Outcome]:
+        running: concurrent.futures.Future[Outcome]
+        if arguments.plan.is_async:
+            running = asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
+        else:
+            running = self._threads.submit(_call, arguments)
+        return _in_time(self._tracked(running), self._timeout_seconds, arguments.invocation)
+
+    async def _call_with_storage(self, arguments: _Arguments, values: Mapping[str, Any]) -> Outcome:
+        plan, storage = arguments.plan, self._storage
+        if storage is None:
+            raise InvocationFailed("this host has no storage for the bindings of the function", "")
+        given = arguments.data, arguments.metadata, values
+        try:
+            if plan.stored_inputs:
+                arguments.data = {**arguments.data, **await storage.read(plan, *given)}
+            outcome = await self._call(arguments)
+            stored = {name: each for name, each in outcome.outputs.items() if name in plan.stored_outputs}
+            if RETURN in plan.stored_outputs and outcome.result is not None:
+                stored[RETURN] = outcome.result
+            if stored:
+                await storage.write(plan, stored, *given)
+        except BindingFailed as error:
+            raise InvocationFailed(str(error), "") from error
+        return outcome
 
     async def replay(self, function: str, step: Callable[[], _T], failure_of: Callable[[_T], str | None]) -> _T:
         """Run a step of an orchestrator in the pool for those.
@@ -180,9 +247,11 @@ class Invoker:
             InvocationFailed: the step raised, which replays do only for what is no ``Exception`` (``sys.exit()``).
         """
         invocation = Invocation(str(uuid.uuid4()), function)
-        return await self._announced(
-            invocation, DURABLE_REASON, lambda: self._orchestrators.submit(_step, invocation, step), failure_of
-        )
+
+        def work() -> Awaitable[_T]:
+            return asyncio.wrap_future(self._tracked(self._orchestrators.submit(_step, invocation, step)))
+
+        return await self._announced(invocation, DURABLE_REASON, work, failure_of)
 
     def in_background(self, work: Callable[[], None]) -> None:
         """Run something short in the pool for orchestrators, soon; not at all once the invoker is closed."""
@@ -212,20 +281,18 @@ class Invoker:
         self,
         invocation: Invocation,
         reason: str,
-        start: Callable[[], concurrent.futures.Future[_T]],
+        work: Callable[[], Awaitable[_T]],
         failure_of: Callable[[_T], str | None] = lambda _: None,
-        timeout_seconds: float | None = None,
+        *,
+        details: str = "",
     ) -> _T:
         # Before it starts: its own log lines come after.
-        self._console.executing(invocation, reason)
+        self._console.executing(invocation, reason, details)
         clock = asyncio.get_running_loop().time
         began = clock()
         RUNNING[invocation.id] = invocation
         try:
-            running = start()
-            self._running.add(running)
-            running.add_done_callback(self._running.discard)
-            outcome = await _in_time(running, timeout_seconds, invocation)
+            outcome = await work()
         except asyncio.CancelledError:
             self._console.executed(invocation, clock() - began, "Result: Cancelled")
             raise
@@ -236,6 +303,11 @@ class Invoker:
             del RUNNING[invocation.id]
         self._console.executed(invocation, clock() - began, failure_of(outcome))
         return outcome
+
+    def _tracked(self, running: concurrent.futures.Future[_T]) -> concurrent.futures.Future[_T]:
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        return running
 
     def _user_loop(self) -> asyncio.AbstractEventLoop:
         with self._loop_lock:
@@ -299,7 +371,8 @@ async def _cancel_the_rest() -> None:
 
 def _call(arguments: _Arguments) -> Outcome:
     with _failing_alone(arguments.invocation):
-        return arguments.encode(arguments.plan.function.call(**arguments.convert()))
+        values = arguments.convert()
+        return arguments.finish(values, arguments.plan.function.call(**values))
 
 
 def _step(invocation: Invocation, step: Callable[[], _T]) -> _T:
@@ -311,7 +384,8 @@ async def _call_async(arguments: _Arguments) -> Outcome:
     # The task that runs this has a context of its own, so nothing needs to be set back.
     CURRENT.set(arguments.invocation)
     try:
-        return arguments.encode(await arguments.plan.function.call(**arguments.convert()))
+        values = arguments.convert()
+        return arguments.finish(values, await arguments.plan.function.call(**values))
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         raise InvocationFailed(*describe_failure(error)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING
 from taskhub.host.app_loader import enter_app, load_app
 from taskhub.host.bindings import BindingError
 from taskhub.host.call_plan import CallPlan, plan_call
-from taskhub.host.functions import DURABLE_TRIGGERS, FunctionError
+from taskhub.host.functions import DURABLE_TRIGGERS, LISTENED_TRIGGERS, FunctionError
 from taskhub.host.http_functions import check_route
 from taskhub.host.invoker import Invoker, thread_count_of
+from taskhub.host.triggers.checks import prepared
+from taskhub.host.worker_extensions import are_enabled, invocation_hooks, run_after_load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from taskhub.host.configuration import HostConfiguration
     from taskhub.host.console import Console
     from taskhub.host.functions import Function
+    from taskhub.host.triggers.storage_bindings import StorageBindings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,13 @@ class LoadedApp:
         """Whether there is something for a worker of a task hub."""
         return any(function.trigger.kind in DURABLE_TRIGGERS for function in self.functions)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to do without requests: for a worker, or for what listens."""
+        return self.is_durable or any(
+            function.trigger.kind in LISTENED_TRIGGERS and not function.is_disabled for function in self.functions
+        )
+
 
 def load_functions(configuration: HostConfiguration, console: Console, *, is_told: bool = True) -> LoadedApp:
     """Import the app.
@@ -45,7 +56,7 @@ def load_functions(configuration: HostConfiguration, console: Console, *, is_tol
     """
     enter_app(configuration.app_root)
     app = load_app(configuration)
-    planned = [_plan(function, configuration.route_prefix) for function in app.functions]
+    planned = [_plan(function, configuration) for function in app.functions]
     plans = [plan for plan in planned if isinstance(plan, CallPlan)]
     bad = [error for error in planned if isinstance(error, FunctionError)]
     errors = [*([app.failure] if app.failure else []), *map(str, app.errors), *map(str, bad)]
@@ -54,12 +65,13 @@ def load_functions(configuration: HostConfiguration, console: Console, *, is_tol
     return LoadedApp([plan.function for plan in plans], plans, errors)
 
 
-def make_invoker(configuration: HostConfiguration, console: Console) -> Invoker:
+def make_invoker(configuration: HostConfiguration, console: Console, storage: StorageBindings) -> Invoker:
     """Return what runs the functions of an app, as it is configured."""
     return Invoker(
         console,
         thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")),
         timeout_seconds=configuration.function_timeout_seconds,
+        storage=storage,
     )
 
 
@@ -76,9 +88,13 @@ def _tell(console: Console, plans: Sequence[CallPlan], warnings: Sequence[str], 
         )
 
 
-def _plan(function: Function, prefix: str) -> CallPlan | FunctionError:
+def _plan(function: Function, configuration: HostConfiguration) -> CallPlan | FunctionError:
     try:
-        check_route(function, prefix)
-        return plan_call(function)
+        check_route(function, configuration.route_prefix)
+        plan = plan_call(prepared(function, configuration.settings, configuration.app_root))
     except BindingError as error:
         return FunctionError(function.name, str(error))
+    if not are_enabled(configuration.settings):
+        return plan
+    run_after_load(function)
+    return dataclasses.replace(plan, hooks=invocation_hooks(function))

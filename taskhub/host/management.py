@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from taskhub.host.application import FunctionsApplication
     from taskhub.host.durable_options import DurableOptions
     from taskhub.model.history import HistoryEvent
+    from taskhub.model.instance import InstanceState
     from taskhub.wiring import Storage
+
+_LOOK_FOR_CALLER_SECONDS = 5.0
+"""Between two looks at whether somebody who waits is still there. Without them a wait of a year would take one."""
+_MAX_OTHER_HUBS = 64
+"""Clients that are kept of hubs which requests named: any name makes one."""
+_LEAST_POLL_SECONDS = 0.05
+"""Whatever a caller asks for: one who polls without a pause would keep the storage from all others."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +51,7 @@ class Hubs:
         own: client of the app's hub.
         storage: the account of that hub.
         open_connection: opens the account that a connection setting names.
+        code: returns what the management URLs must carry as a key, ``code=…``; may change. Empty: none.
     """
 
     def __init__(
@@ -51,10 +60,12 @@ class Hubs:
         own: TaskHubClient,
         storage: Storage,
         open_connection: Callable[[str], Awaitable[Storage]],
+        code: Callable[[], str] = str,
     ) -> None:
         self._options = options
         self._own = own
         self._open_connection = open_connection
+        self._code = code
         self._storages = {self._setting(None): storage}
         self._clients: dict[tuple[str, str], TaskHubClient] = {}
 
@@ -83,14 +94,17 @@ class Hubs:
                 self._storages[setting] = await self._open_connection(setting)
             # How another hub's workers share its partitions does not concern a client.
             settings = dataclasses.replace(self._options.hub, hub_name=hub, partition_manager=None)
-            client = self._clients[hub, setting] = TaskHubClient(self._storages[setting], settings)
+            client = TaskHubClient(self._storages[setting], settings)
+            if len(self._clients) >= _MAX_OTHER_HUBS:
+                del self._clients[next(iter(self._clients))]
+            self._clients[hub, setting] = client
         return client
 
     def urls(self, target: routes.Target, origin: str) -> routes.Urls:
         """Return what makes the management URLs of a hub."""
         setting = target.connection or self._options.connection
         alias = DEFAULT_CONNECTION_ALIAS if setting == DEFAULT_CONNECTION else setting
-        return routes.Urls(origin + routes.WEBHOOK_PATH, self._hub(target), alias)
+        return routes.Urls(origin + routes.WEBHOOK_PATH, self._hub(target), alias, self._code())
 
     async def aclose(self) -> None:
         """Close the accounts that requests made it open; the app's own belongs to whoever opened it."""
@@ -235,15 +249,25 @@ class Management:
         if refusal is not None:
             return refusal
         if command.wait is not None:
-            state = await client.wait(
-                instance_id,
-                timeout_seconds=command.wait.timeout_seconds,
-                poll_seconds=command.wait.interval_seconds,
-            )
+            state = await _wait(client, instance_id, command.wait, request)
             if state is not None and state.status is not None and state.status.is_terminal:
                 return routes.waited_response(state, request.url)
         origin = routes.origin_of(request.origin, request.headers, use_forwarded_host=self._use_forwarded_host)
         return self._hubs.urls(command.target, origin).check_status(instance_id)
+
+
+async def _wait(
+    client: TaskHubClient, instance_id: InstanceId, wait: routes.Wait, request: routes.Request
+) -> InstanceState | None:
+    """Wait for an instance's end, for as long as the time is not over and the caller is there."""
+    left = wait.timeout_seconds
+    poll_seconds = max(wait.interval_seconds, _LEAST_POLL_SECONDS)
+    while True:
+        part = min(left, _LOOK_FOR_CALLER_SECONDS)
+        state = await client.wait(instance_id, timeout_seconds=part, poll_seconds=poll_seconds)
+        left -= part
+        if left <= 0 or request.is_abandoned() or (state is not None and state.status and state.status.is_terminal):
+            return state
 
 
 async def _read_entity(client: TaskHubClient, command: routes.ReadEntity) -> routes.Response:

@@ -1,5 +1,7 @@
 """Output bindings that are no answers: what a function set for them is delivered once it has returned.
 
+What goes to storage is written by :mod:`taskhub.host.triggers.storage_bindings`, the rest here.
+
 ``twilioSms`` sends nothing yet: the text is written to the console as a warning, so that apps which notify people by
 SMS run to their end without an account. (The original does not even load them without one.)
 """
@@ -9,6 +11,8 @@ from __future__ import annotations
 import json
 import logging
 from typing import TYPE_CHECKING
+
+from taskhub.host.functions import STORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 
 def deliver(binding: Binding, value: Datum) -> None:
-    """Deliver what a function set for an output binding; nothing to do for answers."""
-    if binding.kind != HTTP:
+    """Deliver what a function set for an output binding, unless others do it: answers, and what goes to storage."""
+    if binding.kind != HTTP and binding.kind not in STORED:
         _DELIVERIES[binding.kind](binding, value)
 
 
@@ -45,5 +49,5 @@ def _show_sms(binding: Binding, value: Datum) -> None:
 
 _DELIVERIES: Mapping[str, Callable[[Binding, Datum], None]] = {"twiliosms": _show_sms}
 
-OUTPUTS = frozenset({HTTP, *_DELIVERIES})
+OUTPUTS = frozenset({HTTP, *STORED, *_DELIVERIES})
 """Types of output bindings that this host serves, in lower case."""

@@ -17,26 +17,39 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from taskhub.errors import ConfigurationError
 from taskhub.host.application import FunctionsApplication
 from taskhub.host.client_binding import client_payload
 from taskhub.host.configuration import HostConfiguration, load_configuration
 from taskhub.host.console import Console, captured_output, wants_colour, wants_debug
+from taskhub.host.http_admin import Admin, HostStatus, State
+from taskhub.host.http_cors import Cors
 from taskhub.host.http_functions import HttpFunctions
+from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.listing import listing
 from taskhub.host.loading import LoadedApp, load_functions, make_invoker
 from taskhub.host.management import Hubs, Management
 from taskhub.host.official_sdk import find_clash
-from taskhub.host.server import MAX_BODY_BYTES, Listener, MainDoor, RpcDoor, bind_main_port, bind_rpc_port
+from taskhub.host.server import (
+    LOOPBACK,
+    DoorOptions,
+    Listener,
+    MainDoor,
+    RpcDoor,
+    bind_main_port,
+    bind_rpc_port,
+    is_loopback,
+)
+from taskhub.host.server_limits import Limits
+from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.version import package_version
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
-from taskhub.wiring import StoreChoice, choose_store, chosen_again, find_setting, open_storage, open_store
+from taskhub.wiring import StoreChoice, choose_store, chosen_again, open_storage, open_store
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
     from pathlib import Path
 
     from taskhub.host.workers import Workers
@@ -60,6 +73,13 @@ class HostOptions:
 
     app_root: Path
     port: int | None = None
+    address: str | None = None
+    """To listen on; ``None``: what ``local.settings.json`` says, else the loopback addresses."""
+    auth: bool | None = None
+    """Ask for keys; ``None``: when other machines can reach the host."""
+    cors: str | None = None
+    """Origins with commas; ``None``: what ``local.settings.json`` says."""
+    cors_credentials: bool = False
     hub: str | None = None
     storage: str | None = None
     verbose: bool = False
@@ -82,6 +102,7 @@ def run_host(options: HostOptions) -> int:
             app_root=configuration.app_root,
             setting=configuration.durable.connection,
         )
+        door = _door_options(options, configuration)
         sockets = _bind(options, configuration)
     except ConfigurationError as error:
         console.line(str(error), "31")
@@ -94,7 +115,7 @@ def run_host(options: HostOptions) -> int:
         console.warning(str(clash))
     with captured_output(console, debug=wants_debug(console, os.environ)):
         loaded = load_functions(configuration, console)
-        host = _Host(options, configuration, console, loaded, store, sockets)
+        host = _Host(options, configuration, console, loaded, store, sockets, door)
         try:
             asyncio.run(host.serve())
         except ConfigurationError as error:
@@ -108,8 +129,31 @@ def run_host(options: HostOptions) -> int:
 
 
 def _bind(options: HostOptions, configuration: HostConfiguration) -> list[socket.socket]:
-    port = options.port if options.port is not None else configuration.http_port
-    return bind_main_port(DEFAULT_PORT if port is None else port)
+    port = options.port if options.port is not None else configuration.local_host.port
+    return bind_main_port(DEFAULT_PORT if port is None else port, _address(options, configuration))
+
+
+def _address(options: HostOptions, configuration: HostConfiguration) -> str:
+    address = options.address or configuration.local_host.address or LOOPBACK
+    return LOOPBACK if address.lower() == "localhost" else address
+
+
+def _door_options(options: HostOptions, configuration: HostConfiguration) -> DoorOptions:
+    """Return how the main port treats requests; makes the keys where they are asked for and not there."""
+    cors = configuration.local_host.cors
+    if options.cors is not None:
+        cors = Cors.of(options.cors, allow_credentials=options.cors_credentials)
+    elif cors is not None and options.cors_credentials:
+        cors = Cors.of(",".join(cors.origins), allow_credentials=True)
+    # Whoever reaches the port can start, end and read everything, unless he is asked for a key.
+    asks_for_keys = not is_loopback(_address(options, configuration)) if options.auth is None else options.auth
+    return DoorOptions(
+        http=configuration.http,
+        cors=cors,
+        keys=KeyStore(secrets_folder(configuration)) if asks_for_keys else None,
+        limits=Limits(),
+        landing_page=configuration.settings.get("AzureWebJobsDisableHomepage", "").lower() not in ("true", "1"),
+    )
 
 
 def _enter_environment(configuration: HostConfiguration, port: int) -> None:
@@ -134,6 +178,7 @@ class _Host:
         loaded: LoadedApp,
         store: StoreChoice,
         sockets: list[socket.socket],
+        door: DoorOptions,
     ) -> None:
         self._options = options
         self._configuration = configuration
@@ -141,10 +186,12 @@ class _Host:
         self._loaded = loaded
         self._store = store
         self._sockets = sockets
+        self._door = door
         self._port: int = sockets[0].getsockname()[1]
         self._instance_id = uuid.uuid4().hex
         self._began = time.monotonic()
         self._workers: Workers | None = None
+        self._is_stopping = False
         self._grace_seconds = 0.0
         self.exit_code = 0
         self.is_busy = False
@@ -171,34 +218,48 @@ class _Host:
         durable = self._configuration.durable
         rpc_socket = bind_rpc_port() if durable.local_rpc_endpoint else None
         rpc_port: int | None = rpc_socket.getsockname()[1] if rpc_socket else None
-        invoker = make_invoker(self._configuration, self._console)
-        payload = client_payload(self._configuration, http_port=self._port, rpc_port=rpc_port)
+        app_storage = AppStorage.of(self._configuration, storage, self._store, asked=self._options.storage)
+        invoker = make_invoker(self._configuration, self._console, app_storage.bindings)
+        keys = self._door.keys
+        payload = client_payload(self._configuration, http_port=self._port, rpc_port=rpc_port, keys=keys)
         application = FunctionsApplication(self._loaded.plans, invoker, durable.hub, client_payload=payload)
-        workers = self._workers = self._make_workers(storage, application, rpc_port)
-        hubs = Hubs(durable, workers.client, storage, self._open_connection)
+        count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
+        listeners = app_storage.listen_with(invoker, self._loaded.plans, payload, number=0 if count == 1 else None)
+        workers: Workers
+        if count == 1:
+            settings, root = durable.hub, self._configuration.app_root
+            is_durable = self._loaded.is_durable
+            workers = OneWorker(storage, settings, application, root, listeners, is_durable=is_durable)
+        else:
+            workers = self._worker_processes(storage, count, rpc_port)
+            app_storage.wake_others = workers.wake
+        self._workers = workers
+        hubs = Hubs(durable, workers.client, storage, self._open_connection, keys.durable_code if keys else str)
         management = Management(hubs, application, use_forwarded_host=durable.use_forwarded_host)
-        functions = HttpFunctions(
+        prefix = self._configuration.route_prefix
+        functions = HttpFunctions(self._loaded.plans, invoker, prefix=prefix, client_payload=payload)
+        admin = Admin(
             self._loaded.plans,
-            invoker,
-            prefix=self._configuration.route_prefix,
-            client_payload=payload,
-            headers=self._configuration.response_headers,
+            self._loaded.errors,
+            self._status,
+            functions,
+            prefix=prefix,
+            keys=keys,
+            by_hand=listeners.by_hand,
         )
-        main = Listener(
-            self._sockets,
-            MainDoor(functions, management.handle, self._status, landing_page=self._shows_landing_page()),
-            max_body_bytes=MAX_BODY_BYTES,
-        )
-        rpc = Listener([rpc_socket], RpcDoor(management.handle), max_body_bytes=0) if rpc_socket else None
+        door = MainDoor(functions, management.handle, admin.handle, self._door)
+        main = Listener(self._sockets, door, limits=self._door.limits)
+        rpc = Listener([rpc_socket], RpcDoor(management.handle)) if rpc_socket else None
         worker_stop = asyncio.Event()
         await main.start()
         if rpc is not None:
             await rpc.start()
         self._announce(storage)
-        work = self._work(workers, worker_stop, stop) if self._loaded.is_durable else None
+        work = self._work(workers, worker_stop, stop) if self._loaded.has_work else None
         working = asyncio.create_task(work, name="worker") if work is not None else None
         await stop.wait()
 
+        self._is_stopping = True
         self._console.line("Stopping host...")
         ends = asyncio.get_running_loop().time() + self._grace_seconds
         closing = asyncio.create_task(main.stop(grace_seconds=self._grace_seconds), name="close main door")
@@ -208,21 +269,20 @@ class _Host:
         if working is not None:
             await asyncio.wait([working], timeout=_left(ends) + _LATE_SECONDS)
         await closing
+        await admin.aclose()
         await invoker.aclose(grace_seconds=_left(ends))
         if rpc is not None:
             await rpc.stop(grace_seconds=0)
         if working is not None and not working.done():
             working.cancel()
             await asyncio.wait([working])
+        await application.aclose()
         await hubs.aclose()
+        await app_storage.aclose()
         self.is_busy = invoker.is_busy
 
-    def _make_workers(self, storage: Storage, application: FunctionsApplication, rpc_port: int | None) -> Workers:
+    def _worker_processes(self, storage: Storage, count: int, rpc_port: int | None) -> WorkerProcesses:
         configuration = self._configuration
-        settings = configuration.durable.hub
-        count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
-        if count == 1:
-            return OneWorker(storage, settings, application, configuration.app_root)
 
         def options_of(number: int, channel: int) -> WorkerProcessOptions:
             return WorkerProcessOptions(
@@ -235,14 +295,10 @@ class _Host:
                 storage=chosen_again(self._store, self._options.storage),
                 verbose=self._options.verbose,
                 colour=self._console.is_coloured,
+                asks_for_keys=self._door.keys is not None,
             )
 
-        return WorkerProcesses(
-            storage,
-            settings,
-            count=count,
-            options_of=options_of,
-        )
+        return WorkerProcesses(storage, configuration.durable.hub, count=count, options_of=options_of)
 
     def _watch_signals(self, stop: asyncio.Event) -> None:
         def on_signal(number: signal.Signals) -> None:
@@ -281,6 +337,8 @@ class _Host:
         self._console.line(f"Host lock lease acquired by instance ID '{self._instance_id}'.")
 
     def _announce(self, storage: Storage) -> None:
+        if self._door.keys is not None:
+            self._console.line(f"Requests need a key. The keys are in {self._door.keys.folder}.")
         if self._loaded.functions:
             self._list_functions()
         hub = self._configuration.durable.hub.hub_name
@@ -292,25 +350,33 @@ class _Host:
             self._console.pieces(line)
 
     async def _open_connection(self, setting: str) -> Storage:
-        if find_setting(self._configuration.settings, setting) is None:
-            raise ConfigurationError(f"Unable to resolve the Azure Storage connection named '{setting}'.")
         return await open_storage(
             None, app_settings=self._configuration.settings, app_root=self._configuration.app_root, setting=setting
         )
 
-    def _shows_landing_page(self) -> bool:
-        return self._configuration.settings.get("AzureWebJobsDisableHomepage", "").lower() not in ("true", "1")
+    def _status(self) -> HostStatus:
+        state = State.STOPPING if self._is_stopping else State.RUNNING
+        return HostStatus(
+            state,
+            self._not_ready(),
+            {
+                "id": self._configuration.durable.hub.hub_name.lower(),
+                "version": package_version(),
+                "instanceId": self._instance_id,
+                "computerName": platform.node(),
+                "processUptime": round((time.monotonic() - self._began) * 1000),
+                "errors": list(self._loaded.errors) or None,
+            },
+        )
 
-    def _status(self) -> Mapping[str, Any]:
-        return {
-            "id": self._configuration.durable.hub.hub_name.lower(),
-            "state": "Running",
-            "version": package_version(),
-            "instanceId": self._instance_id,
-            "computerName": platform.node(),
-            "processUptime": round((time.monotonic() - self._began) * 1000),
-            "errors": list(self._loaded.errors) or None,
-        }
+    def _not_ready(self) -> str | None:
+        if self._is_stopping:
+            return "The host is stopping."
+        if self._loaded.errors and not self._loaded.functions:
+            return "No function of the app could be loaded."
+        if self._loaded.is_durable and self._workers is not None and not self._workers.is_ready:
+            return "No worker owns a partition of the task hub yet."
+        return None
 
 
 def _left(ends: float) -> float:

@@ -9,11 +9,11 @@ Source: ASP.NET Core routing, as the Azure Functions host uses it.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
-from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -102,10 +102,57 @@ class RouteTable(Generic[_T]):
         return None
 
 
+class PathRefused(Exception):
+    """A path that no client sends in good faith."""
+
+
+_ESCAPES = re.compile(r"(?:%(?!2[fF])[0-9a-fA-F]{2})+")
+
+
+def without_dots(raw: str) -> str:
+    """Return a request path without the segments ``.`` and ``..``, however they are written.
+
+    Raises:
+        PathRefused: it leads above the root, or holds a null character.
+    """
+    if "%00" in raw:
+        raise PathRefused
+    if "/." not in raw and "%2e" not in raw.lower():
+        return raw
+    kept: list[str] = []
+    segments = raw.split("/")
+    for segment in segments:
+        plain = segment.replace("%2e", ".").replace("%2E", ".")
+        if plain == "..":
+            if len(kept) <= 1:  # what stands before the first slash
+                raise PathRefused
+            kept.pop()
+        elif plain != ".":
+            kept.append(segment)
+    if segments[-1].lower() in (".", "..", "%2e", "%2e%2e", ".%2e", "%2e."):
+        kept.append("")
+    return "/".join(kept)
+
+
 def decode_path(raw: str) -> str:
-    """Return a request path as templates match it: decoded but for ``%2F``, without slashes at its ends."""
+    """Return a request path as templates match it: decoded, without slashes at its ends.
+
+    ``%2F`` stays, and so does what is no UTF-8.
+    """
     path = raw.strip("/")
-    return unquote(path.replace("%2F", "%252F").replace("%2f", "%252f")) if "%" in path else path
+    return _ESCAPES.sub(_decoded, path) if "%" in path else path
+
+
+def _decoded(escapes: re.Match[str]) -> str:
+    return bytes.fromhex(escapes[0].replace("%", "")).decode(errors="taskhub.keep_escaped")
+
+
+def _keep_escaped(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return "".join(f"%{byte:02X}" for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("taskhub.keep_escaped", _keep_escaped)
 
 
 # ---- parsing
@@ -123,16 +170,17 @@ def parse_template(text: str) -> Template:
     pattern = ""
     parameters: list[Parameter] = []
     precedence: list[int] = []
+    can_be_absent = _can_be_absent(segments)
     for index, parts in enumerate(segments):
         found = [part for part in parts if isinstance(part, Parameter)]
         _check(text, parts, found, is_last=index == len(segments) - 1)
         parameters += found
-        pattern += _pattern_of(parts, found, is_first=index == 0)
+        pattern += _pattern_of(parts, found, is_first=index == 0, can_be_absent=can_be_absent[index])
         precedence.append(_rank(parts, found))
     names = [parameter.name.lower() for parameter in parameters]
     if len(set(names)) < len(names):
         raise TemplateError(f"route '{text}' names a parameter twice")
-    return Template(text, re.compile(pattern, re.IGNORECASE), tuple(parameters), tuple(precedence))
+    return Template(text, re.compile(pattern, re.IGNORECASE | re.DOTALL), tuple(parameters), tuple(precedence))
 
 
 def _segments(text: str) -> list[list[_Part]]:
@@ -231,15 +279,36 @@ def _check(text: str, parts: list[_Part], parameters: list[Parameter], *, is_las
             raise TemplateError(f"route '{text}': the catch-all '{parameter.name}' must be the last segment")
 
 
-def _pattern_of(parts: list[_Part], parameters: list[Parameter], *, is_first: bool) -> str:
+def _can_be_absent(segments: list[list[_Part]]) -> list[bool]:
+    """Return for each segment whether a path may end before it: it is optional, and so are all behind it."""
+    absent: list[bool] = []
+    for parts in reversed(segments):
+        part = parts[0] if len(parts) == 1 else None
+        is_optional = isinstance(part, Parameter) and (
+            part.is_optional or part.default is not None or part.is_catch_all
+        )
+        absent.append(is_optional and (not absent or absent[-1]))
+    return absent[::-1]
+
+
+def _pattern_of(parts: list[_Part], parameters: list[Parameter], *, is_first: bool, can_be_absent: bool) -> str:
     slash = "" if is_first else "/"
-    if len(parts) == 1 and parameters:
-        parameter = parameters[0]
-        if parameter.is_catch_all:
+    if can_be_absent:
+        if parameters[0].is_catch_all:
             return "(.*)" if is_first else "(?:/(.*))?"
-        if parameter.is_optional or parameter.default is not None:
-            return f"(?:{slash}([^/]+))?"
-    return slash + "".join("([^/]+)" if isinstance(part, Parameter) else re.escape(part) for part in parts)
+        return f"(?:{slash}([^/]+))?"
+    last, before = parts[-1], parts[-2] if len(parts) > 1 else None
+    if isinstance(last, Parameter) and last.is_optional and isinstance(before, str) and before.endswith("."):
+        # `name.{ext?}`: without the extension there is no dot either.
+        # Of several dots it is the last one, as where it must be there.
+        head = _joined([*parts[:-2], before[:-1]])
+        lazy = head[: -len("+)")] + "+?)" if head.endswith("+)") else head
+        return slash + lazy + r"(?:\.([^/.]+))?"
+    return slash + _joined(parts)
+
+
+def _joined(parts: list[_Part]) -> str:
+    return "".join("([^/]+)" if isinstance(part, Parameter) else re.escape(part) for part in parts)
 
 
 def _rank(parts: list[_Part], parameters: list[Parameter]) -> int:
@@ -284,15 +353,16 @@ def _is_datetime(value: str) -> None:
     datetime.fromisoformat(value.replace("Z", "+00:00"))
 
 
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.IGNORECASE | re.ASCII)
 _GUID = re.compile(r"[({]?[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}[)}]?", re.IGNORECASE)
 _SIMPLE: Mapping[str, Callable[[str], bool]] = {
     "int": _whole(-(2**31), 2**31 - 1),
     "long": _whole(-(2**63), 2**63 - 1),
     "bool": lambda value: value.lower() in ("true", "false"),
     "datetime": _parses(_is_datetime),
-    "decimal": _parses(float),
-    "double": _parses(float),
-    "float": _parses(float),
+    "decimal": lambda value: bool(_NUMBER.fullmatch(value)),
+    "double": lambda value: bool(_NUMBER.fullmatch(value)),
+    "float": lambda value: bool(_NUMBER.fullmatch(value)),
     "guid": lambda value: bool(_GUID.fullmatch(value)),
     "alpha": lambda value: bool(re.fullmatch(r"[A-Za-z]*", value)),
     "required": bool,

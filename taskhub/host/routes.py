@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
 RPC_PATH = "/durabletask"
 TOKEN_HEADER = "x-ms-continuation-token"
-DEFAULT_PAGE = 100
+DEFAULT_PAGE, MAX_PAGE = 100, 1000
+"""Rows of a page. A caller who wants more goes on with the token, as storage would make him."""
+OPENAPI_ROUTE = "openapi.json"
+"""Where the description of this API is; the extension has none."""
+MAX_ID_CHARACTERS = 256
+"""Of an instance that is started over HTTP."""
 _EMPTY_KEY = "$"
 """Stands for the empty key where an entity is read."""
 _FIRST_PAGE = "*"
@@ -62,6 +67,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Names in lower case."""
     body: bytes = b""
+    is_abandoned: Callable[[], bool] = field(default=lambda: False, compare=False)
+    """Tells whether the caller is gone, who then need not be waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +303,10 @@ def _refusal_of_id(instance_id: str) -> Response | None:
         reason = "Orchestration instance IDs must not start with @."
     elif re.search(r"[/\\#?\x00-\x1f\x7f-\x9f]", instance_id):
         reason = "Instance IDs must not contain /, \\, #, ?, or control characters."
-    elif len(instance_id) > 256:
-        reason = f"Instance IDs must not have more than 256 characters; this one has {len(instance_id)}."
+    elif len(instance_id) > MAX_ID_CHARACTERS:
+        reason = (
+            f"Instance IDs must not have more than {MAX_ID_CHARACTERS} characters; this one has {len(instance_id)}."
+        )
     return None if reason is None else argument_error(f"{reason} (Parameter 'instanceId')")
 
 
@@ -325,7 +334,7 @@ def _list(request: Request, _: Sequence[str], query: Query) -> Command | Respons
     # Without another filter the extension reads whole rows, inputs and all.
     show_input = query.boolean("showInput", default=True) or chosen == InstanceFilter()
     token = unquote(request.headers.get(TOKEN_HEADER, "")) or None
-    return List(query.target(), chosen, top, None if token == _FIRST_PAGE else token, show_input)
+    return List(query.target(), chosen, min(top, MAX_PAGE), None if token == _FIRST_PAGE else token, show_input)
 
 
 def _purge(_: Request, segments: Sequence[str], query: Query) -> Command:
@@ -398,7 +407,7 @@ def _list_entities(request: Request, segments: Sequence[str], query: Query) -> C
         segments[1] if len(segments) > 1 else None,
         query.time("lastOperationTimeFrom"),
         query.time("lastOperationTimeTo"),
-        top,
+        min(top, MAX_PAGE),
         None if token == _FIRST_PAGE else token,
         fetch_state=query.boolean("fetchState", default=False),
     )
@@ -439,6 +448,12 @@ def _make_primary(_: Request, __: Sequence[str], query: Query) -> Command:
     return MakePrimary(query.target())
 
 
+def _openapi(_: Request, __: Sequence[str], ___: Query) -> Response:
+    from taskhub.host.management_openapi import openapi_text  # most hosts never need it
+
+    return Response(200, openapi_text())
+
+
 _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query], Command | Response]] = {
     ("POST", "orchestrators", 2): _start,
     ("POST", "orchestrators", 3): _start,
@@ -452,6 +467,7 @@ _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query],
     ("GET", "entities", 2): _list_entities,
     ("GET", "entities", 3): _read_entity,
     **{(method, "entities", length): _signal_entity for method in ("POST", "DELETE") for length in (1, 2, 3)},
+    ("GET", OPENAPI_ROUTE, 1): _openapi,
     **{(method, "makeprimary", 1): _make_primary for method in ("GET", "POST", "PUT", "DELETE", "PATCH")},
 }
 
@@ -930,4 +946,11 @@ def _json_error(error: ValueError) -> str:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # Half a character, which JSON can write but UTF-8 cannot: it stays written as JSON does.
+            return json.dumps(value, separators=(",", ":"))
+    return text

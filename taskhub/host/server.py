@@ -1,45 +1,58 @@
 """The HTTP doors of the host, on aiohttp: functions and webhooks on the main port, the durable client's on loopback.
 
 Which path leads where: ``/runtime/webhooks/durabletask/…`` to the management API, ``/admin/…`` to the host's own
-answers, all other paths to HTTP functions, ``/`` without one to the landing page.
+answers, all other paths to HTTP functions, ``/`` without one to the landing page. On its way a request is refused when
+its path or its host make no sense, when it has no key where it needs one, or when there are too many.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import ipaddress
 import logging
 import random
+import re
 import socket
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from taskhub.errors import ConfigurationError
 from taskhub.host import routes
+from taskhub.host.http_admin import ADMIN_PATH, OPEN_PATHS
+from taskhub.host.http_admission import Admission, TooManyRequests
 from taskhub.host.http_functions import HttpRequest
-from taskhub.host.route_templates import decode_path
+from taskhub.host.http_keys import Access
+from taskhub.host.http_options import HttpOptions
+from taskhub.host.route_templates import PathRefused, decode_path, without_dots
+from taskhub.host.server_limits import NO_LIMITS, BodyRefused, ConnectionWatch, Limits, read_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from taskhub.host.call_plan import CallPlan
+    from taskhub.host.http_cors import Cors
     from taskhub.host.http_functions import HttpFunctions
+    from taskhub.host.http_keys import KeyStore
 
     Manage = Callable[[routes.Request], Awaitable[routes.Response]]
     Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 104_857_600
-"""100 MB, the original's limit for HTTP functions."""
-
+LOOPBACK = "127.0.0.1"
 _RPC_PORT = 17071
 _RPC_RANDOM_PORTS = range(30_000, 31_000)
 _RPC_ATTEMPTS = 10
 _BACKLOG = 1024
 _CUT_OFF_SECONDS = 0.1
 _SERVER = "taskhub"
+_SWEEP_SECONDS = 1.0
+_MAX_HEADERS = 100
+_HOST = re.compile(r"([A-Za-z0-9._~\-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _LANDING_PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Your Azure Function App is up and running.</title>
 <style>body{font-family:system-ui,sans-serif;max-width:40em;margin:6em auto;padding:0 1em;line-height:1.6}</style>
@@ -54,25 +67,18 @@ class Listener:
     Args:
         sockets: bound and listening.
         handler: answers requests.
-        max_body_bytes: larger bodies are refused; 0: no limit.
+        limits: what clients may not do; what bodies may hold is up to the handler.
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], handler: Handler, *, max_body_bytes: int) -> None:
+    def __init__(self, sockets: Sequence[socket.socket], handler: Handler, *, limits: Limits = NO_LIMITS) -> None:
         self._sockets = sockets
         self._handler = handler
-        self._max_body_bytes = max_body_bytes
         self._loop = asyncio.get_running_loop()
-        self._server = web.Server(
-            self._answer,
-            request_factory=self._request,
-            access_log=None,
-            # Functions get the body as it was sent, Content-Encoding included.
-            auto_decompress=False,
-            max_line_size=16_384,
-            max_field_size=32_768,
-        )
+        self._watch = ConnectionWatch(limits)
+        self._server = _Server(self._watch, self._answer, self._loop)
         # The grace period is the listener's own affair, so that what is left then is cut off at once.
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_CUT_OFF_SECONDS)
+        self._sweeping: asyncio.TimerHandle | None = None
         self._requests = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -86,6 +92,7 @@ class Listener:
         await self._runner.setup()
         for bound in self._sockets:
             await web.SockSite(self._runner, bound, backlog=_BACKLOG).start()
+        self._sweep()
 
     async def stop(self, *, grace_seconds: float) -> None:
         """Take no more connections, let running requests finish within the grace period, close."""
@@ -95,49 +102,124 @@ class Listener:
         if grace_seconds > 0:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), grace_seconds)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         await self._runner.cleanup()
+
+    def _sweep(self) -> None:
+        self._watch.sweep(self._loop.time())
+        self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self._requests += 1
         self._idle.clear()
+        self._watch.asked(request.protocol)
         try:
             return await self._handler(request)
-        except web.HTTPRequestEntityTooLarge:
-            return _empty(413)
+        except BodyRefused as error:
+            return _closing(error.status)
         except Exception:
-            logger.exception("%s %s was not answered", request.method, request.path)
+            # The path only: keys travel in the query.
+            logger.exception("%s %s was not answered", request.method, request.rel_url.raw_path)
             return _empty(500)
         finally:
+            self._watch.answered(request.protocol, self._loop.time())
             self._requests -= 1
             if not self._requests:
                 self._idle.set()
 
-    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        return web.BaseRequest(
-            message, payload, protocol, writer, task, self._loop, client_max_size=self._max_body_bytes
+
+class _Server(web.Server):
+    """aiohttp's server, set up for functions, which tells a watch about its connections."""
+
+    def __init__(self, watch: ConnectionWatch, handler: Handler, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            handler,
+            access_log=None,
+            # Functions get the body as it was sent, Content-Encoding included.
+            auto_decompress=False,
+            max_line_size=16_384,
+            max_field_size=32_768,
+            max_headers=_MAX_HEADERS,
+            logger=_refusals(),
         )
+        self._watch = watch
+        self._clock = loop.time
+
+    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
+        """See the base class."""
+        super().connection_made(handler, transport)
+        self._watch.opened(handler, transport, self._clock())
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        """See the base class."""
+        super().connection_lost(handler, exc)
+        self._watch.closed(handler)
 
 
-def bind_main_port(port: int) -> list[socket.socket]:
-    """Bind the loopback addresses of both families; 0 takes any free port.
+def _refusals() -> logging.Logger:
+    """Return where aiohttp says that it refused what is no HTTP.
+
+    What a stranger sends is no error of this host, and must not get into its log, where a stranger's noise would bury
+    the rest: one quiet line without the request, which may hold a key.
+    """
+    refusals = logging.getLogger(f"{__name__}.refused")
+    if not refusals.filters:
+        refusals.addFilter(_without_the_request)
+    return refusals
+
+
+def _without_the_request(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args = "a request was refused: %s", (type(error).__name__,)
+        record.exc_info = record.exc_text = None
+    return True
+
+
+def bind_main_port(port: int, address: str = LOOPBACK) -> list[socket.socket]:
+    """Bind an address; for the loopback address that of IPv6 too. Port 0 takes any free one.
 
     Raises:
-        ConfigurationError: another process listens there.
+        ConfigurationError: it is no address of this machine, or another process listens there.
     """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        first = _bind(socket.AF_INET, "127.0.0.1", port)
+        first = _bind(family, address, port)
     except OSError as error:
+        if not _is_own(address):
+            raise ConfigurationError(
+                f"'{address}' is no address of this machine. Listen on 127.0.0.1 for requests of this machine only, on "
+                "0.0.0.0 for those of all others too."
+            ) from error
         raise ConfigurationError(
             f"Port {port} is unavailable. Close the process using that port, or specify another port using --port."
         ) from error
     bound = [first]
-    if socket.has_ipv6:
+    if socket.has_ipv6 and address == LOOPBACK:
         try:
             # `localhost` means this address to many clients, and a function's URL is shown with that name.
             bound.append(_bind(socket.AF_INET6, "::1", first.getsockname()[1]))
         except OSError:
             logger.info("[::1] is not available; listening on 127.0.0.1 only")
     return bound
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address.lower() == "localhost"
+
+
+def _is_own(address: str) -> bool:
+    try:
+        _bind(socket.AF_INET6 if ":" in address else socket.AF_INET, address, 0).close()
+    except OSError:
+        return False
+    return True
 
 
 def bind_rpc_port() -> socket.socket:
@@ -175,64 +257,124 @@ def _bind(family: socket.AddressFamily, address: str, port: int) -> socket.socke
 # ---- the main port
 
 
+@dataclass(frozen=True, slots=True)
+class DoorOptions:
+    """How the main port treats requests."""
+
+    http: HttpOptions = field(default_factory=HttpOptions)
+    cors: Cors | None = None
+    """``None``: browsers keep answers from pages of other origins."""
+    keys: KeyStore | None = None
+    """``None``: nobody needs a key."""
+    limits: Limits = NO_LIMITS
+    landing_page: bool = True
+    """Show one at ``/``."""
+
+
 class MainDoor:
     """Answers the requests of the main port.
 
     Args:
         functions: the HTTP functions of the app.
         manage: answers the management API.
-        host_status: makes the body of ``/admin/host/status``.
-        landing_page: show one at ``/``.
+        admin: answers what is below ``/admin``.
+        options: how requests are treated.
     """
 
     def __init__(
-        self,
-        functions: HttpFunctions,
-        manage: Manage,
-        host_status: Callable[[], Mapping[str, Any]],
-        *,
-        landing_page: bool = True,
+        self, functions: HttpFunctions, manage: Manage, admin: Manage, options: DoorOptions | None = None
     ) -> None:
         self._functions = functions
         self._manage = manage
-        self._host_status = host_status
-        self._landing_page = landing_page
+        self._admin = admin
+        self._options = options or DoorOptions()
+        http = self._options.http
+        self._admission = Admission(http.max_concurrent_requests, http.max_outstanding_requests)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        raw = request.rel_url.raw_path
+        cors = self._options.cors
+        if cors is not None and cors.is_preflight(request.method, lowered := _headers(request)):
+            return self._finished(request, _empty(204, cors.preflight(lowered)))
+        return self._finished(request, await self._answer(request))
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        try:
+            raw, origin = without_dots(request.rel_url.raw_path), _origin(request)
+        except PathRefused:
+            return _empty(400)
         lower = raw.lower()
-        if lower.startswith(routes.WEBHOOK_PATH) and lower[len(routes.WEBHOOK_PATH) :][:1] in ("", "/"):
-            return await _managed(request, self._manage, routes.WEBHOOK_PATH)
-        if lower.startswith(("/runtime/", "/admin/")):
-            return self._admin(request.method, lower.rstrip("/"))
+        if _is_below(lower, routes.WEBHOOK_PATH):
+            if not self._is_allowed(request, Access.SYSTEM):
+                return _empty(401)
+            return await _managed(request, raw, origin, self._manage, routes.WEBHOOK_PATH, self._options.limits)
+        if _is_below(lower, ADMIN_PATH):
+            if lower.rstrip("/") not in OPEN_PATHS and not self._is_allowed(request, Access.ADMIN):
+                return _empty(401)
+            return await _managed(request, raw, origin, self._admin, ADMIN_PATH, self._options.limits)
+        if lower.startswith("/runtime/"):
+            return _empty(404)
         path = decode_path(raw)
         found = self._functions.find(request.method, path)
         if found is None:
             return self._landing(request.method, path)
         plan, values = found
-        answer = await self._functions.call(plan, await _http_request(request), values)
+        if not self._is_allowed(request, self._functions.access_of(plan), plan.function.name):
+            return _empty(401)
+        try:
+            async with self._admission.one():
+                return await self._call(plan, request, origin + raw, values)
+        except TooManyRequests:
+            return _empty(429)
+
+    async def _call(
+        self, plan: CallPlan, request: web.BaseRequest, url: str, values: Mapping[str, str]
+    ) -> web.Response:
+        query = request.rel_url.raw_query_string
+        answer = await self._functions.call(
+            plan,
+            HttpRequest(
+                method=request.method,
+                url=f"{url}?{query}" if query else url,
+                query=query,
+                headers=_headers(request),
+                body=await read_body(request, self._options.limits),
+            ),
+            values,
+        )
         response = web.Response(status=answer.status, body=answer.body)
         for name, value in answer.headers:
             response.headers.add(name, value)
-        return _signed(response)
+        return response
 
-    def _admin(self, method: str, path: str) -> web.StreamResponse:
-        if method == "GET" and path == "/admin/host/status":
-            body = {key: value for key, value in self._host_status().items() if value is not None}
-            return _signed(
-                web.Response(body=json.dumps(body).encode(), content_type="application/json", charset="utf-8")
-            )
-        if method in ("GET", "POST") and path == "/admin/host/ping":
-            return _empty(200)
-        return _empty(404)
+    def _is_allowed(self, request: web.BaseRequest, access: Access, function: str | None = None) -> bool:
+        keys = self._options.keys
+        if keys is None or access is Access.ANONYMOUS:
+            return True
+        presented = request.headers.get("x-functions-key") or routes.Query(request.rel_url.raw_query_string).text(
+            "code"
+        )
+        return keys.allows(presented, access, function)
 
-    def _landing(self, method: str, path: str) -> web.StreamResponse:
+    def _landing(self, method: str, path: str) -> web.Response:
         if path or method not in ("GET", "HEAD"):
             return _empty(404)
-        if not self._landing_page:
+        if not self._options.landing_page:
             return _empty(204)
-        return _signed(web.Response(body=_LANDING_PAGE.encode(), content_type="text/html", charset="utf-8"))
+        return web.Response(body=_LANDING_PAGE.encode(), content_type="text/html", charset="utf-8")
+
+    def _finished(self, request: web.BaseRequest, response: web.Response) -> web.Response:
+        """Add the headers that every answer gets; what a function set itself stays."""
+        options, headers = self._options, response.headers
+        headers["Server"] = _SERVER
+        for name, value in options.http.headers.items():
+            headers.setdefault(name, value)
+        if options.cors is not None and "Access-Control-Allow-Origin" not in headers:
+            for name, value in options.cors.headers(_headers(request)).items():
+                headers.add(name, value)
+        if options.http.strict_transport and request.headers.get("X-Forwarded-Proto", "").lower() == "https":
+            headers.setdefault("Strict-Transport-Security", options.http.strict_transport)
+        return response
 
 
 class RpcDoor:
@@ -247,45 +389,58 @@ class RpcDoor:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        raw = request.rel_url.raw_path.lower()
+        if "Origin" in request.headers:
+            # A page in a browser of this machine; no durable client sends it, and no key protects this door.
+            return _signed(_empty(403))
+        try:
+            raw, origin = without_dots(request.rel_url.raw_path), _origin(request)
+        except PathRefused:
+            return _signed(_empty(400))
         for base in (routes.RPC_PATH, routes.WEBHOOK_PATH):
-            if raw.startswith(base + "/"):
-                return await _managed(request, self._manage, base)
-        return _empty(404)
+            if raw.lower().startswith(base + "/"):
+                return _signed(await _managed(request, raw, origin, self._manage, base, NO_LIMITS))
+        return _signed(_empty(404))
 
 
-async def _managed(request: web.BaseRequest, manage: Manage, base: str) -> web.StreamResponse:
-    raw_url = request.raw_path
+async def _managed(
+    request: web.BaseRequest, raw: str, origin: str, manage: Manage, base: str, limits: Limits
+) -> web.Response:
+    query = request.rel_url.raw_query_string
     answer = await manage(
         routes.Request(
             method=request.method,
-            origin=_origin(request),
-            path=request.rel_url.raw_path[len(base) :],
-            query=request.rel_url.raw_query_string,
-            url=_origin(request) + raw_url,
+            origin=origin,
+            path=raw[len(base) :],
+            query=query,
+            url=f"{origin}{raw}?{query}" if query else origin + raw,
             headers=_headers(request),
-            body=await request.read(),
+            body=await read_body(request, limits),
+            is_abandoned=lambda: request.transport is None or request.transport.is_closing(),
         )
     )
     if answer.body is None:
         return _empty(answer.status, answer.headers)
     response = web.Response(status=answer.status, body=answer.body.encode(), headers=dict(answer.headers))
     response.headers["Content-Type"] = answer.content_type or ""
-    return _signed(response)
+    return response
 
 
-async def _http_request(request: web.BaseRequest) -> HttpRequest:
-    return HttpRequest(
-        method=request.method,
-        url=_origin(request) + request.raw_path,
-        query=request.rel_url.raw_query_string,
-        headers=_headers(request),
-        body=await request.read(),
-    )
+def _is_below(path: str, base: str) -> bool:
+    return path.startswith(base) and path[len(base) :][:1] in ("", "/")
 
 
 def _origin(request: web.BaseRequest) -> str:
-    return f"{request.scheme}://{request.host}"
+    """Return scheme and authority as the client wrote them.
+
+    Raises:
+        PathRefused: the host is none, or there are two.
+    """
+    hosts = request.headers.getall("Host", ())
+    if len(hosts) == 1 and _HOST.fullmatch(hosts[0]):
+        return f"{request.scheme}://{hosts[0]}"
+    if not hosts and request.version < (1, 1):
+        return f"{request.scheme}://localhost"
+    raise PathRefused
 
 
 def _headers(request: web.BaseRequest) -> Mapping[str, str]:
@@ -296,10 +451,17 @@ def _headers(request: web.BaseRequest) -> Mapping[str, str]:
     return headers
 
 
-def _empty(status: int, headers: Mapping[str, str] | None = None) -> web.StreamResponse:
-    return _signed(web.Response(status=status, headers=dict(headers or {})))
+def _empty(status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, headers=dict(headers or {}))
 
 
-def _signed(response: web.StreamResponse) -> web.StreamResponse:
+def _closing(status: int) -> web.Response:
+    """Return an answer after which the connection is closed: what is left of the request is not read."""
+    response = _signed(_empty(status))
+    response.force_close()
+    return response
+
+
+def _signed(response: web.Response) -> web.Response:
     response.headers["Server"] = _SERVER
     return response

@@ -21,15 +21,18 @@ from taskhub.host.channel import Channel, Hints
 from taskhub.host.client_binding import client_payload
 from taskhub.host.configuration import load_configuration
 from taskhub.host.console import Console, captured_output, wants_debug
+from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.identity import WorkerIdentity
 from taskhub.host.loading import load_functions, make_invoker
-from taskhub.host.workers import WorkerProcessOptions
+from taskhub.host.triggers.assembly import AppStorage
+from taskhub.host.workers import WorkerProcessOptions, work_and_listen
 from taskhub.runtime.worker import Worker
 from taskhub.wiring import choose_store, open_store
 
 if TYPE_CHECKING:
     from taskhub.host.configuration import HostConfiguration
     from taskhub.host.loading import LoadedApp
+    from taskhub.host.triggers.listeners import Listeners
 
 ORPHAN_GRACE_SECONDS = 5.0
 """For a worker whose host is gone."""
@@ -94,8 +97,11 @@ class _WorkerProcess:
             setting=configuration.durable.connection,
         )
         storage = await open_store(store)
-        invoker = make_invoker(configuration, self._console)
-        payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port)
+        app_storage = AppStorage.of(configuration, storage, store, asked=options.storage)
+        app_storage.wake_others = lambda key: channel.hint(key, 0.0)
+        invoker = make_invoker(configuration, self._console, app_storage.bindings)
+        keys = KeyStore(secrets_folder(configuration)) if options.asks_for_keys else None
+        payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port, keys=keys)
         application = FunctionsApplication(self._loaded.plans, invoker, settings, client_payload=payload)
         identity = WorkerIdentity(configuration.app_root, settings.hub_name, options.number)
         worker = Worker(
@@ -106,25 +112,31 @@ class _WorkerProcess:
             announce=Hints(channel.hint).note,
             receipts=identity.receipts,
         )
+        listeners = app_storage.listen_with(invoker, self._loaded.plans, payload, number=options.number)
         stop, ready = asyncio.Event(), asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         helpers = [
-            asyncio.create_task(self._listen(channel, worker, stop), name="listen to the host"),
+            asyncio.create_task(self._listen(channel, worker, listeners, stop), name="listen to the host"),
             asyncio.create_task(_tell_ready(channel, ready), name="tell readiness"),
         ]
         try:
-            await self._run_until_late(worker, stop, ready)
+            await self._run_until_late(worker, listeners, stop, ready)
         finally:
             for helper in helpers:
                 helper.cancel()
             await invoker.aclose(grace_seconds=0)
+            await application.aclose()
             self.is_busy = invoker.is_busy
             identity.release()
+            await app_storage.aclose()
             await storage.aclose()
         return 0
 
-    async def _run_until_late(self, worker: Worker, stop: asyncio.Event, ready: asyncio.Event) -> None:
-        running = asyncio.create_task(worker.run(stop, ready=ready), name="worker")
+    async def _run_until_late(
+        self, worker: Worker, listeners: Listeners, stop: asyncio.Event, ready: asyncio.Event
+    ) -> None:
+        durable = worker if self._loaded.is_durable else None
+        running = asyncio.create_task(work_and_listen(durable, listeners, stop, ready), name="work and listen")
         stopping = asyncio.create_task(stop.wait(), name="wait for stop")
         try:
             await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -136,16 +148,17 @@ class _WorkerProcess:
                 task.cancel()
             await asyncio.wait([running, stopping])
 
-    async def _listen(self, channel: Channel, worker: Worker, stop: asyncio.Event) -> None:
+    async def _listen(self, channel: Channel, worker: Worker, listeners: Listeners, stop: asyncio.Event) -> None:
         async for kind, *rest in channel.lines():
             match kind:
                 case "wake":
                     worker.wake(*rest)
+                    listeners.wake(*rest)
                 case "stop":
-                    worker.grace_seconds = rest[0]
+                    worker.grace_seconds = listeners.grace_seconds = rest[0]
                     stop.set()
         if not stop.is_set():
-            worker.grace_seconds = ORPHAN_GRACE_SECONDS
+            worker.grace_seconds = listeners.grace_seconds = ORPHAN_GRACE_SECONDS
             stop.set()
 
 

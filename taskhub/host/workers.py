@@ -20,12 +20,15 @@ from taskhub.client import TaskHubClient
 from taskhub.errors import ConfigurationError
 from taskhub.host.channel import Channel, Hints
 from taskhub.host.identity import WorkerIdentity
+from taskhub.runtime.environment import Environment
+from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from taskhub.host.triggers.listeners import Listeners
     from taskhub.runtime.application import Application
     from taskhub.settings import TaskHubSettings
     from taskhub.wiring import Storage
@@ -52,6 +55,10 @@ class Workers(Protocol):
     grace_seconds: float
     """How long a stop may take; may be changed until they are told to stop."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether one of them has come to work on a partition, and is still there."""
+
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
         """Work until ``stop`` is set; ``ready`` is set when the first partition is owned.
 
@@ -66,34 +73,71 @@ class Workers(Protocol):
 class OneWorker:
     """A worker in the host's own process."""
 
-    def __init__(self, storage: Storage, settings: TaskHubSettings, application: Application, app_root: Path) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        settings: TaskHubSettings,
+        application: Application,
+        app_root: Path,
+        listeners: Listeners,
+        *,
+        is_durable: bool = True,
+    ) -> None:
+        self._listeners = listeners
+        self._is_durable = is_durable
         self._identity = WorkerIdentity(app_root, settings.hub_name)
         self._worker = Worker(
             storage, settings, application, worker_id=self._identity.id, receipts=self._identity.receipts
         )
         self.client = self._worker.client
         self.grace_seconds = self._worker.grace_seconds
+        self._ready: asyncio.Event | None = None
 
     def __repr__(self) -> str:
         return f"<OneWorker {self._worker!r}>"
 
+    @property
+    def is_ready(self) -> bool:
+        """See :class:`Workers`."""
+        return self._ready is not None and self._ready.is_set()
+
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
         """See :class:`Workers`."""
+        self._ready = ready
         own_stop = asyncio.Event()
         waiting = asyncio.create_task(self._pass_on(stop, own_stop), name="wait for stop")
         try:
-            await self._worker.run(own_stop, ready=ready)
+            await work_and_listen(self._worker if self._is_durable else None, self._listeners, own_stop, ready)
         finally:
             waiting.cancel()
             self._identity.release()
 
     async def _pass_on(self, stop: asyncio.Event, own_stop: asyncio.Event) -> None:
         await stop.wait()
-        self._worker.grace_seconds = self.grace_seconds
+        self._worker.grace_seconds = self._listeners.grace_seconds = self.grace_seconds
         own_stop.set()
 
     def kill(self) -> None:
         """See :class:`Workers`: nothing runs elsewhere."""
+
+
+async def work_and_listen(
+    worker: Worker | None, listeners: Listeners, stop: asyncio.Event, ready: asyncio.Event
+) -> None:
+    """Run a worker, and what listens for an app in the same process, until ``stop`` is set.
+
+    Args:
+        worker: of the task hub; ``None`` for an app without durable functions, which is ready at once.
+        listeners: of the app.
+        stop: ends both.
+        ready: set when the worker owns a partition.
+    """
+    async with Nursery(Environment().spawn) as nursery:
+        nursery.start(listeners.run(stop), name="listeners")
+        if worker is None:
+            ready.set()
+        else:
+            nursery.start(worker.run(stop, ready=ready), name="worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +154,7 @@ class WorkerProcessOptions:
     storage: str | None
     verbose: bool
     colour: bool
+    asks_for_keys: bool = False
 
     @classmethod
     def of(cls, text: str) -> WorkerProcessOptions:
@@ -163,6 +208,11 @@ class WorkerProcesses:
     def __repr__(self) -> str:
         return f"<WorkerProcesses {len(self._children)} of {self._count} running>"
 
+    @property
+    def is_ready(self) -> bool:
+        """See :class:`Workers`."""
+        return any(child.has_been_ready for child in self._children.values())
+
     async def run(self, stop: asyncio.Event, *, ready: asyncio.Event) -> None:
         """See :class:`Workers`."""
         keepers = [
@@ -181,6 +231,10 @@ class WorkerProcesses:
             self.kill()
             for keeper in keepers:
                 keeper.cancel()
+
+    def wake(self, key: str) -> None:
+        """Let all processes look at a queue or a container of the app."""
+        self._broadcast(key, 0.0, but=None)
 
     def kill(self) -> None:
         """See :class:`Workers`."""

@@ -65,7 +65,7 @@ class Activities:
         self._mailbox = mailbox
         self._renewals = renewals
         self._queue = services.names.work_item_queue
-        self._poller = Poller(services.environment, services.settings)
+        self._poller = Poller.of(services.environment, services.settings)
         self._is_stopped = False
         self._in_progress: set[_Question] = set()
         self._answered: dict[_Question, None] = {}

@@ -42,7 +42,7 @@ class ControlQueue:
         self._mailbox = mailbox
         self._inbox = inbox
         self._wakeups = wakeups
-        self._poller = Poller(services.environment, services.settings)
+        self._poller = Poller.of(services.environment, services.settings)
         self._early: list[tuple[float, int, Held]] = []
         self._order = itertools.count()
         self._is_stopped = False

@@ -32,7 +32,7 @@ from taskhub.model.ids import Utc
 from taskhub.storage.port import MAX_BATCH_OPERATIONS, AllOf, AnyOf, Comparison, Row, TableWrite, Where, Write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from taskhub.core.rewind import Edit
     from taskhub.model.history import HistoryEvent, OrchestrationInstance
@@ -89,28 +89,26 @@ class HistoryStore:
 
     async def load(self, instance_id: InstanceId, execution_id: ExecutionId | None = None) -> StoredHistory:
         """Return the history of an instance's current execution, or an empty one if that is not ``execution_id``."""
-        rows = await self._query(instance_id, execution_id)
-        sentinel = rows.pop() if rows and rows[-1].row_key == SENTINEL else None
+        loading = _Loading()
+        async for rows in self._each_page(_rows_of(instance_id, execution_id)):
+            loading.take(rows)
+        sentinel = loading.sentinel
         etag = sentinel.etag if sentinel else None
         guard = decode_sentinel(sentinel.columns) if sentinel else None
-        current = execution_of(sentinel.columns) if sentinel else (execution_of(rows[0].columns) if rows else None)
+        current = execution_of(sentinel.columns) if sentinel else loading.execution_id
         if execution_id is not None and current != execution_id:
             return StoredHistory(current, (), etag)
-        # Rows of longer, older generations may follow ours.
-        own = list(_leading(rows, current))
-        blobs = {name: "" for row in own for name in offloaded_columns(row.columns).values()}
-        texts = await self._large.get_all(list(blobs)) if blobs else {}
-        events = tuple(_decode(row, texts) for row in own)
-        urls = _NO_URLS
-        if blobs:
-            urls = blob_urls(events, (EncodedRow(row.row_key, dict(row.columns)) for row in own), self._large.url_of)
+        if current != loading.execution_id:  # the rows are those of another execution
+            loading = _Loading()
+        blobs = loading.blobs
+        events = loading.finish(await self._large.get_all(blobs) if blobs else {})
         return StoredHistory(
             execution_id=current,
             events=events,
             etag=etag,
             is_complete=guard is None or guard.is_complete,
             blobs=tuple(blobs),
-            urls=urls,
+            urls=loading.urls(events, self._large.url_of) if blobs else _NO_URLS,
             taken_requests=guard.taken_requests if guard else None,
         )
 
@@ -291,24 +289,83 @@ class HistoryStore:
     async def _read(self, partition_key: str, key: str) -> Row | None:
         return await self._tables.read(self._table, partition_key, key)
 
-    async def _query(self, instance_id: InstanceId, execution_id: ExecutionId | None) -> list[Row]:
-        mine = Where("PartitionKey", Comparison.EQ, escape_instance_id(instance_id))
-        where: AllOf | Where = mine
-        if execution_id is not None:
-            is_sentinel = Where("RowKey", Comparison.EQ, SENTINEL)
-            of_execution = Where(EXECUTION_ID_COLUMN, Comparison.EQ, execution_id)
-            where = AllOf((mine, AnyOf((is_sentinel, of_execution))))
-        return await self._pages(where)
-
     async def _pages(self, where: Filter, *, select: Sequence[str] | None = None) -> list[Row]:
-        rows: list[Row] = []
+        return [row async for rows in self._each_page(where, select=select) for row in rows]
+
+    async def _each_page(self, where: Filter, *, select: Sequence[str] | None = None) -> AsyncIterator[Sequence[Row]]:
         token: str | None = None
         while True:
             page = await self._tables.query(self._table, where, select=select, token=token)
-            rows.extend(page.rows)
+            yield page.rows
             token = page.token
             if token is None:
-                return rows
+                return
+
+
+class _Loading:
+    """A history on its way into memory: each page is decoded as it comes and then let go.
+
+    So a long history is in memory once, and never holds the event loop for longer than a page takes.
+    """
+
+    def __init__(self) -> None:
+        self.sentinel: Row | None = None
+        self.execution_id: ExecutionId | None = None
+        """Of the first row. Rows of longer, older generations may follow those of that execution."""
+        self._events: list[HistoryEvent | None] = []
+        self._large: dict[int, Row] = {}
+        """Rows that need values from blobs, by the index of their event."""
+        self._is_over = False
+
+    @property
+    def blobs(self) -> list[str]:
+        """Names of the blobs of all values."""
+        return list({name: "" for row in self._large.values() for name in offloaded_columns(row.columns).values()})
+
+    def take(self, rows: Sequence[Row]) -> None:
+        """Take the next rows, in the order of their keys."""
+        for row in rows:
+            if row.row_key == SENTINEL:
+                self.sentinel = row
+            elif not self._is_over:
+                self._take(row)
+
+    def finish(self, texts: dict[str, str]) -> tuple[HistoryEvent, ...]:
+        """Return the events, given the texts of all blobs."""
+        for index, row in self._large.items():
+            large = {column: texts[name] for column, name in offloaded_columns(row.columns).items()}
+            self._events[index] = decode_event(row.columns, large)
+        return tuple(event for event in self._events if event is not None)
+
+    def urls(self, events: Sequence[HistoryEvent], url_of: Callable[[str], str]) -> BlobUrls:
+        """Return where a large input and output lie."""
+        rows = (
+            EncodedRow(row_key(index), dict(self._large[index].columns) if index in self._large else {})
+            for index in range(len(events))
+        )
+        return blob_urls(events, rows, url_of)
+
+    def _take(self, row: Row) -> None:
+        execution_id = execution_of(row.columns)
+        if not self._events:
+            self.execution_id = execution_id
+        elif execution_id != self.execution_id:
+            self._is_over = True
+            return
+        if offloaded_columns(row.columns):
+            self._large[len(self._events)] = row
+            self._events.append(None)
+        else:
+            self._events.append(decode_event(row.columns))
+
+
+def _rows_of(instance_id: InstanceId, execution_id: ExecutionId | None) -> Filter:
+    mine = Where("PartitionKey", Comparison.EQ, escape_instance_id(instance_id))
+    if execution_id is None:
+        return mine
+    is_sentinel = Where("RowKey", Comparison.EQ, SENTINEL)
+    of_execution = Where(EXECUTION_ID_COLUMN, Comparison.EQ, execution_id)
+    return AllOf((mine, AnyOf((is_sentinel, of_execution))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,15 +414,3 @@ def _batches(rows: Sequence[EncodedRow]) -> list[tuple[EncodedRow, ...]]:
         size += row.size
     batches.append(tuple(batch))
     return batches
-
-
-def _leading(rows: Sequence[Row], execution_id: ExecutionId | None) -> Sequence[Row]:
-    for index, row in enumerate(rows):
-        if execution_of(row.columns) != execution_id:
-            return rows[:index]
-    return rows
-
-
-def _decode(row: Row, texts: dict[str, str]) -> HistoryEvent:
-    large = {column: texts[name] for column, name in offloaded_columns(row.columns).items()}
-    return decode_event(row.columns, large)

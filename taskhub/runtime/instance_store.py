@@ -57,7 +57,12 @@ class InstanceStore:
         self._environment = environment
 
     async def read(
-        self, instance_id: InstanceId, *, with_input: bool = False, with_output: bool = False
+        self,
+        instance_id: InstanceId,
+        *,
+        with_input: bool = False,
+        with_output: bool = False,
+        fetch_large: bool = True,
     ) -> InstanceState | None:
         """Return the state of an instance, ``None`` when it has no row.
 
@@ -65,9 +70,12 @@ class InstanceStore:
             instance_id: which one.
             with_input: whether to resolve an input that lies in a blob; else it may show as the blob's URL.
             with_output: the same of the output.
+            fetch_large: ``False`` resolves neither.
         """
         row = await self._tables.read(self._table, escape_instance_id(instance_id), ROW_KEY)
-        return None if row is None else await self._state(row, with_input=with_input, with_output=with_output)
+        if row is None:
+            return None
+        return await self._state(row, with_input=with_input and fetch_large, with_output=with_output and fetch_large)
 
     async def query(
         self,
@@ -77,11 +85,14 @@ class InstanceStore:
         token: str | None,
         with_input: bool = True,
         with_output: bool = True,
+        fetch_large: bool = True,
     ) -> InstancePage:
         """Return one page of instances in order of their ids; it may be short, or empty, and still have a token.
 
-        A row that cannot be read is reported and left out.
+        A row that cannot be read is reported and left out. With ``fetch_large`` ``False``, values in blobs show as the
+        URLs of their blobs.
         """
+        resolves_input, resolves_output = with_input and fetch_large, with_output and fetch_large
         page = await self._tables.query(
             self._table,
             _where(wanted),
@@ -92,7 +103,7 @@ class InstanceStore:
         states = await run_all(
             self._environment.spawn,
             [
-                lambda row=row: self._state_or_none(row, with_input=with_input, with_output=with_output)  # type: ignore[misc]  # binds
+                lambda row=row: self._state_or_none(row, with_input=resolves_input, with_output=resolves_output)  # type: ignore[misc]  # binds
                 for row in page.rows
             ],
             limit=MAX_PARALLEL_BLOBS,

@@ -88,6 +88,7 @@ class Orchestrations(InstanceWork):
             default_version=settings.default_version,
             store_inputs=settings.store_inputs,
             max_custom_status_kilobytes=settings.max_custom_status_kilobytes,
+            max_actions=settings.max_orchestration_actions,
         )
         self._versions = VersionRule(settings.default_version, settings.version_match, settings.version_failure)
         self._rejected: set[tuple[str, str | None]] = set()

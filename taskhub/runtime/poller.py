@@ -24,19 +24,33 @@ class Poller:
 
     The reader tells what each read :meth:`found` and then waits; anybody in the process may wake it, now or for the
     time at which a message that was put hidden becomes visible.
+
+    Args:
+        environment: of the process.
+        floor_seconds: shortest pause after a look that found nothing.
+        ceiling_seconds: longest.
+        is_eager: look again at once after messages, because nobody wakes readers.
     """
 
-    def __init__(self, environment: Environment, settings: TaskHubSettings) -> None:
+    def __init__(
+        self, environment: Environment, *, floor_seconds: float, ceiling_seconds: float, is_eager: bool = False
+    ) -> None:
         self._environment = environment
-        self._backoff = Backoff(
-            settings.min_polling_interval_seconds,
-            settings.max_polling_interval_seconds,
-            is_eager=not settings.wake_readers,
-        )
+        self._backoff = Backoff(floor_seconds, ceiling_seconds, is_eager=is_eager)
         self._delay = 0.0
         self._is_woken = False
         self._changed = Signal()
         self._due: list[float] = []
+
+    @classmethod
+    def of(cls, environment: Environment, settings: TaskHubSettings) -> Poller:
+        """Return the pace of a reader of a hub's queue."""
+        return cls(
+            environment,
+            floor_seconds=settings.min_polling_interval_seconds,
+            ceiling_seconds=settings.max_polling_interval_seconds,
+            is_eager=not settings.wake_readers,
+        )
 
     def __repr__(self) -> str:
         return f"<Poller waiting {self._delay:.2f} s, {len(self._due)} due>"

@@ -120,7 +120,7 @@ def _up_to_refused(decided: actions.Actions, application: Application, started: 
     The extension fails only signals so. It forgets what else it cannot start, and the orchestration waits for ever.
     """
     for index, operation in enumerate(decided.operations):
-        reason = _refusal_of(operation, application)
+        reason = _refusal_of(operation, application, started)
         if reason is not None:
             return actions.Actions(
                 decided.operations[:index], decided.custom_status, failure(started.name, reason), operation.task_id
@@ -128,7 +128,7 @@ def _up_to_refused(decided: actions.Actions, application: Application, started: 
     return decided
 
 
-def _refusal_of(operation: actions.Operation, application: Application) -> str | None:
+def _refusal_of(operation: actions.Operation, application: Application, started: ExecutionStarted) -> str | None:
     match operation:
         case actions.SendEvent(instance_id=target):
             entity = EntityId.parse(target)
@@ -139,7 +139,18 @@ def _refusal_of(operation: actions.Operation, application: Application) -> str |
                 return str(error)
         case actions.StartSubOrchestration(instance_id=child) if child is not None and is_entity(child):
             return "Orchestration instance IDs must not start with @. (Parameter 'instanceId')"
+        case actions.StartSubOrchestration(instance_id=child) if child is not None and _is_waiting(child, started):
+            return (
+                f"A sub-orchestration cannot have the instance ID '{child}' of the orchestration that waits for it. "
+                "(Parameter 'instanceId')"
+            )
     return None
+
+
+def _is_waiting(child: InstanceId, started: ExecutionStarted) -> bool:
+    """Return whether an id is that of the orchestration or of its parent: the child would take its place."""
+    taken = [started.instance, *([started.parent.instance] if started.parent else [])]
+    return child.lower() in [each.instance_id.lower() for each in taken]
 
 
 def _operation_of(operation: replay.Operation) -> actions.Operation:

@@ -55,6 +55,7 @@ _VERBS: Mapping[tuple[str, str], str] = {
     ("blob", "container_exists"): "blob.head",
     ("blob", "put_blob"): "blob.put",
     ("blob", "get_blob"): "blob.get",
+    ("blob", "blob_item"): "blob.head",
     ("blob", "delete_blob"): "blob.delete",
     ("blob", "list_blobs"): "blob.get.list",
     ("blob", "lease_state"): "blob.head",
@@ -98,6 +99,7 @@ _REFUSED_ANSWERS: Mapping[str, tuple[object, int]] = {
     "container_exists": (False, 404),
     "delete_blob": (False, 404),
     "read": (None, 404),
+    "blob_item": (None, 404),
 }
 """Answers that are values at the port and a status of the service. (A queue that exists is a 204.)"""
 

@@ -418,6 +418,13 @@ class MemoryBlobs:
         await asyncio.sleep(0)
         return self._blob(container, name).data
 
+    async def blob_item(self, container: str, name: str) -> BlobItem | None:
+        """Return what a listing says of one blob."""
+        await asyncio.sleep(0)
+        found = self._account.containers.get(container)
+        blob = found.blobs.get(name) if found else None
+        return None if blob is None else _item(name, blob)
+
     async def delete_blob(self, container: str, name: str) -> bool:
         """Delete a blob."""
         await asyncio.sleep(0)
@@ -436,7 +443,7 @@ class MemoryBlobs:
         if found is None:
             return []
         names = sorted(name for name in found.blobs if name.startswith(prefix))
-        return [BlobItem(name, len(found.blobs[name].data)) for name in names]
+        return [_item(name, found.blobs[name]) for name in names]
 
     async def lease_state(self, container: str, name: str | None = None) -> BlobLease:
         """Return whether a blob or container is leased."""
@@ -490,6 +497,10 @@ class MemoryBlobs:
 
     def _leasable(self, container: str, name: str | None) -> _Container | _Blob:
         return self._container(container) if name is None else self._blob(container, name)
+
+
+def _item(name: str, blob: _Blob) -> BlobItem:
+    return BlobItem(name, len(blob.data), blob.etag)
 
 
 def _what(container: str, name: str | None) -> str:

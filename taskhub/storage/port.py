@@ -53,6 +53,8 @@ class QueueMessage:
     inserted: datetime
     """Aware UTC, whole seconds on Azure."""
     next_visible: datetime
+    expires: datetime | None = None
+    """``None``: never, as all that this port puts; messages of others may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +338,8 @@ class BlobItem:
 
     name: str
     size: int
+    etag: ETag
+    """Another one after each write, as :meth:`BlobStore.put_blob` returned it."""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -372,6 +376,9 @@ class BlobStore(Protocol):
         Raises:
             BlobNotFound: the blob or the container does not exist.
         """
+
+    async def blob_item(self, container: str, name: str) -> BlobItem | None:
+        """Return what a listing says of one blob; ``None`` when there is none, or no container."""
 
     async def delete_blob(self, container: str, name: str) -> bool:
         """Delete a blob; return whether there was one.

@@ -962,6 +962,19 @@ class SqliteBlobs:
 
         return await self._desk.read(work)
 
+    async def blob_item(self, container: str, name: str) -> BlobItem | None:
+        """Return what a listing says of one blob."""
+
+        def work(db: sqlite3.Connection) -> BlobItem | None:
+            found = db.execute(
+                "SELECT length(data), etag FROM blobs "
+                "WHERE container = (SELECT id FROM containers WHERE name = ?) AND name = ?",
+                (container, name),
+            ).fetchone()
+            return None if found is None else BlobItem(name, found[0], _blob_etag(found[1]))
+
+        return await self._desk.read(work)
+
     async def delete_blob(self, container: str, name: str) -> bool:
         """Delete a blob."""
 
@@ -981,14 +994,14 @@ class SqliteBlobs:
 
         def work(db: sqlite3.Connection) -> Sequence[BlobItem]:
             items: list[BlobItem] = []
-            for name, size in db.execute(
-                "SELECT name, length(data) FROM blobs "
+            for name, size, etag in db.execute(
+                "SELECT name, length(data), etag FROM blobs "
                 "WHERE container = (SELECT id FROM containers WHERE name = ?) AND name >= ? ORDER BY name",
                 (container, prefix),
             ):
                 if not name.startswith(prefix):
                     break
-                items.append(BlobItem(name, size))
+                items.append(BlobItem(name, size, _blob_etag(etag)))
             return items
 
         return await self._desk.read(work)

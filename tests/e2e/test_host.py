@@ -320,8 +320,8 @@ async def test_one_bad_function_leaves_the_others_running(start_host, tmp_path, 
     source = (
         HELLO
         + """
-    @app.timer_trigger(arg_name="timer", schedule="0 * * * * *")
-    def tick(timer): pass
+    @app.service_bus_queue_trigger(arg_name="message", queue_name="orders", connection="Bus")
+    def tick(message): pass
 
     @app.route(route="a/{b")
     def odd(req: func.HttpRequest): pass
@@ -330,7 +330,8 @@ async def test_one_bad_function_leaves_the_others_running(start_host, tmp_path, 
     host = start_host(write(tmp_path / "app", source))
 
     assert (
-        "The 'tick' function is in error: binding type 'timerTrigger' is not supported by this host." in host.output()
+        "The 'tick' function is in error: binding type 'serviceBusTrigger' is not supported by this host."
+        in host.output()
     )
     assert "The 'odd' function is in error: route 'api/a/{b' has a '{' without '}'." in host.output()
     assert await fetch(http, f"{host.url}/api/ping") == (200, "pong")

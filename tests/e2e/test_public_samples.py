@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from taskhub.storage.sqlite import open_sqlite
 from tests.support.azurite import running_azurite
 from tests.support.hub_http import ENDED
 
@@ -119,7 +120,8 @@ RUNS = [
         "a: worked on paper",
         console=("storageProvider.workItemFilteringEnabled is not a known setting and is ignored", NO_PROVIDER),
     ),
-    Run("timer_starter", "/api/clean_up", "on time", console=("The 'nightly' function is in error",)),
+    Run("v1_counter_entity", "/api/orchestrators/DurableOrchestration", 3),
+    Run("timer_starter", "/api/clean_up", "on time", console=("nightly: timerTrigger",)),
     Run(
         "agent_functions",
         "/api/agents/poet/run",
@@ -208,6 +210,9 @@ def test_every_sample_is_run():
         "v2_fan_in_fan_out",
         "quickstart_azd",
         "pdf_summarizer",
+        "queue_starter",
+        "v1_queue_starter",
+        "agent_workflows",
     }
 
     assert {path.name for path in SAMPLES.iterdir() if path.is_dir()} == named
@@ -301,10 +306,14 @@ async def test_a_sample_fetches_pages_in_coroutine_activities(start_sample, http
 
 async def test_functions_that_need_other_services_leave_the_rest_of_a_sample_running(start_sample, http):
     host = start_sample("pdf_summarizer")
-    for name, kind in (("blob_trigger", "blobTrigger"), ("summarize_text", "textCompletion")):
-        assert (
-            f"The '{name}' function is in error: binding type '{kind}' is not supported by this host" in host.output()
-        )
+    assert (
+        "The 'blob_trigger' function is in error: Unable to resolve the Azure Storage connection named "
+        "'BLOB_STORAGE_ENDPOINT'" in host.output()
+    )
+    assert (
+        "The 'summarize_text' function is in error: binding type 'textCompletion' is not supported by this host"
+        in host.output()
+    )
 
     url = f"{host.url}/runtime/webhooks/durabletask/orchestrators/process_document"
     async with http.post(url, json="letter.pdf") as answer:
@@ -315,7 +324,78 @@ async def test_functions_that_need_other_services_leave_the_rest_of_a_sample_run
     assert "'summarize_text' does not exist" in status["output"]
 
 
+async def test_a_blob_in_a_sample_s_container_starts_its_orchestration(start_sample, http, tmp_path):
+    host = start_sample("pdf_summarizer", BLOB_STORAGE_ENDPOINT="")
+    store = await open_sqlite(tmp_path / "pdf_summarizer/.taskhub/hub.db")
+    await store.blobs.create_container("input")
+    await store.blobs.put_blob("input", "letter.pdf", b"%PDF")
+    await store.aclose()
+
+    await asyncio.to_thread(host.wait_for, r"New blob detected\(LogsAndContainerScan\): input/letter.pdf")
+    await asyncio.to_thread(host.wait_for, "Name: input/letter.pdf, size: 4 bytes")
+    await asyncio.to_thread(host.wait_for, "Executed 'Functions.analyze_pdf' \\(Succeeded")
+
+
+async def test_a_sample_starts_an_orchestration_for_each_message_of_its_queue(start_sample, http):
+    host = start_sample("queue_starter")
+
+    async with http.post(f"{host.url}/api/jobs", json=["first", "second"]) as answer:
+        assert (answer.status, await answer.text()) == (202, "2")
+    for name in ("first", "second"):
+        url = f"{host.url}/runtime/webhooks/durabletask/instances/{name}"
+        await asyncio.to_thread(host.wait_for, f'"name": "{name}"|Executed .Functions.write_report')
+        status = await reached(http, url, lambda status: status.get("runtimeStatus") in ENDED)
+        assert (status["runtimeStatus"], status["output"]) == ("Completed", f"report of {name}")
+        async with http.get(f"{host.url}/api/reports/{name}") as answer:
+            assert (answer.status, await answer.text()) == (200, f"report of {name}")
+    async with http.get(f"{host.url}/api/reports/none") as answer:
+        assert answer.status == 404
+
+
+async def test_a_sample_of_the_first_model_goes_from_timer_over_queue_to_orchestration(start_sample, http):
+    host = start_sample("v1_queue_starter")
+
+    for name in ("Ada", "Grace"):
+        await asyncio.to_thread(host.wait_for, f"Started orchestration with ID = '{name}'")
+        url = f"{host.url}/runtime/webhooks/durabletask/instances/{name}"
+        status = await reached(http, url, lambda status: status["runtimeStatus"] in ENDED)
+        assert status["output"] == f"Hello {name}!"
+    assert "Nightly at , past due: False" in host.output()
+    assert "Trigger Details: UnscheduledInvocationReason: RunOnStartup" in host.output()
+
+
+async def test_requests_are_answered_while_an_entity_of_a_sample_works_for_long(start_sample, http):
+    host = start_sample("agent_workflows")
+
+    async def chat(prompt):
+        async with http.post(f"{host.url}/api/agent/chat/one", json={"prompt": prompt}) as answer:
+            return await answer.json()
+
+    waiting = asyncio.create_task(chat("abc"))
+    await asyncio.to_thread(host.wait_for, "Executing 'Functions.chat_agent'")
+    async with http.get(f"{host.url}/api/ping") as answer:
+        assert await answer.text() == "pong"
+    assert not waiting.done()
+
+    assert await waiting == "cba"
+    assert await chat("def") == "fed"
+    async with http.get(f"{host.url}/api/agent/history/one") as answer:
+        assert await answer.json(content_type=None) == ["abc", "def"]
+
+
 # ---- and what else their users do
+
+
+async def test_the_state_of_a_sample_s_entity_is_read_through_a_route_of_its_own(start_sample, http):
+    host = start_sample("v1_counter_entity")
+    url = f"{host.url}/api/entity/counter/myCounter"
+    async with http.get(url) as answer:
+        assert await answer.json(content_type=None) == [False, None]
+
+    await ended(http, await start(http, host, "/api/orchestrators/DurableOrchestration"))
+
+    async with http.get(url) as answer:
+        assert await answer.json(content_type=None) == [True, 3]
 
 
 async def test_a_blueprint_and_the_app_that_it_joins_answer_without_keys(start_sample, http):

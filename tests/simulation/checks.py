@@ -19,7 +19,7 @@ from taskhub.model.history import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from taskhub.storage.interception import Call
     from taskhub.storage.port import Row, TableWrite
@@ -66,8 +66,13 @@ class Watch:
                 raise Violation(f"{row.partition_key} was completed twice")
 
 
-def check_at_rest(hub: HubState) -> dict[str, list[HistoryEvent]]:
-    """Check everything that is stored when all is done; return the histories by partition key."""
+def check_at_rest(hub: HubState, *, never_begun: Collection[str] = ()) -> dict[str, list[HistoryEvent]]:
+    """Check everything that is stored when all is done; return the histories by partition key.
+
+    Args:
+        hub: what is stored.
+        never_begun: partition keys of instances that have ended before they began, so that only a row tells of them.
+    """
     left = {queue: count for queue, count in hub.messages.items() if count}
     if left:
         raise Violation(f"messages are left: {left}")
@@ -77,12 +82,13 @@ def check_at_rest(hub: HubState) -> dict[str, list[HistoryEvent]]:
             raise Violation(f"the last checkpoint of {partition_key} is incomplete")
         histories[partition_key] = hub.events(partition_key)
         check_history(partition_key, histories[partition_key])
-    for row in hub.instances:
+    begun = [row for row in hub.instances if row.partition_key not in never_begun]
+    for row in begun:
         state = decode_instance(row.partition_key, row.columns)
         history = RuntimeState.of(histories[row.partition_key])
         if state.status is not history.status or state.execution_id != history.execution_id:
             raise Violation(f"row of {row.partition_key} says {state}, its history {history}")
-    if set(histories) != {row.partition_key for row in hub.instances}:
+    if set(histories) != {row.partition_key for row in begun}:
         raise Violation("instances without a row, or rows without a history")
     return histories
 

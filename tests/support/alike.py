@@ -50,7 +50,7 @@ def comparable_body(text: str) -> Any:
 
 
 def parallel_results_sorted(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Results of activities that ran side by side stand in any order, in the recordings too."""
+    """Results of activities and sub-orchestrations that ran side by side stand in any order, in the recordings too."""
     sorted_runs: list[dict[str, Any]] = []
     for is_result, run in itertools.groupby(events, key=lambda event: event["EventType"] in RESULTS):
         listed = list(run)
@@ -58,7 +58,9 @@ def parallel_results_sorted(events: Sequence[dict[str, Any]]) -> list[dict[str, 
     return sorted_runs
 
 
-RESULTS = ("TaskCompleted", "TaskFailed")
-
-
-_RESULTS = ("TaskCompleted", "TaskFailed")
+RESULTS = (
+    "TaskCompleted",
+    "TaskFailed",
+    "SubOrchestrationInstanceCompleted",
+    "SubOrchestrationInstanceFailed",
+)

@@ -9,12 +9,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
-from azure.durable_functions.replay import Decisions, StartSubOrchestration
+from azure.durable_functions.replay import Decisions, ScheduleActivity, SendEvent, StartSubOrchestration
 
+from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
 from tests.support.world import PlainApplication, PlainOrchestration
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from azure.durable_functions.replay import Operation
 
 
 def hello_sequence(context: Any) -> Generator[Any, Any, Any]:
@@ -72,20 +75,43 @@ def status(context: Any) -> Generator[Any, Any, Any]:
 
 
 def fail_once(context: Any) -> Generator[Any, Any, Any]:
-    return (yield context.call_activity("Fail", context.get_input()))
+    return (yield from _as_dotnet_tells(context.call_activity("Fail", context.get_input())))
 
 
 def fail_caught(context: Any) -> Generator[Any, Any, Any]:
     try:
         yield context.call_activity("Fail", context.get_input())
-    except Exception as error:
-        return ["caught", str(error)]
+    except df.TaskFailedError as error:
+        return ["caught", error.reason]
     raise AssertionError("the activity did not fail")
 
 
 def retry(context: Any) -> Generator[Any, Any, Any]:
     given = {"key": "r", "failures": context.get_input()}
     return (yield context.call_activity_with_retry("Flaky", df.RetryOptions(1000, 5), given))
+
+
+def send_event(context: Any) -> Generator[Any, Any, Any]:
+    # Python code can send events to entities only; see DotnetOrchestration.
+    context.signal_entity(df.EntityId("instance", context.get_input()), "go", "from orchestrator")
+    return (yield context.call_activity("Hello", "sender"))
+
+
+def large_payload(context: Any) -> Generator[Any, Any, Any]:
+    text = yield context.call_activity("Large", context.get_input())
+    return {"length": len(text), "text": text}
+
+
+def call_missing(context: Any) -> Generator[Any, Any, Any]:
+    return (yield from _as_dotnet_tells(context.call_activity("NoSuchActivity", "x")))
+
+
+def _as_dotnet_tells(task: Any) -> Generator[Any, Any, Any]:
+    """Wait for a task; fail in the words of .NET, which leaves out the details."""
+    try:
+        return (yield task)
+    except df.TaskFailedError as error:
+        raise RuntimeError(error.reason) from None
 
 
 def fail(message: str) -> None:
@@ -97,33 +123,68 @@ async def slow(request: Mapping[str, Any]) -> Any:
     return request["value"]
 
 
-class Flaky:
-    """An activity that fails at first. It returns how often it was tried; ``attempts`` were made elsewhere."""
-
-    def __init__(self, attempts: int = 0) -> None:
-        self._attempts = attempts
-
-    def __call__(self, request: Mapping[str, Any]) -> int:
-        self._attempts += 1
-        if self._attempts <= request["failures"]:
-            raise RuntimeError(f"attempt {self._attempts}")
-        return self._attempts
+def flaky(request: Mapping[str, Any]) -> int:
+    """Fail at first; return how often it was tried."""
+    if request["attempt"] <= request["failures"]:
+        raise RuntimeError(f"attempt {request['attempt']}")
+    attempt: int = request["attempt"]
+    return attempt
 
 
 class DotnetOrchestration(PlainOrchestration):
-    """Gives children their input as .NET code does: encoded once, not twice as the Python SDK does."""
+    """Asks for what .NET code asks for: inputs are encoded once, not twice, and events go to orchestrations."""
 
     async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Decisions:
-        decisions = await super().advance(events, replayed=replayed)
-        operations = tuple(
-            replace(each, input=json.loads(each.input or "null")) if isinstance(each, StartSubOrchestration) else each
-            for each in decisions.operations
-        )
-        return replace(decisions, operations=operations)
+        decisions = await super().advance([_as_asked_for(event) for event in events], replayed=replayed)
+        return replace(decisions, operations=tuple(map(_as_of_dotnet, decisions.operations)))
+
+
+_EVENT_SENT = 14
+
+
+def _as_of_dotnet(operation: Operation) -> Operation:
+    match operation:
+        case StartSubOrchestration(input=given):
+            return replace(operation, input=json.loads(given or "null"))
+        case ScheduleActivity(input=str(given)):
+            return replace(operation, input=_json([json.loads(each) for each in json.loads(given)]))
+        case SendEvent(instance_id=target, input=given) if target.startswith("@instance@"):
+            request = json.loads(given)
+            return replace(
+                operation,
+                instance_id=target.removeprefix("@instance@"),
+                name=request["op"],
+                input=json.loads(request["input"]),
+            )
+        case _:
+            return operation
+
+
+def _as_asked_for(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an event of the history as the code expects it that :func:`_as_of_dotnet` speaks for."""
+    if event["EventType"] != _EVENT_SENT:
+        return event
+    return {**event, "InstanceId": f"@instance@{event['InstanceId']}", "Input": "{}"}
 
 
 class DotnetApplication(PlainApplication):
+    """Its activities get their inputs from .NET code, or from code that asks like it, and fail in its words."""
+
     orchestration_type = DotnetOrchestration
+
+    async def run_activity(self, call: ActivityCall) -> ActivitySucceeded | ActivityFailed:
+        (given,) = json.loads(call.input or "[null]")
+        if call.name == "Flaky":
+            # A timer stands between two attempts. A work item that comes twice is the same attempt twice.
+            given["attempt"] = call.task_id // 2 + 1
+        result = await super().run_activity(replace(call, input=_json([_json(given)])))
+        if isinstance(result, ActivityFailed):
+            return replace(result, reason=result.reason.replace("failed:  RuntimeError: ", "failed: "))
+        return result
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 ORCHESTRATORS = {
@@ -140,15 +201,16 @@ ORCHESTRATORS = {
     "FailOnce": fail_once,
     "FailCaught": fail_caught,
     "Retry": retry,
+    "SendEvent": send_event,
+    "LargePayload": large_payload,
+    "CallMissing": call_missing,
 }
 
-
-def activities(*, attempts: int = 0) -> dict[str, Any]:
-    """Return the activities; so many attempts of the flaky one were made elsewhere."""
-    return {
-        "Hello": lambda name: f"Hello {name}!",
-        "Echo": lambda value: value,
-        "Slow": slow,
-        "Fail": fail,
-        "Flaky": Flaky(attempts),
-    }
+ACTIVITIES: Mapping[str, Callable[..., Any]] = {
+    "Hello": lambda name: f"Hello {name}!",
+    "Echo": lambda value: value,
+    "Slow": slow,
+    "Fail": fail,
+    "Flaky": flaky,
+    "Large": lambda request: "r" * request["size"],
+}

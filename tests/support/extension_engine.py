@@ -1,8 +1,8 @@
 """The official extension's side of the JSON protocol: carries out a list of actions against a history.
 
 Each episode it runs the whole list again, as if user code had called its own API in that order, and gives ids from one
-counter as operations start. Retries are its own business: timers and attempts take their ids when the event before
-them is processed. What has an id and no scheduling event in the history is new.
+counter as operations start. Retries, and the polls of HTTP calls, are its own business: timers and attempts take their
+ids when the event before them is processed. What has an id and no scheduling event in the history is new.
 
 Source: Durable Task extension, OutOfProcOrchestrationShim; DurableTask.Core, RetryInterceptor.
 """
@@ -10,6 +10,7 @@ Source: Durable Task extension, OutOfProcOrchestrationShim; DurableTask.Core, Re
 from __future__ import annotations
 
 import contextlib
+import json
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
 
+HTTP_ACTIVITY = "BuiltIn::HttpActivity"
+DEFAULT_POLL = timedelta(seconds=30)
 _DEFAULT_LONGEST_WAIT = timedelta(days=6)
 
 
@@ -43,30 +46,32 @@ class Future:
     def __init__(self) -> None:
         self.is_done = False
         self.error: Exception | None = None
+        self.value: Any = None
         self.waiting: list[Task] = []
 
-    def __await__(self) -> Generator[Future, None, None]:
+    def __await__(self) -> Generator[Future, None, Any]:
         if not self.is_done:
             yield self
         if self.error is not None:
             raise self.error
+        return self.value
 
-    def finish(self, error: Exception | None, ready: deque[Task]) -> None:
+    def finish(self, error: Exception | None, ready: deque[Task], value: Any = None) -> None:
         if not self.is_done:
-            self.is_done, self.error = True, error
+            self.is_done, self.error, self.value = True, error, value
             ready.extend(self.waiting)
 
 
 class Task(Future):
-    def __init__(self, code: Coroutine[Any, Any, None]) -> None:
+    def __init__(self, code: Coroutine[Any, Any, Any]) -> None:
         super().__init__()
         self.code = code
 
     def step(self, ready: deque[Task]) -> None:
         try:
             waits_for = self.code.send(None)
-        except StopIteration:
-            self.finish(None, ready)
+        except StopIteration as stop:
+            self.finish(None, ready, stop.value)
         except TaskFailed as error:
             self.finish(error, ready)
         else:
@@ -104,7 +109,7 @@ class ExtensionEngine:
                 case 0:
                     self._ready.append(main)
                 case 5 | 8:
-                    self._finish(event["TaskScheduledId"], None)
+                    self._finish(event["TaskScheduledId"], None, event.get("Result"))
                 case 6 | 9:
                     self._finish(event["TaskScheduledId"], TaskFailed(event["Reason"]))
                 case 11:
@@ -122,10 +127,10 @@ class ExtensionEngine:
         agrees = operation is not None and (operation.kind, operation.name) == (event["EventType"], event.get("Name"))
         assert agrees, f"non-deterministic: {event} but the list has {operation}"
 
-    def _finish(self, task_id: int, error: Exception | None) -> None:
+    def _finish(self, task_id: int, error: Exception | None, value: Any = None) -> None:
         future = self._open.pop(task_id, None)
         if future is not None:  # else a cancelled timer
-            future.finish(error, self._ready)
+            future.finish(error, self._ready, value)
 
     async def _main(self) -> None:
         for action in self._actions:
@@ -139,6 +144,8 @@ class ExtensionEngine:
                 return self._schedule(4, action["functionName"], action["input"])
             case 1 | 3:
                 return self._spawn(self._with_retry(action))
+            case 8:
+                return self._spawn(self._http(action["httpRequest"]))
             case 2:
                 return self._schedule(7, action["functionName"], action["input"], instance_id=action["instanceId"])
             case 5:
@@ -149,7 +156,7 @@ class ExtensionEngine:
                 return self._spawn(self._all([self._start(child) for child in action["compoundActions"]]))
         raise AssertionError(f"the engine does not do {action}")
 
-    def _spawn(self, code: Coroutine[Any, Any, None]) -> Future:
+    def _spawn(self, code: Coroutine[Any, Any, Any]) -> Future:
         task = Task(code)
         task.step(self._ready)  # runs at once to its first wait, as a .NET task does
         return task
@@ -192,20 +199,37 @@ class ExtensionEngine:
         if failure is not None:
             raise failure
 
-    async def _with_retry(self, action: dict[str, Any]) -> None:
+    async def _http(self, request: dict[str, Any]) -> None:
+        if "retryOptions" in request:
+            options = {
+                name + _UNITS.get(name, ""): _milliseconds(each) for name, each in request["retryOptions"].items()
+            }
+            action = {"actionType": 1, "functionName": HTTP_ACTIVITY, "input": request, "retryOptions": options}
+            text = await self._spawn(self._with_retry(action))
+        else:
+            text = await self._schedule(4, HTTP_ACTIVITY, request)
+        while request.get("asynchronousPatternEnabled") and json.loads(text)["statusCode"] == 202:
+            headers = json.loads(text)["headers"]
+            wait = DEFAULT_POLL if "Retry-After" not in headers else timedelta(seconds=int(headers["Retry-After"]))
+            await self._timer(self._now + wait)
+            if "Location" not in headers:
+                raise TaskFailed("The given key 'Location' was not present in the dictionary.")
+            text = await self._schedule(4, HTTP_ACTIVITY, headers["Location"])
+
+    async def _with_retry(self, action: dict[str, Any]) -> Any:
         options = action["retryOptions"]
         first_attempt = self._now
         last: TaskFailed | None = None
         for count in range(options["maxNumberOfAttempts"]):
             try:
                 kind = 4 if action["actionType"] == 1 else 7
-                await self._schedule(
+                value = await self._schedule(
                     kind, action["functionName"], action["input"], instance_id=action.get("instanceId")
                 )
             except TaskFailed as error:
                 last = error
             else:
-                return
+                return value
             if count + 1 == options["maxNumberOfAttempts"]:
                 await self._timer(self._now)  # kept for old histories
                 break
@@ -219,6 +243,18 @@ class ExtensionEngine:
             await self._timer(self._now + min(timedelta(milliseconds=wait), longest))
         assert last is not None
         raise last
+
+
+_UNITS = dict.fromkeys(("firstRetryInterval", "maxRetryInterval", "retryTimeout"), "InMilliseconds")
+
+
+def _milliseconds(value: Any) -> Any:
+    """Return a time span in the unit of the other retries; what is none stays."""
+    if not isinstance(value, str):
+        return value
+    days, _, rest = value.rpartition(".") if "." in value.partition(":")[0] else ("0", "", value)
+    hours, minutes, seconds = rest.split(":")
+    return round((((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + float(seconds)) * 1000)
 
 
 def parse(text: str) -> datetime:

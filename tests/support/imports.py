@@ -70,7 +70,9 @@ def cycles(modules: Iterable[Module]) -> list[str]:
     graph = {module.name: module.imports for module in modules}
     reach = {name: _reachable(graph, name) for name in graph}
     groups = {
-        frozenset(other for other in reach[name] if name in reach[other]) for name in graph if name in reach[name]
+        frozenset(other for other in reach[name] if name in reach.get(other, ()))
+        for name in graph
+        if name in reach[name]
     }
     return sorted(" <-> ".join(sorted(group)) for group in groups)
 

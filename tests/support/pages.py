@@ -34,3 +34,10 @@ def run_page(page: Path, folder: Path) -> dict[str, Any]:
         linecache.checkcache(str(file))
         exec(compile(code, str(file), "exec", dont_inherit=True), names)
     return names
+
+
+def table_rows(page: Path) -> list[list[str]]:
+    """Return the cells of every row of every table of a page."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    rows = [line.strip().strip("|").split(" | ") for line in lines if line.startswith("|")]
+    return [[cell.strip().removesuffix(" |").strip() for cell in row] for row in rows if not set(row[0]) <= set("-| ")]

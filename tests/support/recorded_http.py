@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from taskhub.codec.history_rows import decode_event
+from taskhub.codec.history_rows import decode_event, offloaded_columns
 from taskhub.codec.instance_rows import decode_instance
 from taskhub.errors import InstanceExists
 from taskhub.host import routes
 from taskhub.model import history
+from taskhub.model.entities import EntityPage
 from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import InstanceFilter, InstancePage, InstanceState, RuntimeStatus
+from taskhub.runtime.entity_directory import _state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskhub.model.entities import EntityId, EntityState
     from taskhub.model.history import HistoryEvent
 
 EXTENSION = Path(__file__).parents[1] / "golden" / "extension"
@@ -93,17 +96,25 @@ class RecordedHub:
     """
 
     def __init__(self, scenario: str) -> None:
-        tables = json.loads((EXTENSION / scenario / "state.json").read_text(encoding="utf-8"))["tables"]
+        left = json.loads((EXTENSION / scenario / "state.json").read_text(encoding="utf-8"))
+        tables, blobs = left["tables"], left["blobs"]
         self._rows = {
             row["PartitionKey"]: decode_instance(row["PartitionKey"], _columns(row)) for row in tables["Instances"]
         }
         self._events: dict[str, list[HistoryEvent]] = {}
         for row in tables["History"]:
             if row["RowKey"] != "sentinel":
-                self._events.setdefault(row["PartitionKey"], []).append(decode_event(_columns(row)))
-        self.at = "9999"
+                columns = _columns(row)
+                # Of large values the recording holds the beginning, which is enough where nobody shows them.
+                large = {
+                    column: blobs[f"largemessages/{name}"]["text"]
+                    for column, name in offloaded_columns(columns).items()
+                }
+                self._events.setdefault(row["PartitionKey"], []).append(decode_event(columns, large))
+        self.at = self.until = "9999"
         self.noted: list[tuple[Any, ...]] = []
         self.started: list[dict[str, Any]] = []
+        self.waits: list[tuple[float, float]] = []
         self.next_id = ""
 
     async def get(self, instance_id: InstanceId, *, with_input: bool = True) -> InstanceState | None:
@@ -114,6 +125,19 @@ class RecordedHub:
         events = [event for event in self._events.get(instance_id, []) if event.timestamp <= self.at]
         state = replace(final, **_seen(events, final))
         return state if with_input else replace(state, input=None)
+
+    def created(self, instance_id: str) -> str | None:
+        """Return when an instance was created, the last one of its id."""
+        row = self._rows.get(instance_id)
+        return None if row is None else row.created
+
+    async def wait(
+        self, instance_id: InstanceId, *, timeout_seconds: float, poll_seconds: float
+    ) -> InstanceState | None:
+        """Return the state at ``self.until``, when the wait was over; note how it was asked for."""
+        self.waits.append((timeout_seconds, poll_seconds))
+        self.at = self.until
+        return await self.get(instance_id)
 
     async def history(self, instance_id: InstanceId) -> Sequence[HistoryEvent]:
         """Return the events up to ``self.at``."""
@@ -159,6 +183,21 @@ class RecordedHub:
     async def resume(self, *arguments: Any) -> None:
         """Note it."""
         self.noted.append(("resume", *arguments))
+
+    async def signal_entity(self, *arguments: Any) -> None:
+        """Note it."""
+        self.noted.append(("signal_entity", *arguments))
+
+    async def read_entity(self, entity: EntityId) -> EntityState | None:
+        """Return an entity as the recording left it."""
+        row = self._rows.get(entity.instance_id)
+        return None if row is None else _state_of(row, with_state=True)
+
+    async def list_entities(self, name: str | None, *, with_state: bool, **_: Any) -> EntityPage:
+        """Return the entities of a name as the recording left them, all on one page."""
+        rows = [row for key, row in sorted(self._rows.items()) if key.startswith(f"@{name}@")]
+        found = [_state_of(row, with_state=with_state) for row in rows]
+        return EntityPage(tuple(each for each in found if each is not None and each.exists), None)
 
     async def purge(self, instance_id: InstanceId) -> int:
         """Note it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from datetime import datetime, timezone
@@ -19,7 +20,7 @@ from taskhub.storage.port import Row, TableWrite, Write
 from tests.support.recordings import GOLDEN, columns_of, requests_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from taskhub.names import HubNames
     from taskhub.storage.port import PutReceipt, Storage
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 AFTERWARDS = datetime(2026, 11, 25, tzinfo=timezone.utc)
 """Later than everything in the recordings."""
 
+_CUT = re.compile(r"\.\.\. \[cut: \d+ characters, sha256 of the UTF-8 text ([0-9a-f]{64})\]$")
 _TABLE_KEYS = re.compile(r"\(PartitionKey='(.*)',RowKey='(.*)'\)$")
 _WRITES = {
     "POST": Write.INSERT_OR_MERGE,
@@ -93,14 +95,23 @@ class Recording:
     def text_of(self, put: int) -> str:
         """Return a message exactly as it was sent."""
         message = self.messages[put]
-        text: str = message["text"]
-        assert "[cut: " not in text, f"message {put} of {self.name} is not recorded whole"
+        text: str = message["text"] if "text" in message else _json(_whole(message["body"]))
+        assert len(text) == message["length"] or message["encoding"] == "base64", f"message {put} of {self.name} is cut"
         return base64.b64encode(text.encode()).decode() if message["encoding"] == "base64" else text
+
+    @cached_property
+    def large_texts(self) -> Mapping[str, str]:
+        """What was stored in large-message blobs, by the name of the blob. All are JSON."""
+        return {
+            _blob_name(request["path"]): _json(_whole(request["body"]))
+            for request in self.requests
+            if request["kind"] == "blob.put.block largemessages" and _is_content(request)
+        }
 
     # ---- what was left, as a dump
 
     def dump(self) -> Iterator[str]:
-        """Yield the lines of a dump of what was left; values that the recording cut are left out."""
+        """Yield the lines of a dump of what was left."""
         tables, hub = self.state["tables"], self.answers["hub"]["Hub"]
         rows = [
             DumpedRow(kind, row["PartitionKey"], row["RowKey"], columns_of(row))
@@ -108,9 +119,8 @@ class Recording:
             for row in tables[f"{hub}{kind}"]
         ]
         blobs = [
-            DumpedBlob(blob["name"], base64.b64decode(blob["base64"]) if "base64" in blob else compress(blob["text"]))
+            DumpedBlob(blob["name"], compress(self.large_texts[blob["name"]]))
             for blob in self.state["blobs"].get(f"{hub.lower()}-largemessages", [])
-            if "base64" in blob or "[cut: " not in blob["text"]
         ]
         messages = [
             DumpedMessage(
@@ -130,42 +140,73 @@ class Recording:
 
     @cached_property
     def changes(self) -> Sequence[dict[str, Any]]:
-        """The requests that changed queues, History or Instances."""
-        return [each for each in self.requests if _changes_something(each)]
+        """The requests that changed queues, History, Instances or large-message blobs, but for purges."""
+        return [each for each in self.requests if _changes_something(each) and not each["phase"].startswith("purge")]
 
-    async def apply(self, storage: Storage, names: HubNames, *, until: int) -> None:
-        """Bring a store to where the scenario was after so many changes, had its worker died then.
 
-        The client lives on: what it did later is done too, so that everything can end. The hub must exist.
+class Restored:
+    """A store that is brought to where a scenario was after some of its changes, as if its worker had died then.
+
+    The client lives on: what it did later is done too, so that everything can end. The hub must exist.
+    """
+
+    def __init__(self, recording: Recording, storage: Storage, names: HubNames) -> None:
+        self._recording = recording
+        self._storage = storage
+        self._names = names
+        self._receipts: dict[str, PutReceipt] = {}
+        self._done = 0
+
+    async def until(self, point: int) -> None:
+        """Make so many changes."""
+        if self._recording.large_texts:
+            await self._storage.blobs.create_container(self._names.large_messages_container)
+        for request in self._recording.changes[self._done : point]:
+            await self._apply(request)
+        self._done = point
+
+    async def client_goes_on(self, pause: Callable[[float], Awaitable[None]]) -> None:
+        """Do what the client did after that.
+
+        Args:
+            pause: lets so many seconds pass, as many as passed then.
         """
-        receipts: dict[str, PutReceipt] = {}
-        for number, request in enumerate(self.changes):
-            if number < until or request["from"] == "client":
-                await self._apply(storage, names, request, receipts)
+        changes = self._recording.changes
+        last = changes[self._done - 1]["t"] if self._done else changes[0]["t"]
+        for request in changes[self._done :]:
+            if request["from"] == "client":
+                await pause(request["t"] - last)
+                await self._apply(request)
+                last = request["t"]
 
-    async def _apply(
-        self, storage: Storage, names: HubNames, request: Mapping[str, Any], receipts: dict[str, PutReceipt]
-    ) -> None:
+    async def _apply(self, request: Mapping[str, Any]) -> None:
         verb, _, target = request["kind"].partition(" ")
-        query = {key: values[-1] for key, values in parse_qs(request.get("query", "")).items()}
+        storage, names = self._storage, self._names
         if verb.startswith("queue."):
-            queue = f"{names.hub.lower()}-{request['path'].split('/')[2].partition('-')[2]}"
-            hidden = int(query.get("visibilitytimeout", 0))
-            if verb == "queue.put":
-                receipt = await storage.queues.put(queue, self.text_of(request["n"]), visible_after=hidden)
-                receipts[self.messages[request["n"]]["message_id"]] = receipt
-                return
-            message_id = request["path"].rpartition("/")[2]
-            receipt = receipts[message_id]
-            if verb == "queue.delete_message":
-                await storage.queues.delete(queue, receipt.id, receipt.receipt)
-            # An update hides a message from other workers; ours comes when that is over.
-            return
-        table = {"History": names.history_table, "Instances": names.instances_table}[target]
-        if verb == "table.batch":
-            await storage.tables.batch(table, [_operation(each) for each in request["body"]])
+            await self._apply_to_queue(verb, request)
+        elif verb == "blob.put.block":
+            name = _blob_name(request["path"])
+            text = self._recording.large_texts[name]
+            await storage.blobs.put_blob(names.large_messages_container, name, compress(text))
         else:
-            await storage.tables.write(table, _write(request["method"], request["path"], request.get("body")))
+            table = {"History": names.history_table, "Instances": names.instances_table}[target]
+            if verb == "table.batch":
+                await storage.tables.batch(table, [_operation(each) for each in request["body"]])
+            else:
+                await storage.tables.write(table, _write(request["method"], request["path"], request.get("body")))
+
+    async def _apply_to_queue(self, verb: str, request: Mapping[str, Any]) -> None:
+        queues, recording = self._storage.queues, self._recording
+        queue = f"{self._names.hub.lower()}-{request['path'].split('/')[2].partition('-')[2]}"
+        if verb == "queue.put":
+            query = parse_qs(request.get("query", ""))
+            hidden = int(query.get("visibilitytimeout", ["0"])[-1])
+            receipt = await queues.put(queue, recording.text_of(request["n"]), visible_after=hidden)
+            self._receipts[recording.messages[request["n"]]["message_id"]] = receipt
+        elif verb == "queue.delete_message":
+            receipt = self._receipts[request["path"].rpartition("/")[2]]
+            await queues.delete(queue, receipt.id, receipt.receipt)
+        # An update hides a message from other workers; ours comes when that is over.
 
 
 @cache
@@ -178,10 +219,46 @@ def _changes_something(request: Mapping[str, Any]) -> bool:
     verb, _, target = request["kind"].partition(" ")
     if request["status"] >= 400 or " -> " in request["kind"]:
         return False
-    if verb in ("queue.put", "queue.delete_message", "queue.update_message"):
+    if verb in ("queue.put", "queue.delete_message"):
         return True
+    if request["kind"] == "blob.put.block largemessages":
+        return _is_content(request)
     is_write = verb in ("table.batch", "table.post", "table.put", "table.patch", "table.delete")
     return is_write and target in ("History", "Instances")
+
+
+def _is_content(request: Mapping[str, Any]) -> bool:
+    """Return whether a block holds a text; the reference puts the end of the compression apart."""
+    return "base16" not in request["body"]
+
+
+def _blob_name(path: str) -> str:
+    return unquote(path).split("/", 3)[3]
+
+
+def _whole(value: Any) -> Any:
+    """Return a value with what the recording cut: the programs made such texts of one letter."""
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    found = _CUT.search(value) if isinstance(value, str) else None
+    return value if found is None else _large_values()[found[1]]
+
+
+@cache
+def _large_values() -> Mapping[str, str]:
+    """Return the large texts of all scenarios by their hash."""
+    values = [_json("i" * 102_400), _json("e" * 102_400)]
+    for length, size in ((102_400, 102_400), (102_400, 10), (40_960, 10)):
+        given, result = _json({"text": "i" * length, "size": size}), "r" * size
+        output = _json({"length": size, "text": result})
+        values += ["i" * length, given, f"[{given}]", result, _json(result), output]
+    return {hashlib.sha256(value.encode()).hexdigest(): value for value in values}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _operation(operation: Mapping[str, Any]) -> TableWrite:

@@ -207,6 +207,7 @@ class PlainApplication:
     """How long code takes to its next wait."""
     long_timer_limit_seconds: float = 6 * 24 * 3600
     long_timer_leg_seconds: float = 3 * 24 * 3600
+    http_poll_seconds: float = 30
 
     def orchestration(self, name: str, *, instance_id: str, parent_instance_id: str | None) -> PlainOrchestration:
         function = {known.lower(): each for known, each in self.orchestrators.items()}.get(name.lower())
@@ -224,6 +225,7 @@ class PlainApplication:
             long_timer_limit_seconds=self.long_timer_limit_seconds,
             long_timer_leg_seconds=self.long_timer_leg_seconds,
             refusal_of_id=refusal_of_instance_id,
+            http_poll_seconds=self.http_poll_seconds,
         )
         return self.orchestration_type(session, self)
 

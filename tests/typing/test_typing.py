@@ -6,6 +6,7 @@ Each of mypy and pyright runs once over everything.
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 import pytest
 
+from tests.support.contexts import context_text, event
+from tests.support.pages import blocks
 from tests.support.type_checkers import Complaint, completeness, expected, mypy, pyright
 
 if TYPE_CHECKING:
@@ -42,20 +45,35 @@ OF_THE_LIBRARY = re.compile(r"azure\.functions|HttpRequest|HttpResponse|AuthLeve
 
 
 @pytest.fixture(scope="module")
-def found_by_mypy(tmp_path_factory: pytest.TempPathFactory) -> set[Complaint]:
-    return mypy([*ACCEPTED, *REFUSED], cache=tmp_path_factory.mktemp("mypy") / "cache")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code of the page about types; what its comments say of variables is asserted."""
+    code = "\n\n".join(blocks(ROOT / "docs/howto/types.md", "python"))
+    code, count = _TYPE_OF_VARIABLE.subn(r"\g<0>\n\g<indent>assert_type(\g<name>, \g<type>)", code)
+    assert count == 5
+    file = tmp_path_factory.mktemp("page") / "page_about_types.py"
+    file.write_text(f"from typing_extensions import assert_type\n{code}", encoding="utf-8")
+    return file
+
+
+_TYPE_OF_VARIABLE = re.compile(r"^(?P<indent> +)(?P<name>\w+) = .*  # (?P<type>\S+)$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def found_by_pyright(tmp_path_factory: pytest.TempPathFactory) -> set[Complaint]:
-    return pyright(tmp_path_factory.mktemp("pyright"), strict=[HERE / "accepted"], basic=[HERE / "refused", *APPS])
+def found_by_mypy(page: Path, tmp_path_factory: pytest.TempPathFactory) -> set[Complaint]:
+    return mypy([*ACCEPTED, *REFUSED, page], cache=tmp_path_factory.mktemp("mypy") / "cache")
+
+
+@pytest.fixture(scope="module")
+def found_by_pyright(page: Path, tmp_path_factory: pytest.TempPathFactory) -> set[Complaint]:
+    folder = tmp_path_factory.mktemp("pyright")
+    return pyright(folder, strict=[HERE / "accepted", page.parent], basic=[HERE / "refused", *APPS])
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_right_programs_are_accepted(checker: str, request: pytest.FixtureRequest) -> None:
+def test_right_programs_are_accepted(checker: str, request: pytest.FixtureRequest, page: Path) -> None:
     found: set[Complaint] = request.getfixturevalue(f"found_by_{checker}")
 
-    assert [each for each in sorted(found) if each.file in ACCEPTED] == []
+    assert [each for each in sorted(found) if each.file in (*ACCEPTED, page)] == []
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
@@ -68,7 +86,7 @@ def test_wrong_lines_are_refused_and_no_others(checker: str, request: pytest.Fix
 
 
 def test_apps_are_clean_but_for_their_own_mistakes(found_by_pyright: set[Complaint]) -> None:
-    of_apps = [each for each in found_by_pyright if HERE not in each.file.parents]
+    of_apps = [each for each in found_by_pyright if any(app in each.file.parents for app in APPS)]
 
     assert {("/".join(each.file.parts[_depth(each) :]), each.rule) for each in of_apps} == MISTAKES.keys()
 
@@ -77,6 +95,25 @@ def _depth(complaint: Complaint) -> int:
     """Return where an app's folder is in a path."""
     app = next(app for app in APPS if app in complaint.file.parents)
     return len(app.parts) - 1
+
+
+def test_the_page_about_types_runs(page: Path) -> None:
+    module = _loaded(page)
+    handles = {each.get_function_name(): each.get_user_function() for each in module.app.get_functions()}
+
+    quote = handles["quote"](context_text(*(done(n, value) for n, value in enumerate([ORDER, 30, 30]))))
+    approved = event(15, Name="approved", Input="true")
+    shop = handles["shop"](context_text(event(8, TaskScheduledId=0, Result="60"), approved, done(1, 3)))
+
+    assert json.loads(quote)["output"] == 60
+    assert json.loads(shop)["output"] == "63, True"
+
+
+ORDER = {"id": "o-1", "amount": 10}
+
+
+def done(task_id: int, value: object) -> dict[str, object]:
+    return event(5, TaskScheduledId=task_id, Result=json.dumps(value))
 
 
 @pytest.mark.parametrize("file", ACCEPTED, ids=lambda file: file.stem)

@@ -53,6 +53,29 @@ def test_a_connection_by_identity_is_a_group_of_settings():
     assert found == IdentityAccount({"account_name": "acc", "client_id": "me"}, "from AzureWebJobsStorage")
 
 
+@pytest.mark.parametrize("separator", ["__", ":"])
+def test_every_part_of_a_connection_by_identity_is_read(separator):
+    parts = {
+        "accountName": "account_name",
+        "blobServiceUri": "blob_service_uri",
+        "queueServiceUri": "queue_service_uri",
+        "tableServiceUri": "table_service_uri",
+        "credential": "credential",
+        "clientId": "client_id",
+        "tenantId": "tenant_id",
+        "clientSecret": "client_secret",
+    }
+
+    found = choose(setting="Other", **{f"OTHER{separator}{part}": part for part in parts})
+
+    assert found == IdentityAccount({argument: part for part, argument in parts.items()}, "from Other")
+
+
+def test_a_credential_alone_is_no_connection():
+    with pytest.raises(ConfigurationError, match="Unable to resolve the Azure Storage connection named 'Other'"):
+        choose(setting="Other", Other__credential="managedidentity", Other__clientId="me")
+
+
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [

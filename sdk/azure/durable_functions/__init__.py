@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from azure.durable_functions.models.EntityStateResponse import EntityStateResponse
     from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
     from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
-    from azure.durable_functions.models.RetryOptions import RetryOptions, RetryPolicy
+    from azure.durable_functions.models.RetryOptions import HttpRetryOptions, RetryOptions, RetryPolicy
     from azure.durable_functions.models.Task import Task, TaskBase
     from azure.durable_functions.models.TokenSource import ManagedIdentityTokenSource, TokenSource
     from azure.durable_functions.models.utils.entity_utils import EntityId
@@ -90,6 +90,7 @@ __all__ = [
     "FailureDetails",
     "ForeignAwaitableError",
     "FunctionNotFoundError",
+    "HttpRetryOptions",
     "LockingRulesError",
     "MalformedContextError",
     "NonDeterminismError",
@@ -138,6 +139,7 @@ _HOMES = {
     "UnsupportedByHostError": "errors",
     "PurgeHistoryResult": "models.PurgeHistoryResult",
     "OrchestratorFunction": "_replay.functions",
+    "HttpRetryOptions": "models.RetryOptions",
     "RetryPolicy": "models.RetryOptions",
     "SyncDurableFunctionsClient": "_client.blocking",
     "Task": "models.Task",
@@ -157,6 +159,11 @@ if not TYPE_CHECKING:  # to type checkers there is nothing but the names above
             value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
         elif name in _MODULES:
             value = importlib.import_module(f"{__name__}.{name}")
+        elif name == "openai_agents":
+            try:
+                value = importlib.import_module(f"{__name__}.{name}")
+            except ImportError as error:  # an optional library is missing; to ask whether it is there must not fail
+                raise AttributeError(str(error)) from error
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from pathlib import Path
 
 _OLD_BUNDLE = "[1.*, 2.0.0)"
 
@@ -22,7 +21,8 @@ def warn_of_old_bundle() -> None:
     if "pytest" in sys.modules:
         return
     try:
-        version = json.loads(Path("host.json").read_text(encoding="utf-8-sig"))["extensionBundle"]["version"]
+        with open("host.json", "rb") as file:
+            version = json.loads(file.read())["extensionBundle"]["version"]
     except (OSError, ValueError, KeyError, TypeError):  # no file, or one that is the host's to complain about
         return
     if version == _OLD_BUNDLE:

@@ -78,7 +78,7 @@ def df_loads(text: str | bytes | bytearray, expected_type: Any = None) -> Any:
         except StopIteration:
             return _decode(text)  # leading white space, or an error that it words
         return value if end == len(text) else _decode(text)
-    convert = _converter(expected_type)
+    convert = converter_for(expected_type)
     return _loads_custom(text, expected_type) if convert is None else convert(df_loads(text), "")
 
 
@@ -88,7 +88,7 @@ def loads_event(text: str, expected_type: Any = None) -> Any:
     Durable clients encode it twice, HTTP requests once. Without a type that tells, code gets what was encoded once;
     where one is expected both are understood.
     """
-    convert = None if expected_type is None else _converter(expected_type)
+    convert = None if expected_type is None else converter_for(expected_type)
     if convert is None:
         return df_loads(text, expected_type)
     value = df_loads(text)
@@ -110,17 +110,18 @@ def converted(value: Any, expected_type: Any) -> Any:
     Raises:
         PayloadDecodeError: the value is not what the type says.
     """
-    convert = None if expected_type is None else _converter(expected_type)
+    convert = None if expected_type is None else converter_for(expected_type)
     return value if convert is None else convert(value, "")
 
 
-_JSON_TYPES = (str, int, float, bool, list, dict, type(None))
+_JSON_TYPES = (str, int, float, bool, list, dict, None, type(None), Any)
 
 
-def _converter(expected_type: Any) -> Convert | None:
+def converter_for(expected_type: Any) -> Convert | None:
+    """Return how to make a value of a type; ``None`` when JSON's own types are all that it names."""
     if expected_type in _JSON_TYPES:
         return None
-    from azure.durable_functions import _conversion  # seldom needed
+    from azure.durable_functions import _conversion  # seldom needed, and it loads decimal and uuid
 
     return _conversion.converter_for(expected_type)
 

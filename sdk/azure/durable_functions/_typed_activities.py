@@ -14,8 +14,8 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any
 
-from azure.durable_functions._conversion import converter_for, plain
 from azure.durable_functions._replay.payloads import undecodable
+from azure.durable_functions._serialization import converter_for
 from azure.durable_functions.errors import PayloadDecodeError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class _Types:
     def is_nothing_to_do(self) -> bool:
         """Return whether the worker does all that the annotations ask for."""
         try:
-            hints = [_evaluated(self._function, name) for name in (self._input_name, "return")]
+            hints = [evaluated(self._function, name) for name in (self._input_name, "return")]
         except NameError:
             return False  # a class that the module defines further down
         return all(converter_for(hint) is None for hint in hints)
@@ -95,7 +95,11 @@ class _Types:
 
     def plain_result(self, result: Any) -> Any:
         """Return a result as the worker can encode it."""
-        return result if self._result[1] is None else plain(result)
+        if self._result[1] is None:
+            return result
+        from azure.durable_functions._conversion import plain  # loaded: the annotation needed it
+
+        return plain(result)
 
     @functools.cached_property
     def _input(self) -> tuple[Any, Convert | None]:
@@ -107,13 +111,13 @@ class _Types:
 
     def _look_up(self, name: str) -> tuple[Any, Convert | None]:
         try:
-            hint = _evaluated(self._function, name)
+            hint = evaluated(self._function, name)
         except NameError:
             return None, None  # a class for type checkers only
         return hint, converter_for(hint)
 
 
-def _evaluated(function: Callable[..., Any], name: str) -> Any:
+def evaluated(function: Callable[..., Any], name: str) -> Any:
     """Return one annotation; ``Any`` when there is none, or when evaluating it fails otherwise than for a name.
 
     Raises:

@@ -77,6 +77,7 @@ class OrchestrationSession:
         entity_reorder_window_seconds: how far back entities keep the order of our requests; 0 for not at all.
         refusal_of_id: says why an instance cannot have an id, ``None`` for one that it can; calls of such instances
             raise a ``ValueError`` in the code. By default there is no such id.
+        http_poll_seconds: between two requests of a ``call_http`` that polls, where the answer names no time.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class OrchestrationSession:
         long_timer_leg_seconds: float = 3 * 24 * 3600,
         entity_reorder_window_seconds: float = 30 * 60,
         refusal_of_id: Callable[[str], str | None] | None = None,
+        http_poll_seconds: float = 30,
     ) -> None:
         handle = _handle(orchestrator)
         self._function: Callable[..., Any] = getattr(handle, "orchestrator_function", handle)
@@ -102,18 +104,24 @@ class OrchestrationSession:
             self._limits = Limits(
                 timedelta(seconds=long_timer_limit_seconds), timedelta(seconds=long_timer_leg_seconds)
             )
+        self._starts_over = bool(getattr(self._function, "_df_starts_over", False))
+        self._reorder_window_seconds = entity_reorder_window_seconds
+        self._http_poll = timedelta(seconds=http_poll_seconds)
         self._events = EventLog()
-        self._unrecorded: dict[int, TaskBase] = {}
         self._reported_below = 0
         self._context: DurableOrchestrationContext | None = None
         self._execution_id: str | None = None
         self._custom_status: str | None = None
         self._outcome: Outcome | None = None
+        self._make_executor()
+
+    def _make_executor(self) -> None:
+        self._unrecorded: dict[int, TaskBase] = {}
         self._executor = Executor(
             clock=Clock(_BEFORE_ALL_TIME),
             schema=ReplaySchema.V3,
             unrecorded=self._unrecorded,
-            labels=RequestLabels(instance_id, window_seconds=entity_reorder_window_seconds),
+            labels=RequestLabels(self._instance_id, window_seconds=self._reorder_window_seconds),
         )
 
     def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int = 0) -> Decisions:
@@ -140,8 +148,11 @@ class OrchestrationSession:
         """
         if self._outcome is not None:
             return Decisions((), self._custom_status, self._outcome, self._executor.next_id)
+        known = len(self._events)
         for event in events:
             self._events.append(event)
+        if self._starts_over and self._context is not None:
+            events, replayed = self._start_over(), known + replayed
         rest = self._feed(events, replayed)
         if self._executor.has_ended:
             self._outcome = self._how_it_ended(rest)
@@ -158,6 +169,13 @@ class OrchestrationSession:
     def __repr__(self) -> str:
         state = "waiting" if self._outcome is None else type(self._outcome).__name__.lower()
         return f"<OrchestrationSession {self._instance_id} {state}, {len(self._events)} events>"
+
+    def _start_over(self) -> Sequence[Mapping[str, Any]]:
+        """Forget the code's state, for code that goes on only from its beginning; return all events."""
+        self.close()
+        self._context = None
+        self._make_executor()
+        return list(self._events)
 
     # -- feeding ----------------------------------------------------------------------------------------------------
 
@@ -195,6 +213,7 @@ class OrchestrationSession:
             input_=_parsed_once(started.get("Input")),
             limits=self._limits,
             events=self._events,
+            http_poll=self._http_poll,
         )
         context._input_expected_type = self._input_type
         context._functions = self._functions
@@ -233,7 +252,7 @@ class OrchestrationSession:
         except Exception as error:  # a status that cannot be encoded or is too large
             self._custom_status = None
             self._outcome = _raised(error)
-            return Decisions((), None, self._outcome, executor.next_id)
+            return Decisions((), None, self._outcome, self._first_free_id(first_new))
         try:
             operations = tuple(
                 operation_of(task, self._instance_id, self._execution_id)
@@ -242,8 +261,12 @@ class OrchestrationSession:
             )
         except Exception as error:  # what user code asks for cannot be encoded: a header that is no text
             self._outcome = _raised(error)
-            return Decisions((), self._custom_status, self._outcome, executor.next_id)
+            return Decisions((), self._custom_status, self._outcome, self._first_free_id(first_new))
         return Decisions(operations, self._custom_status, self._outcome, executor.next_id)
+
+    def _first_free_id(self, first_new: int) -> int:
+        """Return the first id that is free when nothing of what the code asked for since ``first_new`` is begun."""
+        return min((each for each in self._unrecorded if each >= first_new), default=self._executor.next_id)
 
     def _custom_status_text(self) -> str | None:
         status = None if self._context is None else self._context.custom_status

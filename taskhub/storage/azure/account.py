@@ -35,18 +35,22 @@ async def open_azure(
     table_service_uri: str | None = None,
     credential: str | None = None,
     client_id: str | None = None,
+    tenant_id: str | None = None,
+    client_secret: str | None = None,
 ) -> Storage:
     """Open an account. Nothing is sent yet: a wrong key or an unreachable host shows at the first call.
 
     Args:
         connection_string: with a key or a shared access signature, or ``UseDevelopmentStorage=true``. All other
             arguments are for a connection by identity instead.
-        account_name: an account of the public cloud.
-        blob_service_uri: with the next two, the endpoints in place of ``account_name``.
+        account_name: an account of the public cloud; gives the endpoints that the next three do not.
+        blob_service_uri: the blob service's endpoint.
         queue_service_uri: see there.
         table_service_uri: see there.
         credential: ``managedidentity``, or ``None`` for the chain that suits a developer's machine.
-        client_id: of a user-assigned managed identity.
+        client_id: of a user-assigned managed identity, or of the application that ``client_secret`` belongs to.
+        tenant_id: of that application.
+        client_secret: of that application.
 
     Raises:
         ConfigurationError: the connection is not complete or not readable; the message names the part that is
@@ -55,7 +59,9 @@ async def open_azure(
     if connection_string is not None:
         return _open(parse_connection_string(connection_string))
     uris = {"blob": blob_service_uri, "queue": queue_service_uri, "table": table_service_uri}
-    return _open(identity_connection(account_name, uris, credential, client_id))
+    return _open(
+        identity_connection(account_name, uris, credential, client_id, tenant_id=tenant_id, client_secret=client_secret)
+    )
 
 
 class _Transport(AioHttpTransport):  # type: ignore[misc]  # exported lazily, hence untyped

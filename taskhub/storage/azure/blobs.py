@@ -16,6 +16,8 @@ from taskhub.storage.port import BlobItem, BlobLease
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from azure.storage.blob import BlobProperties
+
 
 class AzureBlobs:
     """See :class:`~taskhub.storage.port.BlobStore`."""
@@ -65,6 +67,14 @@ class AzureBlobs:
             download = await self._blob(container, name).download_blob()
             return await download.readall()
 
+    async def blob_item(self, container: str, name: str) -> BlobItem | None:
+        """Return what a listing says of one blob."""
+        try:
+            with mapped(f"look at blob {container}/{name}"):
+                return _item(await self._blob(container, name).get_blob_properties())
+        except BlobNotFound:
+            return None
+
     async def delete_blob(self, container: str, name: str) -> bool:
         """Delete a blob."""
         try:
@@ -79,7 +89,7 @@ class AzureBlobs:
         try:
             with mapped(f"list blobs {container}/{prefix}"):
                 found = self._container(container).list_blobs(name_starts_with=prefix, include=["metadata"])
-                items = [BlobItem(blob.name, blob.size, dict(blob.metadata or {})) async for blob in found]
+                items = [_item(blob) async for blob in found]
         except BlobNotFound:
             return []
         return sorted(items, key=lambda item: item.name)
@@ -128,6 +138,12 @@ class AzureBlobs:
     def _lease(self, container: str, name: str | None, lease_id: str) -> BlobLeaseClient:
         holder = self._container(container) if name is None else self._blob(container, name)
         return BlobLeaseClient(holder, rules.lease_guid(lease_id))
+
+
+def _item(blob: BlobProperties) -> BlobItem:
+    # Listings leave out the quotes that other answers have around an ETag.
+    etag = f'"{str(blob.etag).strip(chr(34))}"'
+    return BlobItem(blob.name, blob.size, ETag(etag), dict(blob.metadata or {}))
 
 
 def _what(container: str, name: str | None) -> str:

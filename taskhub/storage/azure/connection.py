@@ -77,22 +77,43 @@ def parse_connection_string(text: str) -> Connection:
 
 
 def identity_connection(
-    account_name: str | None, uris: Mapping[str, str | None], credential: str | None, client_id: str | None
+    account_name: str | None,
+    uris: Mapping[str, str | None],
+    credential: str | None,
+    client_id: str | None,
+    *,
+    tenant_id: str | None = None,
+    client_secret: str | None = None,
 ) -> Connection:
-    """Return an account to which this process's identity opens the door.
+    """Return an account to which an identity opens the door; see :func:`taskhub.storage.azure.open_azure`.
 
     Raises:
-        ConfigurationError: an endpoint is missing, or the package azure-identity.
+        ConfigurationError: an endpoint is missing, or the package azure-identity, or the parts contradict each other.
     """
     endpoints = {service: uri.rstrip("/") for service, uri in uris.items() if uri}
-    if account_name and not endpoints:
-        endpoints = {service: f"https://{account_name}.{service}.core.windows.net" for service in SERVICES}
+    if account_name:
+        of_account = {service: f"https://{account_name}.{service}.core.windows.net" for service in SERVICES}
+        endpoints = {**of_account, **endpoints}
     if missing := [f"{service}ServiceUri" for service in SERVICES if service not in endpoints]:
         raise ConfigurationError(
             f"a storage connection by identity needs accountName, or all service URIs: {', '.join(missing)} is missing"
         )
-    if credential not in (None, "managedidentity"):
+    for service, endpoint in endpoints.items():
+        if not endpoint.lower().startswith("https://"):
+            raise ConfigurationError(
+                f"{service}ServiceUri of a storage connection by identity is '{endpoint}', but must begin with "
+                "https://: a token never travels in the open"
+            )
+    return Connection(endpoints, _identity(credential, client_id, tenant_id, client_secret), is_emulator=False)
+
+
+def _identity(
+    credential: str | None, client_id: str | None, tenant_id: str | None, client_secret: str | None
+) -> AsyncTokenCredential:
+    if credential is not None and credential.lower() != "managedidentity":
         raise ConfigurationError(f"credential of a storage connection is managedidentity or absent, not {credential!r}")
+    if client_secret and not (client_id and tenant_id):
+        raise ConfigurationError("clientSecret of a storage connection needs clientId and tenantId beside it")
     try:
         identity: Any = importlib.import_module("azure.identity.aio")
     except ImportError as error:
@@ -100,11 +121,13 @@ def identity_connection(
             "a storage connection by identity needs the package azure-identity: pip install 'durable-taskhub[identity]'"
         ) from error
     token: AsyncTokenCredential
-    if credential == "managedidentity":
+    if credential is not None:
         token = identity.ManagedIdentityCredential(client_id=client_id)
+    elif client_secret:
+        token = identity.ClientSecretCredential(tenant_id, client_id, client_secret)
     else:
         token = identity.DefaultAzureCredential(managed_identity_client_id=client_id)
-    return Connection(endpoints, token, is_emulator=False)
+    return token
 
 
 def emulator_is_listening(host: str = "127.0.0.1") -> bool:

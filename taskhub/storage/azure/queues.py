@@ -84,6 +84,7 @@ class AzureQueues:
                 dequeue_count=int(message["DequeueCount"]),
                 inserted=_moment(message["InsertionTime"]),
                 next_visible=_moment(message["TimeNextVisible"]),
+                expires=_expiry(message.get("ExpirationTime", _NEVER)),
             )
             for message in _messages_of(what, answer.body)
         ]
@@ -153,6 +154,11 @@ def _moment(text: str) -> datetime:
     )
 
 
+def _expiry(text: str) -> datetime | None:
+    return None if text.endswith(_NEVER) else _moment(text)
+
+
+_NEVER = "31 Dec 9999 23:59:59 GMT"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 

@@ -3,12 +3,16 @@
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
+import azure.durable_functions as df
 import pytest
 
 from taskhub import ConfigurationError, HubInUse, PayloadError, TaskHubClient
 from taskhub.codec.dump_lines import DumpedMessage, DumpedRow, decode_line
+from taskhub.codec.messages import BlobPointer, decode_envelope
+from taskhub.model.entities import EntityId
 from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import InstanceFilter, RuntimeStatus
 from taskhub.storage.azure import open_azure
@@ -95,7 +99,6 @@ async def dumped(hub, **options):
 @pytest.mark.parametrize("partition_count", [4, 3])
 async def test_a_hub_in_the_middle_of_everything_is_finished_elsewhere(stores, partition_count):
     here, there = make_hubs(stores, partition_count=partition_count)
-    later = Utc.of(datetime.now(timezone.utc) + timedelta(seconds=4))
     async with here.working():
         await here.start("echoing", LARGE, instance_id="done")
         await here.start("failing", instance_id="failed")
@@ -106,14 +109,15 @@ async def test_a_hub_in_the_middle_of_everything_is_finished_elsewhere(stores, p
         await here.start("timing", instance_id="timing")
         await here.start("waiting", instance_id="waiting")
         await here.start("waiting", instance_id="suspended")
-        await here.start("echoing", LARGE, instance_id="later", scheduled_start=later, tags={"a": "b"})
         for name in ("slow/1", "parent", "timing", "waiting", "suspended", "parent-0", "parent-1"):
             await here.running(name)
         await here.client.suspend(InstanceId("suspended"), "hold")
         await here.until("suspended", lambda state: state.status is RuntimeStatus.Suspended)
         await here.client.raise_event(InstanceId("suspended"), "go", '"kept"')
         await here.events("suspended", at_least=9)
-    # After the worker's end: this event lies in the queue, and so does the start.
+    # After the worker's end: this event lies in the queue, and so do the starts.
+    later = Utc.of(datetime.now(timezone.utc) + timedelta(seconds=3))
+    await here.start("echoing", LARGE, instance_id="later", scheduled_start=later, tags={"a": "b"})
     await here.client.raise_event(InstanceId("waiting"), "go", json.dumps(LARGE))
     await here.start("echoing", 5, instance_id="new")
 
@@ -245,3 +249,91 @@ async def test_a_loaded_hub_can_be_read_with_a_client_alone(any_storage):
     assert [json.loads(state.output) for state in page.instances] == [LARGE]
     assert purged == 1
     assert await memory.blobs.list_blobs(hub.names.large_messages_container, "") == []
+
+
+# ---- there and back
+
+
+def counter(context):
+    context.set_state([*context.get_state(lambda: []), context.get_input()])
+    context.set_result(context.get_state())
+
+
+def calling(context):
+    yield context.call_activity("slow", "first")
+    return (yield context.call_entity(df.EntityId("counter", "a"), "add", LARGE))
+
+
+@pytest.mark.azurite
+async def test_a_running_hub_moves_to_the_emulator_and_back_and_is_finished(azurite, tmp_path):
+    async with AsyncExitStack() as stack:
+        hubs = []
+        for storage in (
+            await open_sqlite(tmp_path / "here.db"),
+            await open_azure(connection_string=azurite),
+            await open_sqlite(tmp_path / "back.db"),
+        ):
+            stack.push_async_callback(storage.aclose)
+            hubs.append(RealHub(storage, {**CODE, "calling": calling}, {"echo": lambda value: value, "slow": hold}))
+            hubs[-1].app.entities = {"counter": counter}
+        here, there, back = hubs
+        back.app.activities = {"echo": lambda value: value, "slow": lambda value: value}
+        here.settings = replace(here.settings, stop_grace_seconds=0.5)
+
+        async with here.working():
+            await signal(here, "a", 1)
+            await here.until("@counter@a", lambda state: '"[1]"' in (state.input or ""))
+            for name in ("slow", "calling", "timing", "waiting", "parent"):
+                await here.start(name, instance_id=name)
+            for name in ("slow", "calling", "timing", "waiting", "parent", "parent-0", "parent-1"):
+                await here.running(name)
+        # With no worker left: messages of every kind lie in the queues.
+        await here.client.raise_event(InstanceId("waiting"), "go", json.dumps(LARGE))
+        await here.start("echoing", LARGE, instance_id="new")
+        await signal(here, "a", 2)
+
+        first = await dumped(here)
+        await there.client.load_hub(first)
+        second = []
+        summary = await there.client.dump_hub(second.append)
+        await back.client.load_hub(second)
+        async with back.working():
+            outputs = {
+                name: json.loads((await back.end(name)).output)
+                for name in ("slow", "calling", "timing", "waiting", "parent", "new")
+            }
+            counted = await back.until("@counter@a", lambda state: '"[1, 2' in (state.input or ""))
+
+    assert summary.unread == 0
+    assert messages_of(second) == messages_of(first)
+    assert outputs == {
+        "slow": ["before", "after"],
+        "calling": [1, 2, LARGE],
+        "timing": "fired",
+        "waiting": LARGE,
+        "parent": [["before", "after"]] * 2,
+        "new": LARGE,
+    }
+    assert counted.status is RuntimeStatus.Running
+
+
+async def signal(hub, key, value, **options):
+    await hub.client.signal_entity(EntityId("counter", key), "add", json.dumps(json.dumps(value)), **options)
+
+
+async def hold(value):
+    await asyncio.sleep(3600)
+
+
+def messages_of(lines):
+    """Return the messages of a dump: their queues and kinds.
+
+    A timer that is due within a second is visible already, and told by the history too; its reader takes it once.
+    """
+    found = set()
+    for item in map(decode_line, lines):
+        if isinstance(item, DumpedMessage):
+            content = decode_envelope(item.text)
+            event = None if isinstance(content, BlobPointer) else content.message.event
+            found.add((item.queue, event.type_name if event else "in a blob"))
+    return found

@@ -35,14 +35,6 @@ async def test_entities_get_send_and_leave_what_they_did_when_recorded(scenario)
     assert rows == recorded_rows(scenario)
 
 
-@pytest.mark.parametrize("scenario", ["entity_counter", "entity_signals_entity"])
-async def test_requests_about_entities_are_answered_as_recorded(scenario):
-    async with running_lab(scenario) as (module, lab):
-        await module.drive(lab)
-
-    assert_alike(lab.answers, recorded_answers(scenario))
-
-
 async def test_deleted_entities_are_gone_where_the_extension_shows_a_null_state():
     recorded = recorded_answers("entity_http")
 

@@ -266,8 +266,8 @@ def cases():
             "wait_for_completion_or_create_check_status_response",
             REQUEST,
             "a",
-            30,
-            20,
+            900,  # a slow machine must not miss one
+            600,
             answers=[answer(202, row(runtimeStatus="Running"))] * 9,
         ),
         "wait_intervals_reversed": call("wait_for_completion_or_create_check_status_response", REQUEST, "a", 1, 2),

@@ -14,15 +14,12 @@ from tests.conformance.sdk.record_surface import PACKAGE, describe_value
 SURFACE: dict[str, Any] = json.loads(Path(__file__).with_name("surface-1.7.0.json").read_text(encoding="utf-8"))
 DEFINITIONS = [(module, name) for module, names in SURFACE["modules"].items() for name in names]
 
-OPENAI = "the optional openai_agents package is not there yet"
 ENGINE = "the engine's own business: nobody outside calls it"
 CLIENT = f"{PACKAGE}.models.DurableOrchestrationClient.DurableOrchestrationClient"
 EXECUTOR = f"{PACKAGE}.models.TaskOrchestrationExecutor.TaskOrchestrationExecutor"
 ABSENT = {
     f"{PACKAGE}.validate_extension_bundles": "private here, and its text is ours",
     f"{PACKAGE}.validate_v1_programming_model": "warns of a move that this package does not make",
-    f"{PACKAGE}.decorators.durable_app.Blueprint.durable_openai_agent_orchestrator": OPENAI,
-    f"{PACKAGE}.decorators.durable_app.DFApp.durable_openai_agent_orchestrator": OPENAI,
     f"{EXECUTOR}.get_orchestrator_state_str": ENGINE,
     f"{EXECUTOR}.has_execution_completed": ENGINE,
     f"{EXECUTOR}.initialize": ENGINE,

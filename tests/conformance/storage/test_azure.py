@@ -5,12 +5,15 @@ import json
 import logging
 import socket
 import sys
-import types
 from datetime import datetime, timedelta, timezone
 from urllib.parse import parse_qsl
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
+from azure.identity.aio import ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential
+from azure.storage.queue.aio import QueueClient
 
 from taskhub.errors import ConfigurationError, RowChanged, StorageRefused, TransientStorageError
 from taskhub.model.ids import ETag, Utc
@@ -454,42 +457,62 @@ def test_a_connection_string_with_a_hole_is_refused_by_the_name_of_the_hole(text
     assert "c2VjcmV0" not in str(caught.value)
 
 
-class FakeCredential:
-    def __init__(self, **options):
-        self.options = options
-
-    async def get_token(self, *scopes, **options):
-        raise AssertionError("nothing is sent")
-
-    async def close(self):
-        pass
-
-
-@pytest.fixture
-def identity(monkeypatch):
-    """Stands for the package azure-identity, which need not be there."""
-    module = types.ModuleType("azure.identity.aio")
-    module.DefaultAzureCredential = type("Default", (FakeCredential,), {})
-    module.ManagedIdentityCredential = type("Managed", (FakeCredential,), {})
-    monkeypatch.setitem(sys.modules, "azure.identity", types.ModuleType("azure.identity"))
-    monkeypatch.setitem(sys.modules, "azure.identity.aio", module)
-
-
 URIS = {"blob": None, "queue": None, "table": None}
 
 
-def test_an_identity_opens_an_account_by_its_name(identity):
+def test_an_identity_opens_an_account_by_its_name():
     found = identity_connection("acc", URIS, None, None)
 
+    assert found.endpoints == {
+        "blob": "https://acc.blob.core.windows.net",
+        "queue": "https://acc.queue.core.windows.net",
+        "table": "https://acc.table.core.windows.net",
+    }
+    assert isinstance(found.credential, DefaultAzureCredential)
+
+
+def test_a_uri_wins_over_the_account_s_name():
+    found = identity_connection("acc", {**URIS, "queue": "https://elsewhere.example/"}, None, None)
+
+    assert found.endpoints["queue"] == "https://elsewhere.example"
     assert found.endpoints["table"] == "https://acc.table.core.windows.net"
-    assert type(found.credential).__name__ == "Default"
 
 
-def test_a_managed_identity_may_be_one_of_the_users(identity):
-    found = identity_connection("acc", URIS, "managedidentity", "client")
+@pytest.mark.parametrize(
+    ("parts", "kind"),
+    [
+        ({"credential": "managedidentity", "client_id": None}, ManagedIdentityCredential),
+        ({"credential": "ManagedIdentity", "client_id": "me"}, ManagedIdentityCredential),
+        ({"credential": None, "client_id": "me"}, DefaultAzureCredential),
+        (
+            {"credential": None, "client_id": "app", "tenant_id": "tenant", "client_secret": "s"},
+            ClientSecretCredential,
+        ),
+    ],
+)
+def test_the_parts_of_a_connection_choose_the_credential(parts, kind):
+    assert isinstance(identity_connection("acc", URIS, **parts).credential, kind)
 
-    assert type(found.credential).__name__ == "Managed"
-    assert found.credential.options == {"client_id": "client"}
+
+async def test_a_user_assigned_identity_is_asked_for_by_its_client_id(monkeypatch):
+    """As App Service hands out tokens: the real library, against an endpoint of ours."""
+    asked = []
+
+    async def answer(request):
+        asked.append(dict(request.query))
+        return web.json_response({"access_token": "t", "expires_on": "4102444800", "resource": "r"})
+
+    app = web.Application()
+    app.router.add_get("/token", answer)
+    async with TestServer(app) as server:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", str(server.make_url("/token")))
+        monkeypatch.setenv("IDENTITY_HEADER", "proof")
+        credential = identity_connection("acc", URIS, "managedidentity", "my-client").credential
+        token = await credential.get_token("https://storage.azure.com/.default")
+        await credential.close()
+
+    assert token.token == "t"
+    assert [(each["resource"], each["client_id"]) for each in asked] == [("https://storage.azure.com", "my-client")]
 
 
 @pytest.mark.parametrize(
@@ -499,12 +522,12 @@ def test_a_managed_identity_may_be_one_of_the_users(identity):
         ({**URIS, "blob": "https://b", "queue": "https://q"}, "tableServiceUri is missing"),
     ],
 )
-def test_a_missing_service_uri_is_named(identity, uris, complaint):
+def test_a_missing_service_uri_is_named(uris, complaint):
     with pytest.raises(ConfigurationError, match=complaint):
         identity_connection(None, uris, None, None)
 
 
-def test_another_credential_is_refused(identity):
+def test_another_credential_is_refused():
     with pytest.raises(ConfigurationError, match="not 'password'"):
         identity_connection("acc", URIS, "password", None)
 
@@ -516,7 +539,21 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch):
         identity_connection("acc", URIS, None, None)
 
 
-async def test_an_account_opens_by_identity(identity):
+@pytest.mark.parametrize(
+    ("uris", "parts", "complaint"),
+    [
+        ({**URIS, "queue": "http://q.example"}, {}, r"queueServiceUri .* must begin with https://"),
+        (URIS, {"client_secret": "s"}, "clientSecret of a storage connection needs clientId and tenantId"),
+    ],
+)
+def test_parts_that_cannot_work_are_refused_without_showing_a_secret(uris, parts, complaint):
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        identity_connection("acc", uris, None, None, **parts)
+
+    assert "'s'" not in str(caught.value)
+
+
+async def test_an_account_opens_by_identity():
     storage = await open_azure(
         blob_service_uri="https://b.example/",
         queue_service_uri="https://q.example/",
@@ -542,3 +579,22 @@ def test_the_emulator_listens_only_where_all_three_services_do(monkeypatch):
         each.close()
 
     assert (with_all, with_two) == (True, False)
+
+
+@pytest.mark.azurite
+async def test_messages_of_other_clients_tell_when_they_expire(azurite):
+    storage = await open_azure(connection_string=azurite)
+    queue = f"expiry-{uuid4().hex[:12]}"
+    await storage.queues.create_queue(queue)
+    async with QueueClient.from_connection_string(azurite, queue, api_version="2021-12-02") as client:
+        await client.send_message("for an hour", time_to_live=3600)
+    await storage.queues.put(queue, "for ever")
+
+    expiry = {each.text: each.expires for each in await storage.queues.get(queue, limit=2, invisible_for=1)}
+
+    assert expiry["for ever"] is None
+    assert expiry["for an hour"] - datetime.now(timezone.utc) == pytest.approx(
+        timedelta(hours=1), abs=timedelta(minutes=1)
+    )
+    await storage.queues.delete_queue(queue)
+    await storage.aclose()

@@ -141,6 +141,19 @@ async def test_blobs_are_listed_by_prefix_in_order_with_their_sizes(subject):
     assert len(await subject.blobs.list_blobs(container, "")) == 4
 
 
+async def test_a_listing_and_a_look_at_one_blob_tell_the_etag_of_its_last_write(subject):
+    container = await subject.a_container()
+    await subject.blobs.put_blob(container, "a/b c", b"1")
+    etag = await subject.blobs.put_blob(container, "a/b c", b"two")
+
+    item = await subject.blobs.blob_item(container, "a/b c")
+
+    assert (item.name, item.size, item.etag, item.metadata) == ("a/b c", 3, etag, {})
+    assert await subject.blobs.list_blobs(container, "") == [item]
+    assert await subject.blobs.blob_item(container, "a/b") is None
+    assert await subject.blobs.blob_item(container + "-none", "a/b c") is None
+
+
 async def test_a_container_made_again_is_empty(subject):
     container = await subject.a_container()
     await subject.blobs.put_blob(container, "b", b"1")

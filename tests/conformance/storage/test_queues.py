@@ -52,7 +52,7 @@ async def test_a_message_comes_back_as_it_was_put(subject):
     put = await subject.queues.put(queue, "hello")
     [message] = await take(subject, queue, invisible_for=30)
 
-    assert (message.id, message.text, message.dequeue_count) == (put.id, "hello", 1)
+    assert (message.id, message.text, message.dequeue_count, message.expires) == (put.id, "hello", 1, None)
     assert message.inserted.utcoffset() == timedelta(0)
     assert timedelta(seconds=29) <= message.next_visible - message.inserted <= timedelta(seconds=32)
 

@@ -144,7 +144,7 @@ MENDS: tuple[Mend, ...] = (
     ),
     Mend(
         "`expected_type`, `input_type`, the return annotation of a decorated function",
-        ((_serialization, "_converter", lambda expected_type: None),),
+        ((_serialization, "converter_for", lambda expected_type: None),),
     ),
     Mend(
         "`expected_type` of retried calls",

@@ -47,11 +47,13 @@ def test_coroutine_functions_are_told_by_inspection():
         (lambda *args: None, HTTP, "parameters without a binding: args; bindings without a parameter: req."),
         (
             lambda req: None,
-            [*HTTP, {"name": "q", "type": "queue", "direction": "out"}],
-            "type 'queue' is not supported",
+            [*HTTP, {"name": "q", "type": "serviceBus", "direction": "out"}],
+            "type 'serviceBus' is not supported",
         ),
         (lambda req: None, [{**HTTP[0], "direction": "inout"}], "direction inout"),
-        (lambda t: None, [{"name": "t", "type": "timerTrigger"}], "type 'timerTrigger' is not supported by this host"),
+        (lambda t: None, [{"name": "t", "type": "kafkaTrigger"}], "type 'kafkaTrigger' is not supported by this host"),
+        (lambda req: None, [*HTTP, {"name": "q", "type": "queue"}], "type 'queue' must have the direction out"),
+        (lambda b: None, [{"name": "b", "type": "blobTrigger", "direction": "out"}], "must have the direction in"),
     ],
 )
 def test_what_does_not_fit_is_said(call, bindings, reason):

@@ -47,7 +47,7 @@ def test_host_json_is_read_as_tolerantly_as_the_original_reads_it(tmp_path, text
 def test_comment_marks_and_commas_inside_of_strings_stay(tmp_path):
     text = '{"version": "2.0", "extensions": {"http": {"customHeaders": {"X-A": "http://x /* ,} */"}}}}'
 
-    assert load(tmp_path, host_json=text).response_headers == {"X-A": "http://x /* ,} */"}
+    assert load(tmp_path, host_json=text).http.headers == {"X-A": "http://x /* ,} */"}
 
 
 def test_a_second_document_in_host_json_is_only_worth_a_warning(tmp_path):
@@ -166,7 +166,7 @@ def test_connection_strings_and_the_port_are_read(tmp_path):
 
     assert configuration.settings["ConnectionStrings:One"] == "a"
     assert configuration.settings["ConnectionStrings:Two"] == "b"
-    assert configuration.http_port == 7080
+    assert configuration.local_host.port == 7080
 
 
 def test_another_runtime_than_python_is_refused(tmp_path):

@@ -8,7 +8,7 @@ from taskhub.host.bindings import BindingError, read_bindings
 from taskhub.host.call_plan import plan_call
 from taskhub.host.console import Console
 from taskhub.host.functions import Function
-from taskhub.host.http_functions import HttpFunctions, HttpRequest, check_route, full_route
+from taskhub.host.http_functions import HttpFunctions, HttpRequest, access_of, check_route, full_route
 from taskhub.host.invoker import Invoker
 
 RETURN = {"name": "$return", "type": "http", "direction": "out"}
@@ -164,10 +164,54 @@ async def test_coroutines_run_and_see_their_context():
     assert (await Served(function(hello)).ask()).body == b"hello 36"
 
 
-async def test_headers_of_host_json_are_added():
-    served = Served(function(lambda req: "x"), headers={"X-Frame-Options": "DENY"})
+@pytest.mark.parametrize("status", [101, 42, 1000, -1])
+async def test_a_status_that_ends_no_request_is_a_500_with_the_reason_in_the_log(status, caplog):
+    answer = await Served(function(lambda req: func.HttpResponse("x", status_code=status))).ask()
 
-    assert ("X-Frame-Options", "DENY") in (await served.ask()).headers
+    assert (answer.status, answer.body) == (500, b"")
+    assert f"The answer of Functions.hello cannot be sent: its status is {status}" in caplog.text
+
+
+@pytest.mark.parametrize("header", [("X A", "b"), ("X-A:", "b"), ("X-A\r\nX-B", "b")])
+async def test_a_header_that_would_end_its_line_is_not_sent(header, caplog):
+    answer = await Served(function(lambda req: func.HttpResponse("x", headers=dict([header])))).ask()
+
+    assert (answer.status, list(answer.headers)) == (500, [])
+    assert "holds what no header may hold" in caplog.text
+
+
+async def test_text_may_describe_a_response():
+    described = {"Status": 201, "headers": {"X-A": 1}, "body": {"a": ["é"]}}
+
+    answer = await Served(function(lambda req: json.dumps(described))).ask()
+
+    assert (answer.status, answer.body) == (201, '{"a":["é"]}'.encode())
+    assert list(answer.headers) == [("X-A", "1"), ("Content-Type", "application/json; charset=utf-8")]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "[1]", "{broken", '"body"', ""])
+async def test_text_that_describes_no_response_is_the_body(text):
+    answer = await Served(function(lambda req: text)).ask()
+
+    assert (answer.status, answer.body) == (200, text.encode())
+
+
+@pytest.mark.parametrize("text", ['{"body": "x", "status": "soon"}', '{"body": "x", "headers": {"a": "b\\nc"}}'])
+async def test_text_that_describes_a_bad_response_is_a_500(text):
+    assert (await Served(function(lambda req: text)).ask()).status == 500
+
+
+@pytest.mark.parametrize(
+    ("level", "access"),
+    [(None, "function"), ("ANONYMOUS", "anonymous"), ("Function", "function"), ("admin", "admin")],
+)
+def test_what_a_request_must_prove_is_what_the_trigger_says(level, access):
+    assert access_of(function(None, trigger={"authLevel": level})).value == access
+
+
+def test_an_authorization_level_that_nobody_knows_is_the_function_s_error():
+    with pytest.raises(BindingError, match="authLevel is 'everyone'; it must be anonymous, function or admin"):
+        check_route(function(None, trigger={"authLevel": "everyone"}), "api")
 
 
 def test_routes_follow_prefix_route_and_name():

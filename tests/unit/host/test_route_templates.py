@@ -1,6 +1,14 @@
 import pytest
 
-from taskhub.host.route_templates import Route, RouteTable, TemplateError, decode_path, parse_template
+from taskhub.host.route_templates import (
+    PathRefused,
+    Route,
+    RouteTable,
+    TemplateError,
+    decode_path,
+    parse_template,
+    without_dots,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +34,14 @@ from taskhub.host.route_templates import Route, RouteTable, TemplateError, decod
         ("api/{**rest}", "api/x/y", {"rest": "x/y"}),
         ("api/{*rest=none}", "api", {"rest": "none"}),
         ("files/{name}.{ext}", "files/a.txt", {"name": "a", "ext": "txt"}),
+        ("files/{name}.{ext}", "files/a.tar.gz", {"name": "a.tar", "ext": "gz"}),
+        ("files/{name}.{ext?}", "files/a.tar.gz", {"name": "a.tar", "ext": "gz"}),
+        ("files/{name}.{ext?}", "files/a", {"name": "a"}),
         ("v{version}/x", "v2/x", {"version": "2"}),
+        ("a/{b?}/c", "a/c", None),
+        ("a/{b?}/c", "a/x/c", {"b": "x"}),
+        ("{a=1}/{b=2}", "", {"a": "1", "b": "2"}),
+        ("{*rest}", "a\nb", {"rest": "a\nb"}),
         ("a{{b}}", "a{b}", {}),
         ("n/{n:int}", "n/-5", {"n": "-5"}),
         ("n/{n:int}", "n/2147483648", None),
@@ -43,6 +58,8 @@ from taskhub.host.route_templates import Route, RouteTable, TemplateError, decod
         ("d/{d:datetime}", "d/2026-01-02", {"d": "2026-01-02"}),
         ("d/{d:datetime}", "d/soon", None),
         ("f/{f:double}", "f/1.5", {"f": "1.5"}),
+        ("f/{f:double}", "f/-1.5e3", {"f": "-1.5e3"}),
+        ("f/{f:double}", "f/1_0", None),
         ("s/{s:alpha}", "s/abc", {"s": "abc"}),
         ("s/{s:alpha}", "s/a1", None),
         ("s/{s:length(2)}", "s/ab", {"s": "ab"}),
@@ -120,7 +137,40 @@ def test_a_wrong_method_falls_through_to_a_wider_route():
 
 @pytest.mark.parametrize(
     ("raw", "decoded"),
-    [("/a/b/", "a/b"), ("/a%20b", "a b"), ("/a%2Fb", "a%2Fb"), ("/a%2fb%41", "a%2fbA"), ("/", ""), ("/%C3%A9", "é")],
+    [
+        ("/a/b/", "a/b"),
+        ("/a%20b", "a b"),
+        ("/a%2Fb", "a%2Fb"),
+        ("/a%2fb%41", "a%2fbA"),
+        ("/", ""),
+        ("/%C3%A9", "é"),
+        ("/%ff%C3%A9%fe", "%FFé%FE"),
+        ("/a%", "a%"),
+        ("/" + "%ff" * 5000, "%FF" * 5000),
+    ],
 )
 def test_paths_are_decoded_but_for_slashes(raw, decoded):
     assert decode_path(raw) == decoded
+
+
+@pytest.mark.parametrize(
+    ("raw", "left"),
+    [
+        ("/api/x", "/api/x"),
+        ("/a/../b", "/b"),
+        ("/a/%2e%2E/b", "/b"),
+        ("/a/.%2e/b/./c/", "/b/c/"),
+        ("/a/b/..", "/a/"),
+        ("/a/..", "/"),
+        ("/.well-known/x..y/...", "/.well-known/x..y/..."),
+        ("/a/..%2f..%2fb", "/a/..%2f..%2fb"),
+    ],
+)
+def test_a_path_has_no_dots_when_it_is_routed(raw, left):
+    assert without_dots(raw) == left
+
+
+@pytest.mark.parametrize("raw", ["/..", "/../x", "/a/../../etc/passwd", "/%2e%2e/x", "/a/%2E./.%2e/x", "/a%00b"])
+def test_a_path_above_the_root_or_with_a_null_is_refused(raw):
+    with pytest.raises(PathRefused):
+        without_dots(raw)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -171,6 +172,17 @@ def test_an_event_is_stored_compact_with_its_text_untouched():
 
 
 # ---- URLs
+
+
+def test_half_a_character_is_shown_as_json_writes_it():
+    shown = replace(state(RuntimeStatus.Completed), input=r'"\ud800"', output='"\u00e9"')
+    command = routes.RaiseEvent(routes.Target(), InstanceId("i"), "go", "application/json", rb'"\udc00x"')
+
+    body = routes.status_response(routes.ReadStatus(routes.Target(), InstanceId("i")), shown, None, "").body
+
+    assert r'"input":"\ud800"' in body
+    assert body.encode()
+    assert routes.event_payload(command) == r'"\udc00x"'
 
 
 def test_a_client_is_given_all_urls_for_its_hub():

@@ -9,8 +9,6 @@ import pytest
 import typer
 
 from taskhub.cli.__main__ import app
-from taskhub.errors import ConfigurationError
-from taskhub.host.durable_options import read_durable_options
 
 ROOT = Path(__file__).parents[3]
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -110,22 +108,3 @@ def test_every_option_stands_in_the_reference(path):
 
     assert " ".join(("taskhub", *path)) in reference
     assert [option for option in sorted(options(COMMANDS[path])) if option not in reference] == []
-
-
-# ---- settings
-
-
-def documented_settings() -> list[tuple[str, ...]]:
-    text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8").partition("## host.json")[2]
-    top, _, rest = text.partition("### `storageProvider`")
-    keys = [tuple(key.split(".")) for key in re.findall(r"(?m)^\| `([a-zA-Z.]+)` \|", top)]
-    provider = rest.partition("\n## ")[0]
-    return keys + [("storageProvider", key) for key in re.findall(r"(?m)^\| `([a-zA-Z.]+)` \|", provider)]
-
-
-@pytest.mark.parametrize("path", documented_settings(), ids=".".join)
-def test_a_setting_in_the_reference_is_one_that_host_json_may_have(path):
-    section = {path[0]: {path[1]: ["no value of any setting"]}} if len(path) == 2 else {path[0]: ["no value"]}
-
-    with pytest.raises(ConfigurationError, match=".".join(path)):
-        read_durable_options(section, {})

@@ -48,7 +48,7 @@ TABLE = (
         (*RUNTIME, LIVE_SHELL),
     ),
     Row("runtime, client", ("taskhub.runtime", "taskhub.client"), RUNTIME),
-    Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", LIVE_SHELL, "aiohttp")),
+    Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", LIVE_SHELL, "aiohttp", "yarl")),
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
     Row("taskhub", ("taskhub",), (*BASE, "taskhub.client", "taskhub.settings", "taskhub.runtime")),
@@ -58,6 +58,9 @@ TABLE = (
     Row("sdk: activities", (f"{SDK}._typed_activities",), (f"{SDK}._replay", *SDK_BASE)),
     Row("sdk: _replay", (f"{SDK}._replay",), (f"{SDK}._replay", *SDK_BASE)),
     Row("sdk: what _replay needs", SDK_BASE, (*SDK_BASE, "azure.functions")),
+    # Optional: only what has to do with agents imports their library, which brings pydantic.
+    Row("sdk: agents", (f"{SDK}.openai_agents",), (SDK, "agents", "pydantic", "pydantic_core")),
+    Row("sdk: decorators", (f"{SDK}.decorators",), (SDK, "azure.functions", "agents")),
     Row("sdk", (SDK,), (SDK, "azure.functions", "aiohttp", "opentelemetry")),
 )
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 from dataclasses import dataclass
+from importlib import util
 from pathlib import Path
 
 import azure.durable_functions
@@ -28,6 +29,12 @@ SURFACE = Surface(
 )
 
 
+if util.find_spec("agents"):
+    import azure.durable_functions.openai_agents
+
+    AGENTS = Surface([azure.durable_functions.openai_agents, azure.durable_functions], ("azure.durable_functions",))
+else:
+    AGENTS = Surface([], ())
 TASK_HUB = Surface([taskhub], ("taskhub",))
 
 
@@ -66,6 +73,11 @@ def _text(page):
 @pytest.mark.parametrize(("name", "value"), list(SURFACE), ids=[name for name, _ in SURFACE])
 def test_the_docstring_of_a_public_name_is_whole(name, value):
     assert SURFACE.gaps(name, value) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, value in AGENTS if name.startswith("DurableAI")])
+def test_the_docstring_of_a_public_name_for_agents_is_whole(name, value):
+    assert AGENTS.gaps(name, value) == []
 
 
 @pytest.mark.parametrize(("name", "value"), list(TASK_HUB), ids=[name for name, _ in TASK_HUB])

@@ -1,7 +1,8 @@
-"""Retries: what the host is told, and that it, our live shell and the code agree about every id.
+"""Retries and polls: what the host is told, and that it, our live shell and the code agree about every id.
 
-The official extension makes the timers and attempts of a retried call by itself. ``ExtensionEngine`` does it as the
-extension does; here it writes the histories, which the JSON shell and the live shell then replay.
+The official extension makes the timers and attempts of a retried call by itself, and those of an HTTP call that polls.
+``ExtensionEngine`` does it as the extension does; here it writes the histories, which the JSON shell and the live shell
+then replay.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from hypothesis import strategies as st
 from tests.support.contexts import START, context_text
 from tests.support.contexts import event as raw_event
 from tests.support.contexts import run as replay
-from tests.support.extension_engine import ExtensionEngine, Operation
+from tests.support.extension_engine import HTTP_ACTIVITY, ExtensionEngine, Operation
 
 FULL = {
     "first_retry_interval_in_milliseconds": 1500,
@@ -115,7 +116,15 @@ class ExtensionHost:
                 Reason=f"Activity function '{chosen.name}' failed:  {error}: {self.rng.randrange(100)}",
                 Details=None,
             )
-        return self._event(5 if chosen.kind == 4 else 8, TaskScheduledId=chosen.task_id, Result=str(chosen.task_id))
+        result = self._response() if chosen.name == HTTP_ACTIVITY else str(chosen.task_id)
+        return self._event(5 if chosen.kind == 4 else 8, TaskScheduledId=chosen.task_id, Result=result)
+
+    def _response(self) -> str:
+        headers = {"Location": "/status", "Retry-After": "7"}
+        for name in headers.copy():
+            if self.rng.random() < 0.2:
+                del headers[name]
+        return json.dumps({"statusCode": self.rng.choice((200, 202, 202)), "headers": headers, "content": ""})
 
     def _event(self, kind: int, event_id: int = -1, **facts: Any) -> dict[str, Any]:
         return raw_event(kind, event_id, at=self.now, **facts)
@@ -162,6 +171,7 @@ def tasks() -> st.SearchStrategy[Any]:
         st.tuples(st.just("retry"), options()),
         st.tuples(st.just("retry"), options()),
         st.tuples(st.just("child"), options()),
+        st.tuples(st.just("http"), st.booleans(), st.one_of(st.none(), options())),
         st.just(("plain",)),
     )
     return st.recursive(
@@ -181,6 +191,10 @@ def orchestrator(program: list[Any]) -> Any:
                 return context.call_activity_with_retry("Retried", options, 1)
             case ("child", options):
                 return context.call_sub_orchestrator_with_retry("Child", options)
+            case ("http", polls, options):
+                return context.call_http(
+                    "GET", "http://x.test/", asynchronous_pattern_enabled=polls, retry_options=options
+                )
             case ("plain",):
                 return context.call_activity("Plain")
             case ("all", specs):

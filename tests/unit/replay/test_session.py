@@ -328,7 +328,23 @@ def test_custom_status_has_the_extensions_limit(length: int, fits: bool) -> None
         text = (
             "The UTF-16 size of the JSON-serialized payload must not exceed 16 KB. The current payload size is 17 KB."
         )
-        assert decisions == Decisions((), None, Raised(text, ""), 1)
+        # The activity is not begun, so that the end has its id.
+        assert decisions == Decisions((), None, Raised(text, ""), 0)
+
+
+def test_a_custom_status_that_is_too_large_leaves_the_ids_of_what_is_not_begun() -> None:
+    def flow(context: Any) -> Any:
+        yield context.call_activity("A")
+        context.set_custom_status("x" * 9000)
+        yield context.call_activity("B")
+
+    run = Execution(flow)
+    run.start()
+    warm = run.arrive(completed(0))
+    cold = OrchestrationSession(flow, instance_id="i-1").advance(run.history[:-1])
+
+    assert warm.next_task_id == cold.next_task_id == 1
+    assert isinstance(warm.outcome, Raised)
 
 
 @pytest.mark.parametrize("output", [{1, 2}, object()])

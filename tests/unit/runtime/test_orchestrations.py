@@ -53,6 +53,26 @@ def test_an_unknown_orchestrator_fails_its_instance_and_names_those_that_exist()
     )
 
 
+@pytest.mark.parametrize("child", ["@counter@a", "boss", "BOSS", "middle"])
+def test_a_child_may_not_have_the_id_of_an_entity_or_of_those_who_wait_for_it(child):
+    def boss(context):
+        return (yield context.call_sub_orchestrator("middle", None, "middle"))
+
+    def middle(context):
+        return (yield context.call_sub_orchestrator("echoing", 1, child))
+
+    async def scenario(hub):
+        await hub.start("boss", instance_id="boss")
+        return await hub.end("middle"), await hub.end("boss")
+
+    middle_state, boss_state = play({"boss": boss, "middle": middle, "echoing": echoing}, scenario)
+
+    assert middle_state.status is boss_state.status is RuntimeStatus.Failed
+    assert (middle_state.name, boss_state.name) == ("middle", "boss")
+    assert "Parameter 'instanceId'" in middle_state.output
+    assert child in middle_state.output or child.startswith("@")
+
+
 def test_an_unknown_activity_is_a_failure_that_code_can_catch():
     def catching(context):
         try:

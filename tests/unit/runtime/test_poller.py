@@ -6,7 +6,7 @@ from tests.support.world import World
 
 
 def poller_in(world):
-    return Poller(world.process("reader").environment, TaskHubSettings())
+    return Poller.of(world.process("reader").environment, TaskHubSettings())
 
 
 async def seconds_of(world, wait):

@@ -7,13 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.imports import APP
+
 SDK = Path(__file__).parents[3] / "sdk" / "azure" / "durable_functions"
 HEAVY = ("taskhub", "aiohttp", "azure.storage", "azure.data", "azure.core", "azure.identity", "opentelemetry")
+BINDING = json.dumps(
+    {
+        "taskHubName": "Hub",
+        "creationUrls": {},
+        "managementUrls": {"id": "ID", "statusQueryGetUri": "http://x.test/ID"},
+        "rpcBaseUrl": "http://x.test/",
+    }
+)
 
 
 def run(source: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", source], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", source], cwd=cwd, capture_output=True, text=True, timeout=180, check=False
     )
 
 
@@ -33,6 +43,21 @@ def test_import_loads_neither_the_task_hub_nor_a_client_nor_azure_functions(tmp_
 
     assert heavy(modules) == []
     assert "azure.functions" not in modules
+
+
+def test_an_app_loads_nothing_but_our_modules_and_what_azure_functions_loads(tmp_path):
+    modules = {*loaded_after(APP, tmp_path)} - {*loaded_after("import azure.functions", tmp_path)}
+
+    assert [name for name in modules if not name.startswith("azure.durable_functions")] == []
+    ours = {name.removeprefix("azure.durable_functions.") for name in modules}
+    # Values that are no plain JSON, UUIDs, and what only type checkers read: with decimal, uuid and more behind them.
+    assert ours & {"_conversion", "_replay.uuids", "_replay.annotations", "decorators.builders"} == set()
+
+
+def test_a_client_loads_no_http_client_before_its_first_request(tmp_path):
+    use = f"{APP}\ndf.DurableOrchestrationClient({BINDING!r}).create_check_status_response(None, 'x')"
+
+    assert heavy(loaded_after(use, tmp_path)) == []
 
 
 def test_using_every_public_name_loads_neither_the_task_hub_nor_an_http_client(tmp_path):

@@ -24,7 +24,7 @@ import pytest
 from azure.durable_functions._conversion import converter_for, type_name
 from azure.durable_functions._serialization import compact_json, df_dumps, df_loads
 from azure.durable_functions.replay import OrchestrationSession, Returned
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.contexts import context_text, event, run, run_failing
@@ -111,6 +111,9 @@ class Shape(TypedDict):
     at: datetime
     n: int
 
+
+# azure.functions says so once in a process, to whoever is the first.
+pytestmark = pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
 
 T = TypeVar("T")
 
@@ -306,6 +309,7 @@ def test_times_are_read_as_anybody_writes_them(text: str, wanted: datetime) -> N
         st.floats(allow_nan=False),
     )
 )
+@settings(deadline=None)
 def test_any_order_comes_back(order: Order) -> None:
     assert df_loads(df_dumps(order), Order) == order
 

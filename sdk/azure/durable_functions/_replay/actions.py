@@ -38,6 +38,8 @@ class EntityAddress(Protocol):
 class HttpRequest(Protocol):
     """What actions need of a ``DurableHttpRequest``."""
 
+    retry_options: Any
+
     def to_json(self) -> dict[str, Any]: ...
 
 
@@ -214,6 +216,15 @@ class CallHttpAction(Action):
     @property
     def action_type(self) -> int:
         return ActionType.CALL_HTTP
+
+    @property
+    def retry_options(self) -> Any:
+        """Those of the request; a retry that is refused makes them shorter."""
+        return self.http_request.retry_options
+
+    @retry_options.setter
+    def retry_options(self, options: Any) -> None:
+        self.http_request.retry_options = options
 
     @property
     def _recorded_name(self) -> str:

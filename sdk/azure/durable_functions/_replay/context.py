@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, overload
-from uuid import NAMESPACE_OID, NAMESPACE_URL, UUID, uuid5
 
 from azure.durable_functions._replay.actions import (
     CallActivityAction,
@@ -31,7 +30,8 @@ from azure.durable_functions._replay.corruption import check_history, read_objec
 from azure.durable_functions._replay.executor import Executor
 from azure.durable_functions._replay.functions import resolve_activity, resolve_orchestrator
 from azure.durable_functions._replay.history import Clock, EventLog, HistoryEvent, HistoryEventType
-from azure.durable_functions._replay.http import DurableHttpRequest
+from azure.durable_functions._replay.http import DEFAULT_POLL, DurableHttpRequest
+from azure.durable_functions._replay.http_tasks import PolledHttpTask
 from azure.durable_functions._replay.logs import ReplaySafeLogger
 from azure.durable_functions._replay.payloads import undecodable
 from azure.durable_functions._replay.retry import RetryOptions
@@ -50,7 +50,6 @@ from azure.durable_functions._replay.tasks import (
     WhenAnyTask,
 )
 from azure.durable_functions._serialization import converted, df_loads
-from azure.durable_functions.constants import DATETIME_STRING_FORMAT
 from azure.durable_functions.errors import (
     CorruptHistoryError,
     MalformedContextError,
@@ -61,14 +60,13 @@ from azure.durable_functions.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import UnionType
+    from uuid import UUID
 
     from azure.durable_functions._replay.actions import EntityAddress
     from azure.durable_functions._replay.annotations import Driven, T, V
     from azure.durable_functions._replay.functions import ActivityFunction, AppFunctions, OrchestratorFunction
     from azure.durable_functions._replay.http import HttpAnswer, TokenSourceLike
     from azure.durable_functions._replay.locks import EntityLock
-
-_UUID_NAMESPACE = uuid5(NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +148,7 @@ class DurableOrchestrationContext:
         self._input = input_
         self._input_expected_type: Any = None
         self._limits = limits
+        self._http_poll = DEFAULT_POLL
         self._custom_status: Any = None
         self._id_counter = 0
         self._functions: AppFunctions | None = None
@@ -185,6 +184,7 @@ class DurableOrchestrationContext:
         input_: Any,
         limits: Limits | None,
         events: EventLog,
+        http_poll: timedelta,
     ) -> DurableOrchestrationContext:
         """Make the context of a live execution, whose history is still growing; for the live shell.
 
@@ -195,11 +195,13 @@ class DurableOrchestrationContext:
             input_: the input, usually JSON text.
             limits: the host's limits for one timer.
             events: the history, which grows.
+            http_poll: the pause between two requests of a call that polls.
         """
         self = cls.__new__(cls)
         self._events = events
         self._histories = []
         self._prepare(executor, instance_id, parent_instance_id, input_, limits, {})
+        self._http_poll = http_poll
         return self
 
     # -- calls ------------------------------------------------------------------------------------------------------
@@ -536,6 +538,10 @@ class DurableOrchestrationContext:
         headers: dict[str, str] | None = None,
         token_source: TokenSourceLike | None = None,
         is_raw_str: bool = False,
+        *,
+        asynchronous_pattern_enabled: bool = False,
+        timeout: timedelta | None = None,
+        retry_options: RetryOptions | None = None,
     ) -> TaskBase[HttpAnswer]:
         """Let the host make an HTTP request.
 
@@ -546,13 +552,20 @@ class DurableOrchestrationContext:
             headers: header fields.
             token_source: where the host gets a bearer token from.
             is_raw_str: send a text body as it is.
+            asynchronous_pattern_enabled: while the answer is 202, ask again at its ``Location``, after its
+                ``Retry-After`` or else the host's ``defaultAsyncRequestSleepTimeMilliseconds``. The waits are durable
+                timers, so that a call may take days.
+            timeout: how long one request may take; by default the host's limit of 240 seconds.
+            retry_options: when a request fails, try again; :class:`HttpRetryOptions` says after which answers.
 
         Returns:
-            A task whose result is a dict of ``statusCode``, ``headers`` and ``content``.
+            A task whose result is a dict of ``statusCode``, ``headers`` and ``content``. Every status is a result, but
+            for those that ``retry_options`` name. When no answer came, yielding the task raises ``TaskFailedError``.
 
         Raises:
             TypeError: ``is_raw_str`` with a body that is no text, a body that cannot be encoded, or a ``token_source``
-                that is none.
+                 or ``retry_options`` that are none.
+            ValueError: a time that is not above zero.
         """
         if is_raw_str and not isinstance(content, str):
             raise TypeError(
@@ -562,8 +575,25 @@ class DurableOrchestrationContext:
         if token_source is not None and not callable(getattr(token_source, "to_json", None)):
             raise TypeError(f"token_source must be a TokenSource, not {type(token_source).__name__}")
         body = content if content is None or is_raw_str else json.dumps(content)
-        request = DurableHttpRequest(method, uri, body, headers, token_source)
-        return AtomicTask(None, CallHttpAction(request))
+        if timeout is not None and not timeout > timedelta(0):
+            raise ValueError(f"timeout must be above zero, not {timeout}.")
+        request = DurableHttpRequest(
+            method,
+            uri,
+            body,
+            headers,
+            token_source,
+            asynchronous_pattern_enabled=asynchronous_pattern_enabled,
+            timeout=timeout,
+            retry_options=retry_options,
+        )
+        call: TaskBase = AtomicTask(None, CallHttpAction(request))
+        if retry_options is not None:
+            self._check_waits(retry_options)
+            call = RetryAbleTask(call, retry_options, self)
+        if asynchronous_pattern_enabled:
+            call = PolledHttpTask(call, request, self._http_poll, self._replay_schema)
+        return call
 
     @overload
     def call_entity(
@@ -833,12 +863,15 @@ class DurableOrchestrationContext:
 
     def new_uuid(self) -> str:
         """Return a UUID that is the same on each replay."""
-        now = f"{self._executor.clock.now:{DATETIME_STRING_FORMAT}}"
-        return str(uuid5(_UUID_NAMESPACE, f"{self._instance_id}_{now}_{self._next_count()}"))
+        from azure.durable_functions._replay import uuids  # seldom needed
+
+        return uuids.text_uuid(self._instance_id, self._executor.clock.now, self._next_count())
 
     def new_guid(self) -> UUID:
         """Return a UUID that is the same on each replay."""
-        return uuid5(NAMESPACE_URL, f"{self._instance_id}_{self._executor.clock.now}_{self._next_count()}")
+        from azure.durable_functions._replay import uuids
+
+        return uuids.guid(self._instance_id, self._executor.clock.now, self._next_count())
 
     def _next_count(self) -> int:
         count = self._id_counter

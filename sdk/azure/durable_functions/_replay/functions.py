@@ -6,13 +6,13 @@ decorators.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import typing
 from typing import TYPE_CHECKING, Any, Generic
 
 from azure.durable_functions._replay.typevars import R_co
+from azure.durable_functions._serialization import converter_for
 from azure.durable_functions.errors import FunctionNotFoundError
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def _not_found(name: str, kind: str, noun: str, known: list[str]) -> FunctionNot
         text += f"The following are the known {kind} functions: {', '.join(map(repr, known))}."
     else:
         text += f"No {kind} functions are currently registered!"
+    import difflib  # for the mistake only
+
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         text += f" Did you mean {close[0]!r}?"
@@ -166,6 +168,4 @@ def promised_class(function: Any) -> Any:
         return None
     if isinstance(annotation, type) and typing.get_origin(annotation) is None:
         return annotation
-    from azure.durable_functions._conversion import converter_for  # seldom needed
-
     return None if converter_for(annotation) is None else annotation

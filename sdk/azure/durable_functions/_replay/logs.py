@@ -16,7 +16,9 @@ else:
 class Replaying(Protocol):
     """What the logger needs of the executor."""
 
-    is_replaying: bool
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the code that runs now has run before."""
 
 
 class ReplaySafeLogger(_Adapter):

@@ -27,6 +27,7 @@ from azure.durable_functions._replay.decisions import (
     SendEvent,
     StartSubOrchestration,
 )
+from azure.durable_functions._replay.http import retry_wire_json
 from azure.durable_functions._serialization import compact_json
 from azure.durable_functions.constants import HTTP_ACTION_NAME
 
@@ -63,6 +64,7 @@ def _activity(task_id: int, action: Any) -> Operation:
 def _http(task_id: int, action: Any) -> Operation:
     """Return the built-in activity: all eight keys of a request, nulls included."""
     asked = action.http_request.to_json()
+    retry_options = action.http_request.retry_options
     request = {
         "$type": f"{_EXTENSION}.DurableHttpRequest, {_EXTENSION}",
         "method": asked["method"],
@@ -70,10 +72,12 @@ def _http(task_id: int, action: Any) -> Operation:
         "headers": asked["headers"] or {},
         "content": asked["content"],
         "tokenSource": asked.get("tokenSource"),
-        # Absent in what the SDK sends, which the extension reads as false: a 202 comes back as it is.
-        "asynchronousPatternEnabled": False,
-        "retryOptions": None,
-        "timeout": None,
+        # The official package never sends it, which the extension reads as false: a 202 comes back as it is.
+        "asynchronousPatternEnabled": asked.get("asynchronousPatternEnabled", False),
+        "retryOptions": None
+        if retry_options is None
+        else retry_wire_json(retry_options, f"{_EXTENSION}.HttpRetryOptions, {_EXTENSION}"),
+        "timeout": asked.get("timeout"),
     }
     return ScheduleActivity(task_id, HTTP_ACTION_NAME, compact_json([request]))
 

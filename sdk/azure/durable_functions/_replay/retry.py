@@ -210,6 +210,55 @@ def _as_span(milliseconds: int | None) -> timedelta | None:
     return None if milliseconds is None else timedelta(milliseconds=milliseconds)
 
 
+class HttpRetryOptions(RetryOptions):
+    """Retry policy of ``call_http``.
+
+    Args:
+        first_retry_interval_in_milliseconds: wait after the first attempt.
+        max_number_of_attempts: attempts in all, the first one included.
+        status_codes_to_retry: answers after which there is another attempt; none given: all that are no success.
+            Failures of the network are always tried again.
+        backoff_coefficient: by what each wait is longer than the one before.
+        max_retry_interval_in_milliseconds: longest wait.
+        retry_timeout_in_milliseconds: no attempt begins later than this after the first began.
+        handle: see :class:`RetryOptions`.
+
+    Raises:
+        ValueError: a status is none; else as :class:`RetryOptions`.
+    """
+
+    __slots__ = ("_status_codes_to_retry",)
+
+    def __init__(
+        self,
+        first_retry_interval_in_milliseconds: int,
+        max_number_of_attempts: int,
+        *,
+        status_codes_to_retry: Iterable[int] = (),
+        backoff_coefficient: float = 1,
+        max_retry_interval_in_milliseconds: int | None = None,
+        retry_timeout_in_milliseconds: int | None = None,
+        handle: RetryFilter | None = None,
+    ) -> None:
+        super().__init__(
+            first_retry_interval_in_milliseconds,
+            max_number_of_attempts,
+            backoff_coefficient=backoff_coefficient,
+            max_retry_interval_in_milliseconds=max_retry_interval_in_milliseconds,
+            retry_timeout_in_milliseconds=retry_timeout_in_milliseconds,
+            handle=handle,
+        )
+        self._status_codes_to_retry = tuple(int(code) for code in status_codes_to_retry)
+        wrong = [code for code in self._status_codes_to_retry if not 100 <= code <= 599]
+        if wrong:
+            raise ValueError(f"status_codes_to_retry must be HTTP statuses from 100 to 599, not {wrong[0]}.")
+
+    @property
+    def status_codes_to_retry(self) -> tuple[int, ...]:
+        """Answers after which there is another attempt; empty for all that are no success."""
+        return self._status_codes_to_retry
+
+
 def _in_milliseconds(span: timedelta) -> int:
     return span // timedelta(milliseconds=1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from azure.durable_functions._replay.retry import RetryOptions
 from azure.durable_functions._typed_activities import with_types
 from azure.durable_functions.decorators._callables import (
     client_parameters,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import UnionType
 
+    from agents import ModelProvider
     from azure.durable_functions._replay.annotations import P, T
     from azure.durable_functions.decorators.builders import (
         ActivityBuilder,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     )
     from azure.durable_functions.models.DurableOrchestrationContext import DurableOrchestrationContext
     from azure.functions.decorators.function_app import Function, FunctionBuilder
+
+_MODEL_RETRIES = RetryOptions(first_retry_interval_in_milliseconds=2000, max_number_of_attempts=5)
 
 
 class Blueprint(TriggerApi, BindingApi, SettingsApi):
@@ -151,6 +155,43 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
 
         return self._configure_function_builder(decorate)
 
+    def durable_openai_agent_orchestrator(
+        self,
+        _func: Callable[..., Any] | None = None,
+        *,
+        model_provider: ModelProvider | None = None,
+        model_retry_options: RetryOptions | None = _MODEL_RETRIES,
+    ) -> Any:
+        """Let an orchestrator run agents of the OpenAI Agents SDK; see ``azure.durable_functions.openai_agents``.
+
+        Stands between ``@app.orchestration_trigger`` and the function, with or without arguments. The function, plain
+        or a generator, gets a :class:`DurableAIAgentContext`; ``Runner.run_sync`` works in it, and each call of a model
+        is an activity, ``run_model``, which the first use adds to the app. What it returns becomes text: a text as it
+        is, all else as JSON text.
+
+        Args:
+            _func: the function, where there are no arguments.
+            model_provider: where the activity gets models from; OpenAI's by default. One for the whole app.
+            model_retry_options: how calls of models are tried again when they fail; ``None`` for once.
+
+        Returns:
+            The function to put under ``@app.orchestration_trigger``, or the decorator that makes it.
+
+        Raises:
+            ImportError: the package ``openai-agents`` is not installed.
+            TypeError: ``model_provider`` is none, or the function is ``async def``.
+            ValueError: the app has another model provider already.
+        """
+        from azure.durable_functions.openai_agents import _orchestrator  # says so when the library is missing
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            made = _orchestrator.agent_orchestrator(function, model_retry_options)
+            _orchestrator.register_model_activity(self, model_provider)
+            return made
+
+        _orchestrator.check_provider(model_provider)
+        return decorate if _func is None else decorate(_func)
+
 
 def _add_client(
     builder: FunctionBuilder, name: str, task_hub: str | None = None, connection_name: str | None = None
@@ -180,9 +221,21 @@ class DFApp(Blueprint, FunctionRegister):
             for name in client_parameters(builder._function._func):
                 if name not in bound:
                     _add_client(builder, name)
+        self._function_builders = _with_one_model_activity(self._function_builders)
         functions: list[Function] = super().get_functions()
         for function in functions:
             known = getattr(function.get_user_function(), "_df_functions", None)
             if known is not None:
                 known.tell(functions)
         return functions
+
+
+def _with_one_model_activity(builders: list[FunctionBuilder]) -> list[FunctionBuilder]:
+    """Leave out all model activities of an app's parts but one: each part that runs agents has brought its own."""
+    theirs = [builder for builder in builders if hasattr(builder._function._func, "_df_model_provider")]
+    providers = {builder: vars(builder._function._func)["_df_model_provider"] for builder in theirs}
+    given = [builder for builder in theirs if providers[builder] is not None]
+    if any(providers[builder] is not providers[given[0]] for builder in given):
+        raise ValueError("The parts of the app have different model providers for their agents; give them all one.")
+    kept = (given or theirs)[:1]
+    return [builder for builder in builders if builder not in theirs or builder in kept]

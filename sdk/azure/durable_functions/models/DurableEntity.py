@@ -6,7 +6,7 @@ import inspect
 import typing
 from typing import TYPE_CHECKING, Any, overload
 
-from azure.durable_functions._conversion import converter_for
+from azure.durable_functions._serialization import converter_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,5 +1,5 @@
 """Deep import path of the reference."""
 
-from azure.durable_functions._replay.retry import RetryOptions, RetryPolicy
+from azure.durable_functions._replay.retry import HttpRetryOptions, RetryOptions, RetryPolicy
 
-__all__ = ["RetryOptions", "RetryPolicy"]
+__all__ = ["HttpRetryOptions", "RetryOptions", "RetryPolicy"]
