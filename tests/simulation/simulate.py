@@ -92,6 +92,8 @@ class Simulation:
             "wake_readers": self._draw.random() < 0.7,
             "max_polling_interval_seconds": self._draw.choice([0.5, 5.0]),
             "partition_manager": self._draw.choice([None, None, *PartitionManager]),
+            # More often than workers die here: nothing may be parked.
+            "max_dequeue_count": self._draw.choice([0, 0, 8]),
         }
         self._settings = TaskHubSettings(**{**settings, **overrides})
         self._workload = workload or {f"i-{n}": draw_start(self._draw) for n in range(self._draw.randrange(1, 6))}
