@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from azure.durable_functions.replay import CreateTimer, OrchestrationSession
 
-from taskhub.client import MAX_INSTANCE_ID_CHARACTERS
+from taskhub.codec.keys import MAX_INSTANCE_ID_UNITS
 from taskhub.core.timers import MAX_HIDDEN_SECONDS, Due, on_arrival, visible_after
 from taskhub.errors import ConfigurationError, PayloadError
 from taskhub.host import routes
@@ -47,12 +47,12 @@ def fan_out(context):
 def test_an_instance_id_has_a_longest_form(longer):
     async def play(hub):
         await hub.worker()
-        return await hub.end(await hub.start("F", instance_id="i" * (MAX_INSTANCE_ID_CHARACTERS + longer)))
+        return await hub.end(await hub.start("F", instance_id="i" * (MAX_INSTANCE_ID_UNITS + longer)))
 
     hub = VirtualHub({"F": returns})
 
     if longer:
-        with pytest.raises(PayloadError, match=r"1 to 500 characters.*has 501 as stored"):
+        with pytest.raises(PayloadError, match=r"may have 512 characters.*has 513"):
             hub.run(play)
     else:
         assert hub.run(play).status is RuntimeStatus.Completed
