@@ -81,8 +81,8 @@ class FunctionsApplication:
             long_timer_limit_seconds=self._settings.long_timer_days * _DAY,
             long_timer_leg_seconds=self._settings.long_timer_leg_days * _DAY,
             entity_reorder_window_seconds=self._settings.entity_reorder_window_seconds,
-            refusal_of_id=refusal_of_instance_id,
             http_poll_seconds=self._settings.http_poll_seconds,
+            refusal_of_id=refusal_of_instance_id,
         )
         return _LiveOrchestration(session, plan.function.name, self._invoker)
 

@@ -224,8 +224,8 @@ class PlainApplication:
             parent_instance_id=parent_instance_id,
             long_timer_limit_seconds=self.long_timer_limit_seconds,
             long_timer_leg_seconds=self.long_timer_leg_seconds,
-            refusal_of_id=refusal_of_instance_id,
             http_poll_seconds=self.http_poll_seconds,
+            refusal_of_id=refusal_of_instance_id,
         )
         return self.orchestration_type(session, self)
 

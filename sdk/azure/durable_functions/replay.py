@@ -75,9 +75,9 @@ class OrchestrationSession:
         long_timer_limit_seconds: timers further ahead than this are made of several; 0 for no limit.
         long_timer_leg_seconds: length of each of them but the last.
         entity_reorder_window_seconds: how far back entities keep the order of our requests; 0 for not at all.
+        http_poll_seconds: between two requests of a ``call_http`` that polls, where the answer names no time.
         refusal_of_id: says why an instance cannot have an id, ``None`` for one that it can; calls of such instances
             raise a ``ValueError`` in the code. By default there is no such id.
-        http_poll_seconds: between two requests of a ``call_http`` that polls, where the answer names no time.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class OrchestrationSession:
         long_timer_limit_seconds: float = 6 * 24 * 3600,
         long_timer_leg_seconds: float = 3 * 24 * 3600,
         entity_reorder_window_seconds: float = 30 * 60,
-        refusal_of_id: Callable[[str], str | None] | None = None,
         http_poll_seconds: float = 30,
+        refusal_of_id: Callable[[str], str | None] | None = None,
     ) -> None:
         handle = _handle(orchestrator)
         self._function: Callable[..., Any] = getattr(handle, "orchestrator_function", handle)

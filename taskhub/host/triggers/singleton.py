@@ -86,8 +86,7 @@ class Singleton:
             logger.debug("the lease %s was not released: %s", self._name, error)
 
     async def _round(self) -> None:
-        began, was_held = self._clock.monotonic(), self.is_held
-        asked = self._health.asks()
+        began, was_held, asked = self._clock.monotonic(), self.is_held, self._health.asks()
         try:
             if self._until is None:
                 await self._acquire()

@@ -21,12 +21,6 @@ MENDED = {
     "caught_done": "after a caught failure the reference loses the result, and the orchestration ends with none",
 }
 
-# The library's own run leaves the loop that it made for its thread open.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning"),
-]
-
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog):

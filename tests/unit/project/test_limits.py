@@ -15,7 +15,7 @@ from taskhub.codec.messages import MAX_INLINE_MESSAGE_BYTES
 from taskhub.codec.overflow import MAX_COLUMN_UNITS, SERVICE_COLUMN_UNITS
 from taskhub.core.polling import abandon_seconds, retry_delay
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
-from taskhub.host import process, routes, server, workers
+from taskhub.host import management, process, routes, server, server_limits, workers
 from taskhub.host.http_calls import DEFAULT_TIMEOUT_SECONDS, MAX_REDIRECTS, MAX_RESPONSE_BYTES
 from taskhub.names import HubNames
 from taskhub.runtime.checkpoints import MAX_PARALLEL_PUTS
@@ -27,6 +27,7 @@ from tests.support.pages import table_rows
 
 ROOT = Path(__file__).parents[3]
 S = TaskHubSettings()
+LIMITS = server_limits.Limits()
 
 
 def numbers(*values):
@@ -38,7 +39,7 @@ EXPECTED = {
     "column of a table": numbers(MAX_COLUMN_UNITS),
     "input, result, event, state of an entity": [],
     "custom status": numbers(S.max_custom_status_kilobytes),
-    "request body, main port": numbers(server.MAX_BODY_BYTES),
+    "request body, main port": numbers(server_limits.MAX_BODY_BYTES),
     "request body, loopback port of durable clients": [],
     "answer to `call_http`": numbers(MAX_RESPONSE_BYTES),
     "name of a task hub": ["3", "49"],
@@ -59,12 +60,19 @@ EXPECTED = {
     "activities, instances and entities at a time": [str(S.max_concurrent_activities // (os.cpu_count() or 1))],
     "messages put at a time by one episode": numbers(MAX_PARALLEL_PUTS),
     "events of warm instances": numbers(S.max_warm_history_events),
-    "instances of one page of a list": numbers(routes.DEFAULT_PAGE),
+    "instances of one page of a list": numbers(routes.DEFAULT_PAGE, routes.MAX_PAGE),
+    "clients of hubs that requests named": numbers(management._MAX_OTHER_HUBS),
+    "headers of a request": numbers(server._MAX_HEADERS),
     "worker processes by `FUNCTIONS_WORKER_PROCESS_COUNT`": numbers(workers.MAX_BY_SETTING),
     "redirections of one `call_http`": numbers(MAX_REDIRECTS),
     "timer, delayed start, delayed signal": [],
     "one timer of the SDK": numbers(S.long_timer_days),
     "wait between two attempts of a retry": numbers(S.long_timer_days),
+    "head of a first request": numbers(LIMITS.head_seconds),
+    "head of a next request": numbers(LIMITS.idle_seconds),
+    "pace of a request's body": numbers(LIMITS.body_bytes_per_second, LIMITS.body_grace_seconds),
+    "client that takes nothing of its answer": numbers(LIMITS.stuck_seconds),
+    "wait over HTTP": numbers(management._LEAST_POLL_SECONDS),
     "orchestration": [],
     "activity": [],
     "request of `call_http`": numbers(DEFAULT_TIMEOUT_SECONDS),

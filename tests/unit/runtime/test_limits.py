@@ -17,6 +17,7 @@ from taskhub.errors import ConfigurationError, PayloadError
 from taskhub.host import routes
 from taskhub.host.routes import MAX_ID_CHARACTERS
 from taskhub.host.server import Listener
+from taskhub.host.server_limits import NO_LIMITS, Limits, read_body
 from taskhub.host.workers import MAX_BY_SETTING, worker_count_of
 from taskhub.model.history import OrchestrationInstance, TimerFired
 from taskhub.model.ids import Utc
@@ -74,12 +75,11 @@ def test_an_instance_id_over_http_has_a_longest_form(longer):
 # ---- bodies
 
 
-async def answer_length(request):
-    return web.Response(text=str(len(await request.read())))
+async def post_to_door(body, limits):
+    async def answer_length(request):
+        return web.Response(text=str(len(await read_body(request, limits))))
 
-
-async def post_to_door(body, *, max_body_bytes):
-    door = Listener([socket.create_server(("127.0.0.1", 0))], answer_length, max_body_bytes=max_body_bytes)
+    door = Listener([socket.create_server(("127.0.0.1", 0))], answer_length, limits=limits)
     await door.start()
     try:
         async with (
@@ -93,11 +93,11 @@ async def post_to_door(body, *, max_body_bytes):
 
 @pytest.mark.parametrize(("size", "answer"), [(1000, (200, "1000")), (1001, (413, ""))])
 async def test_a_body_beyond_the_limit_of_a_door_is_refused(size, answer):
-    assert await post_to_door(b"x" * size, max_body_bytes=1000) == answer
+    assert await post_to_door(b"x" * size, Limits(max_body_bytes=1000)) == answer
 
 
 async def test_a_door_without_a_limit_takes_what_comes():
-    assert await post_to_door(b"x" * 5_000_000, max_body_bytes=0) == (200, "5000000")
+    assert await post_to_door(b"x" * 5_000_000, NO_LIMITS) == (200, "5000000")
 
 
 # ---- counts
@@ -157,9 +157,10 @@ def test_an_episode_puts_its_messages_some_at_a_time():
 
 
 def test_a_page_of_a_list_has_so_many_instances():
-    command = routes.parse(routes.Request("GET", "http://x", "instances", "", "http://x"))
+    def top_of(query):
+        return routes.parse(routes.Request("GET", "http://x", "instances", query, "http://x")).top
 
-    assert command.top == routes.DEFAULT_PAGE
+    assert (top_of(""), top_of("top=1000"), top_of("top=1001")) == (routes.DEFAULT_PAGE, 1000, routes.MAX_PAGE)
 
 
 @pytest.mark.parametrize(("setting", "count"), [(str(MAX_BY_SETTING), 10), (str(MAX_BY_SETTING + 1), 1)])
@@ -180,7 +181,7 @@ async def test_a_process_opens_so_many_connections_and_no_more():
         await everyone.wait()
         return web.Response(status=404, headers={"x-ms-error-code": "QueueNotFound"})
 
-    door = Listener([socket.create_server(("127.0.0.1", 0))], answer, max_body_bytes=0)
+    door = Listener([socket.create_server(("127.0.0.1", 0))], answer)
     await door.start()
     address = f"http://127.0.0.1:{door.port}"
     key = "AccountName=a;AccountKey=eA==;QueueEndpoint={0};BlobEndpoint={0};TableEndpoint={0}"

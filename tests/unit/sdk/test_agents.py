@@ -22,12 +22,6 @@ from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessa
 
 from tests.support.contexts import event
 
-# The library's own run leaves the loop that it made for its thread open.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning"),
-]
-
 
 def says(text: str) -> ModelResponse:
     content = ResponseOutputText(annotations=[], text=text, type="output_text")
@@ -247,7 +241,11 @@ def test_agents_outside_of_orchestrators_run_as_ever(app: df.DFApp) -> None:
         return (await Runner.run(Agent(name="A", model=own), "hi")).final_output
 
     assert asyncio.run(run()) == "async"
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # the library would make one and leave it open
     assert Runner.run_sync(Agent(name="A", model=own), "hi").final_output == "sync"
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def test_a_tool_is_called_by_the_name_that_the_host_knows(app: df.DFApp) -> None:

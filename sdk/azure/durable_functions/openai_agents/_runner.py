@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,8 @@ from azure.durable_functions.openai_agents._calls import current_calls
 from azure.durable_functions.openai_agents._model import ActivityModelProvider
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agents import RunResult, RunResultStreaming
 
 _is_within_a_run: ContextVar[bool] = ContextVar("durable_agent_run", default=False)
@@ -40,7 +44,8 @@ class DurableRunner(run.AgentRunner):
             return self._other.run_sync(starting_agent, input, **options)
         token = _is_within_a_run.set(True)
         try:
-            return self._other.run_sync(starting_agent, input, **_durable(starting_agent, options))
+            with _loop_of_its_own():
+                return self._other.run_sync(starting_agent, input, **_durable(starting_agent, options))
         finally:
             _is_within_a_run.reset(token)
 
@@ -65,6 +70,25 @@ class DurableRunner(run.AgentRunner):
         if current_calls() is not None:
             raise RuntimeError("Durable Functions do not support streaming.")
         return self._other.run_streamed(starting_agent, input, **options)
+
+
+@contextmanager
+def _loop_of_its_own() -> Iterator[None]:
+    """Give the run a loop that ends with it: what an abandoned run leaves behind must not go on in the next one."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        try:
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
 
 
 def _durable(starting_agent: Agent[Any], options: dict[str, Any]) -> dict[str, Any]:
