@@ -94,3 +94,15 @@ async def test_an_impossible_id_is_refused_before_anything_is_stored(any_storage
     assert await client.read_entity(EntityId("counter", instance_id)) is None
     left = await read_hub(any_storage, hub.names, partition_count=4)
     assert not any(left.messages.values())
+
+
+async def test_a_name_that_no_column_holds_is_refused(any_storage):
+    hub = RealHub(any_storage)
+    await hub.client.create_hub()
+
+    for refused in ({"name": "n" * 32_769}, {"name": "N", "version": "v" * 32_769}):
+        with pytest.raises(PayloadError, match=r"of an instance row has 32769 characters .* a column holds 32768"):
+            await hub.client.start(**refused)
+    left = await read_hub(any_storage, hub.names, partition_count=4)
+    assert not any(left.messages.values())
+    await hub.client.start("n" * 32_768, version="v" * 32_768)

@@ -154,6 +154,20 @@ def test_a_newer_instance_is_refused_as_the_strategy_says(strategy, status):
     assert hub_of(options, {"Flow": returns(1)}).run(play).status is RuntimeStatus[status]
 
 
+@shows("storageProvider.maxDequeueCount")
+@pytest.mark.parametrize(("count", "parked"), [(0, 0), (2, 1)])
+def test_a_message_that_was_read_more_often_is_parked(count, parked):
+    hub = hub_of(options_of("storageProvider.maxDequeueCount", count))
+
+    async def play(hub):
+        await hub.worker()
+        await hub.storage.queues.put(hub.names.work_item_queue, "no message")
+        await hub.sleep(300)
+        return len(await hub.client.dead_letters()), (await hub.state()).messages[hub.names.work_item_queue]
+
+    assert hub.run(play) == (parked, 1 - parked)
+
+
 # ---- how much at a time
 
 

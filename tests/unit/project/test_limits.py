@@ -12,7 +12,7 @@ import pytest
 from taskhub import TaskHubSettings
 from taskhub.codec.keys import MAX_INSTANCE_ID_UNITS
 from taskhub.codec.messages import MAX_INLINE_MESSAGE_BYTES
-from taskhub.codec.overflow import MAX_COLUMN_UNITS
+from taskhub.codec.overflow import MAX_COLUMN_UNITS, SERVICE_COLUMN_UNITS
 from taskhub.core.polling import abandon_seconds, retry_delay
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
 from taskhub.host import management, process, routes, server, server_limits, workers
@@ -20,6 +20,7 @@ from taskhub.host.http_calls import DEFAULT_TIMEOUT_SECONDS, MAX_REDIRECTS, MAX_
 from taskhub.names import HubNames
 from taskhub.runtime.checkpoints import MAX_PARALLEL_PUTS
 from taskhub.runtime.history_store import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
+from taskhub.runtime.outages import BRIEF_ATTEMPTS, MAX_ASKED_SECONDS
 from taskhub.storage import sqlite
 from taskhub.storage.azure import account
 from tests.support.pages import table_rows
@@ -44,6 +45,10 @@ EXPECTED = {
     "name of a task hub": ["3", "49"],
     "instance id over HTTP": numbers(routes.MAX_ID_CHARACTERS),
     "instance id": numbers(MAX_INSTANCE_ID_UNITS),
+    "name or version of an orchestration": numbers(SERVICE_COLUMN_UNITS),
+    "readings of a message": [],
+    "attempts of a client": numbers(BRIEF_ATTEMPTS),
+    "pause that a service asks for": numbers(MAX_ASKED_SECONDS),
     "partitions of a hub": ["1", "16", str(S.partition_count)],
     "history of an execution": [],
     "what one execution may ask for": numbers(S.max_orchestration_actions),
