@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from taskhub.storage.port import Storage
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests with processes of their own go first: they wait for real leases, and others fill the time."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[str]:
     """Connection string of an Azurite of this test process; tests share it, each under names of its own."""

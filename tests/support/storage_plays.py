@@ -196,9 +196,10 @@ async def _long_activity(run: Run) -> None:
         return await slow({**request, "ms": request["ms"] / 25})
 
     run.activities = {**ACTIVITIES, "Slow": shortened}
+    # Before there is a worker: it took both at once when this was recorded.
+    await run.start("SlowThenEvent", "long-1", "75000")
+    await run.raise_event("long-1", "1")
     async with run.worker():
-        await run.start("SlowThenEvent", "long-1", "75000")
-        await run.raise_event("long-1", "1")
         await run.ended("long-1")
         await run.quiet()
     assert run.renewals[run.names.work_item_queue] > 0

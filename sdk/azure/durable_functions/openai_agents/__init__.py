@@ -22,11 +22,11 @@ from __future__ import annotations
 
 try:
     import agents  # noqa: F401 (only to see that it is there)
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "azure.durable_functions.openai_agents needs the OpenAI Agents SDK: "
-        f"pip install 'durable-taskhub[openai-agents]' ({error})"
-    ) from error
+        f"pip install 'durable-taskhub[openai-agents]' ({_error})"
+    ) from _error
 
 from azure.durable_functions.openai_agents._context import DurableAIAgentContext
 
