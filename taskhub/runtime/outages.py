@@ -51,11 +51,6 @@ class StorageHealth:
     def __repr__(self) -> str:
         return f"<StorageHealth {f'{self._failures} failures in a row' if self._failures else 'well'}>"
 
-    @property
-    def is_failing(self) -> bool:
-        """Whether there is an outage, as far as the calls that have ended tell."""
-        return self._is_announced
-
     def asks(self) -> float:
         """Return what :meth:`succeeded` needs to know of a call that is about to be made."""
         return self._environment.clock.monotonic()
@@ -123,18 +118,28 @@ class StorageHealth:
         """
         attempt = 0
         while True:
-            asked = self.asks()
             try:
-                result = await call()
+                return await self.noted(call)
             except TransientStorageError as error:
-                self.failed(error)
                 attempt += 1
                 await self.pause(attempt, error)
                 if give_up():
                     raise
-            else:
-                self.succeeded(asked)
-                return result
+
+    async def noted(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Make one storage call, and take note of how it went.
+
+        Raises:
+            TransientStorageError: the storage does not answer.
+        """
+        asked = self.asks()
+        try:
+            result = await call()
+        except TransientStorageError as error:
+            self.failed(error)
+            raise
+        self.succeeded(asked)
+        return result
 
     async def retry_briefly(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Call until the storage answers, but only for some seconds: somebody waits.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure.functions.meta import Datum
 
-from taskhub.errors import BlobNotFound, ConfigurationError, QueueNotFound, StorageError, TransientStorageError
+from taskhub.errors import BlobNotFound, ConfigurationError, QueueNotFound, StorageError
 from taskhub.host.functions import BLOB, QUEUE
 from taskhub.host.triggers.blob_paths import split_path, wake_key_of
 from taskhub.host.triggers.expressions import MissingValue, SystemValues, TemplateError, parse_template
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskhub.host.triggers.connections import Connection, Connections
 
 _T = TypeVar("_T")
-ATTEMPTS = 4
-"""At a storage that does not answer, before the invocation fails."""
 
 _template = lru_cache(maxsize=1024)(parse_template)
 
@@ -195,18 +193,5 @@ async def _get_blob(connection: Connection, container: str, blob: str) -> Datum:
 
 
 async def _patiently(connection: Connection, call: Callable[[], Awaitable[_T]]) -> _T:
-    """Make a storage call that may be made again, a few times if need be."""
-    attempt = 1
-    while True:
-        asked = connection.health.asks()
-        try:
-            result = await call()
-        except TransientStorageError as error:
-            connection.health.failed(error)
-            if attempt == ATTEMPTS:
-                raise
-            await connection.health.pause(attempt, error)
-            attempt += 1
-        else:
-            connection.health.succeeded(asked)
-            return result
+    """Make a storage call that may be made again, for some seconds if need be: the invocation waits."""
+    return await connection.health.retry_briefly(lambda: connection.health.noted(call))
