@@ -8,12 +8,10 @@ functions become an app, which a worker runs on a memory store; both HTTP doors 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import io
 import json
 import re
 import socket
-import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -41,6 +39,7 @@ from taskhub.model.messages import Envelope
 from taskhub.runtime.worker import Worker
 from taskhub.storage.interception import Call, intercepted
 from taskhub.storage.memory import open_memory
+from tests.support.modules import load_module
 from tests.support.recorded_http import EXTENSION, RPC, WEBHOOK
 
 if TYPE_CHECKING:
@@ -208,7 +207,7 @@ async def running_lab(
         store: where the hub lies; by default in a memory of its own.
         change: what to make otherwise in its module.
     """
-    module = _load(scenario)
+    module = load_module(EXTENSION / scenario / "scenario.py", f"recorded_{scenario}")
     if change is not None:
         change(module)
     recorded = json.loads((EXTENSION / scenario / "scenario.json").read_text(encoding="utf-8"))
@@ -249,16 +248,6 @@ async def running_lab(
             await application.aclose()
             if store is None:
                 await storage.aclose()
-
-
-def _load(scenario: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"recorded_{scenario}", EXTENSION / scenario / "scenario.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _plans(module: ModuleType, notes: Notes) -> list[Any]:

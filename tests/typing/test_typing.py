@@ -5,22 +5,17 @@ Each of mypy and pyright runs once over everything.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import azure.functions as func
 import pytest
 
 from tests.support.contexts import context_text, event
+from tests.support.modules import load_module
 from tests.support.pages import blocks
 from tests.support.type_checkers import Complaint, completeness, expected, mypy, pyright
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -98,7 +93,7 @@ def _depth(complaint: Complaint) -> int:
 
 
 def test_the_page_about_types_runs(page: Path) -> None:
-    module = _loaded(page)
+    module = load_module(page, f"typed_{page.stem}")
     handles = {each.get_function_name(): each.get_user_function() for each in module.app.get_functions()}
 
     quote = handles["quote"](context_text(*(done(n, value) for n, value in enumerate([ORDER, 30, 30]))))
@@ -118,20 +113,10 @@ def done(task_id: int, value: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("file", ACCEPTED, ids=lambda file: file.stem)
 def test_right_programs_are_right_at_run_time_too(file: Path) -> None:
-    module = _loaded(file)
+    module = load_module(file, f"typed_{file.stem}")
 
     functions = module.app.get_functions()
     assert len(functions) == len({each.get_function_name() for each in functions}) > 1
-
-
-def _loaded(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"typed_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where annotations are looked up
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_public_names_have_types_but_for_what_the_library_lacks(tmp_path: Path) -> None:

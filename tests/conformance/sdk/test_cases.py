@@ -3,27 +3,17 @@
 They are in ``cases``, in the form of ``tests/golden/outofproc`` and recorded from the official package as those are.
 """
 
-import importlib.util
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.support.modules import load_module
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in (HERE / "cases").glob("*/context.json"))
 
 
-def load_check() -> Any:
-    golden = HERE.parents[1] / "golden" / "outofproc" / "check.py"
-    spec = importlib.util.spec_from_file_location("golden_outofproc_check_for_cases", golden)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-check = load_check()
+check = load_module(HERE.parents[1] / "golden" / "outofproc" / "check.py", "golden_outofproc_check_for_cases")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

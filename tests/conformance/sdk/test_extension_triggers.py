@@ -3,7 +3,6 @@
 The recordings, and how to read them, are in ``tests/golden/extension``; ``check.py`` there does the same by hand.
 """
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import azure.durable_functions as df
 import pytest
+
+from tests.support.modules import load_module
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "extension"
 
@@ -29,16 +30,7 @@ MENDED = {
 }
 
 
-def load_check() -> Any:
-    spec = importlib.util.spec_from_file_location("golden_extension_check", GOLDEN / "check.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-check = load_check()
+check = load_module(GOLDEN / "check.py", "golden_extension_check")
 
 
 def handles(scenario: Any) -> dict[tuple[str, str], Any]:

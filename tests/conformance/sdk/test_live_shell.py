@@ -5,9 +5,7 @@ episode is replayed by the live shell; what it decides must be what the extensio
 and request ids included.
 """
 
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,8 @@ from azure.durable_functions.replay import (
     SendEvent,
     StartSubOrchestration,
 )
+
+from tests.support.modules import load_module
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "extension"
 SCHEDULING = {4: ScheduleActivity, 7: StartSubOrchestration, 10: CreateTimer, 14: SendEvent}
@@ -38,16 +38,6 @@ DIFFERENT = {
 }
 
 
-def load(folder: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"live_{folder.name}", folder / "scenario.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if "«" not in line]
 
@@ -55,7 +45,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 def episodes() -> Iterator[tuple[str, Any, dict[str, Any], list[dict[str, Any]]]]:
     """Yield name, function, context and what was scheduled, for each episode that was followed by another."""
     for folder in sorted(path.parent for path in GOLDEN.glob("*/triggers.jsonl")):
-        functions = getattr(load(folder), "ORCHESTRATORS", {})
+        functions = getattr(load_module(folder / "scenario.py", f"live_{folder.name}"), "ORCHESTRATORS", {})
         previous: dict[str, tuple[str, Any, dict[str, Any]]] = {}
         for row in rows(folder / "triggers.jsonl"):
             function = functions.get(row.get("name", ""))

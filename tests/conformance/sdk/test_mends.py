@@ -3,7 +3,6 @@
 That is what the differential comparison rests on, so it is held against the recordings of the official package too.
 """
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,21 +12,13 @@ import azure.durable_functions as df
 import pytest
 
 from tests.support.mends.all import MENDS, Mend, taken_back
+from tests.support.modules import load_module
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
-def load(path: Path, name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-outofproc = load(GOLDEN / "outofproc" / "check.py", "golden_outofproc_check_for_mends")
-extension = load(GOLDEN / "extension" / "check.py", "golden_extension_check_for_mends")
+outofproc = load_module(GOLDEN / "outofproc" / "check.py", "golden_outofproc_check_for_mends")
+extension = load_module(GOLDEN / "extension" / "check.py", "golden_extension_check_for_mends")
 
 CASES = sorted(path.parent for path in (GOLDEN / "outofproc").glob("*/context.json"))
 

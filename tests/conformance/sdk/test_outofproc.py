@@ -3,11 +3,12 @@
 The cases, and how to read them, are in ``tests/golden/outofproc``; ``check.py`` there does the same by hand.
 """
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.modules import load_module
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "outofproc"
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/context.json"))
@@ -16,16 +17,7 @@ QUIRKS = set((GOLDEN / "quirks.txt").read_text(encoding="utf-8").split())
 """Cases that pin what we mend on purpose; ``MENDED`` says what they give instead."""
 
 
-def load_check() -> Any:
-    spec = importlib.util.spec_from_file_location("golden_outofproc_check", GOLDEN / "check.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-check = load_check()
+check = load_module(GOLDEN / "check.py", "golden_outofproc_check")
 
 
 def test_all_recorded_cases_are_tried() -> None:
