@@ -80,7 +80,7 @@ def make_invoker(configuration: HostConfiguration, console: Console, storage: St
 
 
 def _missing(configuration: HostConfiguration, app: App) -> list[str]:
-    found = {each.name.lower() for each in (*app.functions, *app.errors)}
+    found = {each.name.lower() for each in app.functions} | {each.name.lower() for each in app.errors}
     return sorted((configuration.functions or frozenset()) - found) if app.failure is None else []
 
 
