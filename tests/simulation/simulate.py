@@ -15,12 +15,15 @@ from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
+from taskhub.simulation.loop import EndlessRun
+from taskhub.simulation.process import MemoryReceipts, Process
+from taskhub.simulation.world import World
 from taskhub.storage.faults import NO_FAULT, NO_FAULTS, Fault, FaultInjector, FaultRates
 from tests.simulation.checks import Violation, Watch, check_at_rest, check_entities
 from tests.simulation.fates import Fate, Fates
 from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start, draw_start
 from tests.support.hub_state import read_hub
-from tests.support.world import EndlessRun, MemoryReceipts, PlainApplication, Process, World
+from tests.support.plain_application import PlainApplication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
