@@ -29,13 +29,14 @@ from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
 from taskhub.runtime.clock import SystemClock
 from taskhub.runtime.environment import Environment
+from taskhub.simulation.process import MemoryReceipts
 from taskhub.storage.azure import open_azure
 from taskhub.storage.sqlite import open_sqlite
 from tests.simulation.checks import Watch, check_at_rest
 from tests.support.hub_state import read_hub
 from tests.support.hurried import HurriedClock, run_hurried
 from tests.support.mortal import Mortal
-from tests.support.world import MemoryReceipts, PlainApplication
+from tests.support.plain_application import PlainApplication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
