@@ -12,6 +12,7 @@ RUNTIME = (
     "taskhub.core",
     "taskhub.codec",
     "taskhub.storage.port",
+    "taskhub.storage.interception",  # docs/adr/0011-health-of-each-service.md
     "taskhub.settings",
     "taskhub.names",
     "taskhub.client",
@@ -51,7 +52,7 @@ TABLE = (
     Row(
         "simulation",
         ("taskhub.simulation",),
-        (*RUNTIME, "taskhub.storage.interception", "taskhub.storage.memory", "taskhub.simulation"),
+        (*RUNTIME, "taskhub.storage.memory", "taskhub.simulation"),
     ),
     Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", LIVE_SHELL, "aiohttp", "yarl")),
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
