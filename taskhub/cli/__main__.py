@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from taskhub.cli import dead, hub, instances, start
+from taskhub.cli import dead, hub, init, instances, new, start
 
 app = typer.Typer(
     name="taskhub",
@@ -33,6 +33,8 @@ def _options(
     pass
 
 
+app.command("init")(init.init)
+app.command("new")(new.new)
 app.command("start")(start.start)
 app.add_typer(instances.app, name="instances")
 app.add_typer(hub.app, name="hub")

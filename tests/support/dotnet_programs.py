@@ -12,7 +12,7 @@ import azure.durable_functions as df
 from azure.durable_functions.replay import Decisions, ScheduleActivity, SendEvent, StartSubOrchestration
 
 from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
-from tests.support.world import PlainApplication, PlainOrchestration
+from tests.support.plain_application import PlainApplication, PlainOrchestration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence

@@ -57,6 +57,11 @@ TABLE = (
         (*RUNTIME, LIVE_SHELL),
     ),
     Row("runtime, client", ("taskhub.runtime", "taskhub.client"), RUNTIME),
+    Row(
+        "simulation",
+        ("taskhub.simulation",),
+        (*RUNTIME, "taskhub.storage.interception", "taskhub.storage.memory", "taskhub.simulation"),
+    ),
     Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", LIVE_SHELL, "aiohttp", "yarl")),
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),

@@ -2,7 +2,7 @@ import pytest
 
 from taskhub import TaskHubSettings
 from taskhub.runtime.poller import Poller, Wakeups
-from tests.support.world import World
+from taskhub.simulation.world import World
 
 
 def poller_in(world):
