@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from taskhub.host.configuration import HostConfiguration
     from taskhub.host.console import Console
-    from taskhub.host.functions import Function
+    from taskhub.host.functions import App, Function
     from taskhub.host.triggers.storage_bindings import StorageBindings
 
 
@@ -61,6 +61,10 @@ def load_functions(configuration: HostConfiguration, console: Console, *, is_tol
     bad = [error for error in planned if isinstance(error, FunctionError)]
     errors = [*([app.failure] if app.failure else []), *map(str, app.errors), *map(str, bad)]
     if is_told:
+        for name in _missing(configuration, app):
+            console.warning(
+                f"There is no function '{name}' in the app; --functions and host.json load only those that they name."
+            )
         _tell(console, plans, app.warnings, errors)
     return LoadedApp([plan.function for plan in plans], plans, errors)
 
@@ -73,6 +77,11 @@ def make_invoker(configuration: HostConfiguration, console: Console, storage: St
         timeout_seconds=configuration.function_timeout_seconds,
         storage=storage,
     )
+
+
+def _missing(configuration: HostConfiguration, app: App) -> list[str]:
+    found = {each.name.lower() for each in app.functions} | {each.name.lower() for each in app.errors}
+    return sorted((configuration.functions or frozenset()) - found) if app.failure is None else []
 
 
 def _tell(console: Console, plans: Sequence[CallPlan], warnings: Sequence[str], errors: Sequence[str]) -> None:
