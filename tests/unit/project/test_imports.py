@@ -39,7 +39,16 @@ TABLE = (
     Row(
         "storage: azure",
         ("taskhub.storage.azure",),
-        (*ADAPTER, "taskhub.storage.azure", "azure.storage", "azure.data", "azure.core", "azure.identity", "aiohttp"),
+        (
+            *ADAPTER,
+            "taskhub.storage.azure",
+            "azure.storage",
+            "azure.data",
+            "azure.core",
+            "azure.identity",
+            "aiohttp",
+            "yarl",
+        ),
     ),
     Row("storage: other adapters", ("taskhub.storage",), (*ADAPTER, "taskhub.storage.interception")),
     Row(
