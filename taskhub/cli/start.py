@@ -2,14 +2,39 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperCommand
 
 from taskhub.cli.options import Hub, Storage
 from taskhub.errors import ConfigurationError
 from taskhub.host.app_environment import enter_environment, find_environment
 from taskhub.host.official_sdk import SdkChoice, use_sdk
+
+_FUNCTIONS = "--functions"
+
+
+class StartCommand(TyperCommand):
+    """Takes all words after ``--functions``, up to the next option, as names: so ``func start`` is told them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line."""
+        return super().parse_args(ctx, _with_an_option_for_each_name(args))
+
+
+def _with_an_option_for_each_name(words: list[str]) -> list[str]:
+    found: list[str] = []
+    is_name = False
+    for word in words:
+        if word == _FUNCTIONS:
+            is_name = True
+        elif word.startswith("-"):
+            is_name = False
+            found.append(word)
+        else:
+            found += [_FUNCTIONS, word] if is_name else [word]
+    return found if _FUNCTIONS in found or _FUNCTIONS not in words else [*found, _FUNCTIONS]  # without names: an error
 
 
 def start(
@@ -44,6 +69,15 @@ def start(
     cors_credentials: Annotated[
         bool, typer.Option("--cors-credentials", help="Let their requests carry cookies.")
     ] = False,
+    functions: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            _FUNCTIONS,
+            metavar="NAME...",
+            help="Load only these functions of the app; what needs another one fails meanwhile.",
+            show_default=False,
+        ),
+    ] = None,
     hub: Hub = None,
     storage: Storage = None,
     workers: Annotated[
@@ -89,6 +123,7 @@ def start(
         auth=auth,
         cors=cors,
         cors_credentials=cors_credentials,
+        functions=tuple(functions) if functions else None,
         hub=hub,
         storage=storage,
         verbose=verbose,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from taskhub.host.application import Orchestrations
     from taskhub.host.configuration import HostConfiguration
     from taskhub.host.console import Console
-    from taskhub.host.functions import Function
+    from taskhub.host.functions import App, Function
     from taskhub.host.official_sdk import Sdk
     from taskhub.host.triggers.storage_bindings import StorageBindings
     from taskhub.settings import TaskHubSettings
@@ -68,6 +68,10 @@ def load_functions(
     bad = [error for error in planned if isinstance(error, FunctionError)]
     errors = [*([app.failure] if app.failure else []), *map(str, app.errors), *map(str, bad)]
     if is_told:
+        for name in _missing(configuration, app):
+            console.warning(
+                f"There is no function '{name}' in the app; --functions and host.json load only those that they name."
+            )
         _tell(console, plans, app.warnings, errors)
     return LoadedApp([plan.function for plan in plans], plans, errors)
 
@@ -98,6 +102,11 @@ def orchestrations_of(
     from taskhub.host.live_orchestrations import LiveOrchestrations  # needs our SDK
 
     return LiveOrchestrations(invoker, settings)
+
+
+def _missing(configuration: HostConfiguration, app: App) -> list[str]:
+    found = {each.name.lower() for each in app.functions} | {each.name.lower() for each in app.errors}
+    return sorted((configuration.functions or frozenset()) - found) if app.failure is None else []
 
 
 def _tell(console: Console, plans: Sequence[CallPlan], warnings: Sequence[str], errors: Sequence[str]) -> None:

@@ -84,6 +84,8 @@ class HostOptions:
     cors: str | None = None
     """Origins with commas; ``None``: what ``local.settings.json`` says."""
     cors_credentials: bool = False
+    functions: tuple[str, ...] | None = None
+    """Names of the only functions to load; ``None``: all that ``host.json`` allows."""
     hub: str | None = None
     storage: str | None = None
     verbose: bool = False
@@ -99,6 +101,7 @@ def run_host(options: HostOptions) -> int:
     console.plain(f"Task Hub Version:  {package_version()}\nPython Version:    {sys.version.split()[0]}\n", "90")
     try:
         configuration = load_configuration(options.app_root.resolve(), os.environ, hub=options.hub)
+        configuration = configuration.with_functions(options.functions)
         console.configure(configuration.log_levels)
         store = choose_store(
             options.storage,
@@ -302,6 +305,7 @@ class _Host:
         def options_of(number: int, channel: int) -> WorkerProcessOptions:
             return WorkerProcessOptions(
                 app_root=str(configuration.app_root),
+                functions=self._options.functions,
                 number=number,
                 channel=channel,
                 http_port=self._port,
@@ -371,9 +375,8 @@ class _Host:
         )
 
     def _status(self) -> HostStatus:
-        state = State.STOPPING if self._is_stopping else State.RUNNING
         return HostStatus(
-            state,
+            self._state(),
             self._not_ready(),
             {
                 "id": self._configuration.durable.hub.hub_name.lower(),
@@ -385,10 +388,19 @@ class _Host:
             },
         )
 
+    def _state(self) -> State:
+        if self._is_stopping:
+            return State.STOPPING
+        return State.ERROR if self._has_failed_to_load else State.RUNNING
+
+    @property
+    def _has_failed_to_load(self) -> bool:
+        return bool(self._loaded.errors) and not self._loaded.functions
+
     def _not_ready(self) -> str | None:
         if self._is_stopping:
             return "The host is stopping."
-        if self._loaded.errors and not self._loaded.functions:
+        if self._has_failed_to_load:
             return "No function of the app could be loaded."
         if self._loaded.is_durable and self._workers is not None and not self._workers.is_ready:
             return "No worker owns a partition of the task hub yet."

@@ -49,6 +49,7 @@ def run_worker_process(options: WorkerProcessOptions, sdk: Sdk) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     console = Console(sys.stdout, verbose=options.verbose, colour=options.colour)
     configuration = load_configuration(Path(options.app_root), os.environ, hub=options.hub)
+    configuration = configuration.with_functions(options.functions)
     console.configure(configuration.log_levels)
     with captured_output(console, debug=wants_debug(console, os.environ)):
         loaded = load_functions(configuration, console, is_official=not sdk.is_ours, is_told=False)

@@ -25,7 +25,7 @@ from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from taskhub.host.triggers.listeners import Listeners
@@ -157,6 +157,7 @@ class WorkerProcessOptions:
     asks_for_keys: bool = False
     sdk: str = "auto"
     """Value of a :class:`taskhub.host.official_sdk.SdkChoice`."""
+    functions: Sequence[str] | None = None
 
     @classmethod
     def of(cls, text: str) -> WorkerProcessOptions:

@@ -45,6 +45,19 @@ class FaultRates:
 NO_FAULTS = FaultRates()
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What strikes one call."""
+
+    name: str
+    """As in :class:`FaultRates`, or ``none``."""
+    seconds: float = 0.0
+    """How late the call is: before it acts, or when negative, after it acted."""
+
+
+NO_FAULT = Fault("none")
+
+
 class FaultInjector:
     """Injects faults into the stores that it wraps; draws once for each call, in the order of the calls."""
 
@@ -71,33 +84,35 @@ class FaultInjector:
         return intercepted(storage, self._around)
 
     async def _around(self, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
-        fault = self._draw()
-        self.injected[fault] += 1
+        fault = self.draw(call)
+        self.injected[fault.name] += 1
         what = f"{call.service} {call.method} on {call.target}"
-        if fault == "fail_before":
+        if fault.name == "fail_before":
             raise TransientStorageError(f"injected: {what} failed before it acted")
-        if fault == "throttle":
+        if fault.name == "throttle":
             raise TransientStorageError(
                 f"injected: {what} was throttled", retry_after_seconds=self.rates.retry_after_seconds
             )
-        if fault == "lose_reply":
+        if fault.name == "lose_reply":
             await self._act_silently(act)
             raise TransientStorageError(f"injected: the reply to {what} was lost")
-        if fault == "act_twice":
+        if fault.name == "act_twice":
             await self._act_silently(act)
             return await act()
-        if fault == "delay":
-            return await self._late(act)
+        if fault.name == "delay":
+            return await self._late(act, fault.seconds)
         return await act()
 
-    def _draw(self) -> str:
+    def draw(self, call: Call) -> Fault:
+        """Return what strikes a call, drawn from the rates; a simulation that plays faults again overrides it."""
         rates = self.rates
         point = self._random.random()
         for name in ("fail_before", "lose_reply", "act_twice", "delay", "throttle"):
             point -= getattr(rates, name)
             if point < 0:
-                return name
-        return "none"
+                limit = rates.max_delay_seconds if name == "delay" else 0.0
+                return Fault(name, self._random.uniform(-limit, limit) if limit else 0.0)
+        return NO_FAULT
 
     async def _act_silently(self, act: Callable[[], Awaitable[Any]]) -> None:
         """Act; whatever the answer is, nobody hears it."""
@@ -106,15 +121,14 @@ class FaultInjector:
         except StorageError:
             return
 
-    async def _late(self, act: Callable[[], Awaitable[Any]]) -> Any:
-        seconds = self._random.uniform(0, self.rates.max_delay_seconds)
-        if self._random.random() < 0.5:
+    async def _late(self, act: Callable[[], Awaitable[Any]], seconds: float) -> Any:
+        if seconds >= 0:
             await self._sleep(seconds)
             return await act()
         try:
             answer = await act()
         except StorageError:
-            await self._sleep(seconds)
+            await self._sleep(-seconds)
             raise
-        await self._sleep(seconds)
+        await self._sleep(-seconds)
         return answer

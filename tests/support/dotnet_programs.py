@@ -13,7 +13,7 @@ import azure.durable_functions as df
 from taskhub.model.actions import Actions, ScheduleActivity, SendEvent, StartSubOrchestration
 from taskhub.model.ids import InstanceId
 from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
-from tests.support.world import PlainApplication, PlainOrchestration
+from tests.support.plain_application import PlainApplication, PlainOrchestration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence

@@ -32,8 +32,8 @@ from taskhub.storage.interception import intercepted
 from taskhub.wiring import Account, choose_store
 from tests.support.contexts import event
 from tests.support.pages import table_rows
+from tests.support.plain_application import PlainApplication, PlainOrchestration
 from tests.support.virtual_hub import VirtualHub
-from tests.support.world import PlainApplication, PlainOrchestration
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "extension" / "startup.jsonl"
 PAGE = Path(__file__).parents[3] / "docs/reference/settings.md"

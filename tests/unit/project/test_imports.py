@@ -39,7 +39,16 @@ TABLE = (
     Row(
         "storage: azure",
         ("taskhub.storage.azure",),
-        (*ADAPTER, "taskhub.storage.azure", "azure.storage", "azure.data", "azure.core", "azure.identity", "aiohttp"),
+        (
+            *ADAPTER,
+            "taskhub.storage.azure",
+            "azure.storage",
+            "azure.data",
+            "azure.core",
+            "azure.identity",
+            "aiohttp",
+            "yarl",
+        ),
     ),
     Row("storage: other adapters", ("taskhub.storage",), (*ADAPTER, "taskhub.storage.interception")),
     Row(
@@ -49,6 +58,11 @@ TABLE = (
         (*RUNTIME, LIVE_SHELL),
     ),
     Row("runtime, client", ("taskhub.runtime", "taskhub.client"), RUNTIME),
+    Row(
+        "simulation",
+        ("taskhub.simulation",),
+        (*RUNTIME, "taskhub.storage.interception", "taskhub.storage.memory", "taskhub.simulation"),
+    ),
     Row(
         "host.live_orchestrations, .call_plan",
         ("taskhub.host.live_orchestrations", "taskhub.host.call_plan"),
