@@ -15,12 +15,12 @@ from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
+from taskhub.simulation.fates import Fate, Fates
 from taskhub.simulation.loop import EndlessRun
 from taskhub.simulation.process import MemoryReceipts, Process
 from taskhub.simulation.world import World
 from taskhub.storage.faults import NO_FAULT, NO_FAULTS, Fault, FaultInjector, FaultRates
 from tests.simulation.checks import Violation, Watch, check_at_rest, check_entities
-from tests.simulation.fates import Fate, Fates
 from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start, draw_start
 from tests.support.hub_state import read_hub
 from tests.support.plain_application import PlainApplication
@@ -51,7 +51,7 @@ class Report:
     faults: int = 0
     activity_runs: int = 0
     fates: Counter[str] = field(default_factory=Counter)
-    """How often each thing befell it, by :attr:`~tests.simulation.fates.Fate.kind`."""
+    """How often each thing befell it, by :attr:`~taskhub.simulation.fates.Fate.kind`."""
     told: list[str] = field(default_factory=list)
 
 

@@ -2,8 +2,8 @@ import contextlib
 
 import pytest
 
+from taskhub.simulation.fates import Fate, Fates
 from tests.simulation.checks import Violation
-from tests.simulation.fates import Fate, Fates
 from tests.simulation.programs import Start
 from tests.simulation.simulate import Simulation, simulate
 
