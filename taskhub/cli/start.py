@@ -1,5 +1,6 @@
 """``taskhub start``."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -7,6 +8,9 @@ import typer
 from typer.core import TyperCommand
 
 from taskhub.cli.options import Hub, Storage
+from taskhub.errors import ConfigurationError
+from taskhub.host.app_environment import enter_environment, find_environment
+from taskhub.host.official_sdk import SdkChoice, use_sdk
 
 _FUNCTIONS = "--functions"
 
@@ -88,19 +92,32 @@ def start(
             show_default=False,
         ),
     ] = None,
+    sdk: Annotated[
+        SdkChoice,
+        typer.Option(
+            "--sdk",
+            help="Durable Functions SDK to run the app on: the first that its environment has (auto), ours (own), or "
+            "azure-functions-durable (official); own-json is ours by the JSON protocol.",
+        ),
+    ] = SdkChoice.AUTO,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the host's own messages too.")] = False,
 ) -> None:
     """Run a function app until Ctrl+C: its HTTP triggers, its orchestrations, the management API."""
-    from taskhub.host.official_sdk import find_clash
-
-    clash = find_clash()
-    if clash is not None and not clash.is_ours:
-        typer.secho(str(clash), fg=typer.colors.RED, err=True)
-        raise typer.Exit(1)
-    from taskhub.host.process import HostOptions, run_host  # needs our SDK
+    environment = find_environment(app_dir.resolve(), os.environ)
+    enter_environment(environment.folders)
+    if environment.warning is not None:
+        typer.secho(environment.warning, fg=typer.colors.YELLOW, err=True)
+    try:
+        used = use_sdk(sdk)
+    except ConfigurationError as error:
+        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from None
+    from taskhub.host.process import HostOptions, run_host  # needs an SDK
 
     options = HostOptions(
         app_dir,
+        used,
+        sdk_choice=sdk,
         port=port,
         address=address,
         auth=auth,

@@ -29,9 +29,9 @@ from taskhub.host.http_cors import Cors
 from taskhub.host.http_functions import HttpFunctions
 from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.listing import listing
-from taskhub.host.loading import LoadedApp, load_functions, make_invoker
+from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of
 from taskhub.host.management import Hubs, Management
-from taskhub.host.official_sdk import find_clash
+from taskhub.host.official_sdk import SdkChoice
 from taskhub.host.server import (
     LOOPBACK,
     DoorOptions,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from taskhub.host.official_sdk import Sdk
     from taskhub.host.workers import Workers
     from taskhub.wiring import Storage
 
@@ -72,6 +73,9 @@ class HostOptions:
     """What ``taskhub start`` was told."""
 
     app_root: Path
+    sdk: Sdk
+    sdk_choice: SdkChoice = SdkChoice.AUTO
+    """That led to it; worker processes choose for themselves."""
     port: int | None = None
     address: str | None = None
     """To listen on; ``None``: what ``local.settings.json`` says, else the loopback addresses."""
@@ -113,11 +117,9 @@ def run_host(options: HostOptions) -> int:
     _enter_environment(configuration, sockets[0].getsockname()[1])
     for warning in configuration.warnings:
         console.warning(warning)
-    clash = find_clash()
-    if clash is not None:
-        console.warning(str(clash))
+    _tell_sdk(options.sdk, console)
     with captured_output(console, debug=wants_debug(console, os.environ)):
-        loaded = load_functions(configuration, console)
+        loaded = load_functions(configuration, console, is_official=not options.sdk.is_ours)
         host = _Host(options, configuration, console, loaded, store, sockets, door)
         try:
             asyncio.run(host.serve())
@@ -129,6 +131,18 @@ def run_host(options: HostOptions) -> int:
         stream.flush()
         os._exit(host.exit_code)
     return host.exit_code
+
+
+def _tell_sdk(sdk: Sdk, console: Console) -> None:
+    if sdk.warning is not None:
+        console.warning(sdk.warning)
+    if sdk.by_json:
+        console.line(
+            f"The app runs on {sdk}. Each episode replays its whole history; --sdk own runs it on the SDK of the task "
+            "hub, which keeps instances in memory."
+            if not sdk.is_ours
+            else f"The app runs on {sdk}."
+        )
 
 
 def _bind(options: HostOptions, configuration: HostConfiguration) -> list[socket.socket]:
@@ -225,7 +239,8 @@ class _Host:
         invoker = make_invoker(self._configuration, self._console, app_storage.bindings)
         keys = self._door.keys
         payload = client_payload(self._configuration, http_port=self._port, rpc_port=rpc_port, keys=keys)
-        application = FunctionsApplication(self._loaded.plans, invoker, durable.hub, client_payload=payload)
+        orchestrations = orchestrations_of(self._options.sdk, invoker, durable.hub, payload)
+        application = FunctionsApplication(self._loaded.plans, invoker, orchestrations, client_payload=payload)
         count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
         listeners = app_storage.listen_with(invoker, self._loaded.plans, payload, number=0 if count == 1 else None)
         workers: Workers
@@ -300,6 +315,7 @@ class _Host:
                 verbose=self._options.verbose,
                 colour=self._console.is_coloured,
                 asks_for_keys=self._door.keys is not None,
+                sdk=self._options.sdk_choice.value,
             )
 
         return WorkerProcesses(storage, configuration.durable.hub, count=count, options_of=options_of)

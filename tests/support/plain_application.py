@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from azure.durable_functions import Entity
-from azure.durable_functions.replay import Decisions, OrchestrationSession
+from azure.durable_functions.replay import OrchestrationSession
 
 from taskhub.errors import UnknownFunction
 from taskhub.runtime.application import (
@@ -21,24 +21,28 @@ from taskhub.runtime.application import (
     EntityFailed,
 )
 from taskhub.runtime.instance_ids import refusal_of_instance_id
+from taskhub.runtime.live_replay import actions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from taskhub.model.actions import Actions
 
 
 class PlainOrchestration:
     """One execution over the SDK's live shell, in the loop's thread."""
 
-    def __init__(self, session: OrchestrationSession, app: PlainApplication) -> None:
+    def __init__(self, session: OrchestrationSession, name: str, app: PlainApplication) -> None:
         self._session = session
+        self._name = name
         self._app = app
         self._is_closed = False
 
-    async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Decisions:
+    async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Actions:
         assert not self._is_closed, "fed after its end"
         await asyncio.sleep(self._app.advance_seconds)
         self._app.fed += len(events)
-        return self._session.advance(events, replayed=replayed)
+        return actions_of(self._session.advance(events, replayed=replayed), self._name)
 
     def close(self) -> None:
         assert not self._is_closed, "closed twice"
@@ -88,7 +92,7 @@ class PlainApplication:
             http_poll_seconds=self.http_poll_seconds,
             refusal_of_id=refusal_of_instance_id,
         )
-        return self.orchestration_type(session, self)
+        return self.orchestration_type(session, name, self)
 
     async def run_activity(self, call: ActivityCall) -> ActivitySucceeded | ActivityFailed:
         self.runs[(call.instance_id, call.name, call.task_id)] += 1
