@@ -93,7 +93,7 @@ def start_azurite(room: Path, *options: str, ports: tuple[int, int, int] = (0, 0
     """Start an emulator; whoever does also ends it.
 
     Args:
-        room: its folder; what it keeps is there, unless ``--inMemoryPersistence`` is among the options.
+        room: its working folder; what it keeps is there, unless ``--inMemoryPersistence`` is among the options.
         options: further ones of its command line.
         ports: of blobs, queues and tables; 0: any.
     """
@@ -104,7 +104,7 @@ def start_azurite(room: Path, *options: str, ports: tuple[int, int, int] = (0, 0
             str(npm.node()),
             *("--require", str(npm.PINNED / "exit_with_parent.cjs")),
             str(program),
-            *("--disableTelemetry", "--silent", "--location", str(room)),
+            *("--disableTelemetry", "--silent"),
             *(each for name, port in zip(names, ports, strict=True) for each in (name, str(port))),
             *options,
         ],
