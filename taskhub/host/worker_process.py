@@ -24,6 +24,7 @@ from taskhub.host.console import Console, captured_output, wants_debug
 from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.identity import WorkerIdentity
 from taskhub.host.loading import load_functions, make_invoker, orchestrations_of
+from taskhub.host.parking import ParkingApplication
 from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.workers import work_and_listen
 from taskhub.runtime.worker import Worker
@@ -121,7 +122,7 @@ class _WorkerProcess:
         worker = Worker(
             storage,
             settings,
-            application,
+            ParkingApplication(application, self._console) if options.parks else application,
             worker_id=identity.id,
             announce=Hints(channel.hint).note,
             receipts=identity.receipts,
