@@ -32,7 +32,6 @@ from taskhub.host.listing import listing
 from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of
 from taskhub.host.management import Hubs, Management
 from taskhub.host.official_sdk import SdkChoice
-from taskhub.host.parking import ParkingApplication
 from taskhub.host.server import (
     LOOPBACK,
     DoorOptions,
@@ -48,6 +47,7 @@ from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.version import package_version
 from taskhub.host.watch import own_command, supervise
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
+from taskhub.runtime.parking import ParkingApplication
 from taskhub.wiring import StoreChoice, choose_store, chosen_again, open_storage, open_store
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ if TYPE_CHECKING:
     from taskhub.host.heir import Heir
     from taskhub.host.official_sdk import Sdk
     from taskhub.host.workers import Workers
-    from taskhub.wiring import Storage
+    from taskhub.runtime.parking import ParkingApplication
+from taskhub.wiring import Storage
 
 DEFAULT_PORT = 7071
 _GRACE_SECONDS = {signal.SIGINT: 5.0, signal.SIGTERM: 25.0}
@@ -271,7 +272,7 @@ class _Host:
         if count == 1:
             settings, root = durable.hub, self._configuration.app_root
             is_durable = self._loaded.is_durable
-            worked = ParkingApplication(application, self._console) if self._options.watch else application
+            worked = ParkingApplication(application, self._tell_parked) if self._options.watch else application
             workers = OneWorker(storage, settings, worked, root, listeners, is_durable=is_durable)
         else:
             workers = self._worker_processes(storage, count, rpc_port)
@@ -377,6 +378,9 @@ class _Host:
             self._give_up(stop)
         finally:
             announcing.cancel()
+
+    def _tell_parked(self, text: str) -> None:
+        self._console.line(text, "33")
 
     def _give_up(self, stop: asyncio.Event) -> None:
         self.exit_code = 1

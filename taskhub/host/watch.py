@@ -3,7 +3,7 @@
 A change → a new process imports the app → it is whole: it answers requests from now on, the one before finishes what it
 has in hand and gives the hub back, the new one works on the hub. It is not: the one before goes on, and what is wrong
 is said. Instances are in storage; they go on in the new process with the new code. One whose history the new code does
-not fit is parked (:mod:`taskhub.host.parking`).
+not fit is parked (:mod:`taskhub.runtime.parking`).
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 """Instances that the code does not fit: kept as they are by one worker, finished by the next."""
 
-import io
-
-from taskhub.host.console import Console
-from taskhub.host.parking import ParkingApplication
 from taskhub.model.ids import InstanceId
 from taskhub.model.instance import RuntimeStatus
+from taskhub.runtime.parking import ParkingApplication
 from tests.support.plain_application import PlainApplication
 from tests.support.virtual_hub import VirtualHub
 
@@ -26,9 +23,9 @@ ACTIVITIES = {"first": lambda value: value, "second": lambda value: value}
 def play(*, edited, terminates=False):
     """Let a worker begin an instance, one with edited code meet it, and one with the code from before finish it."""
     hub = VirtualHub({"work": before}, ACTIVITIES)
-    text = io.StringIO()
+    text = []
     # Both: the partitions of a worker that is stopped in order, and of one that loses them.
-    careful = ParkingApplication(PlainApplication(edited, ACTIVITIES), Console(text))
+    careful = ParkingApplication(PlainApplication(edited, ACTIVITIES), text.append)
 
     async def main(hub):
         first = await hub.worker("first")
@@ -51,7 +48,7 @@ def play(*, edited, terminates=False):
         await third.stop()
         return parked, ended, history, await hub.state()
 
-    return (*hub.run(main), text.getvalue())
+    return (*hub.run(main), "\n".join(text))
 
 
 def test_a_parked_instance_stays_as_it_is_and_ends_where_its_code_is_back():
@@ -84,7 +81,7 @@ def test_what_has_not_begun_is_not_parked_for_want_of_its_orchestrator():
     hub = VirtualHub(app=PlainApplication({}, {}))
 
     async def main(hub):
-        await hub.worker(app=ParkingApplication(PlainApplication({}, {}), Console(io.StringIO())))
+        await hub.worker(app=ParkingApplication(PlainApplication({}, {}), print))
         return await hub.end(await hub.start("work"))
 
     ended = hub.run(main)

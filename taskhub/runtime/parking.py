@@ -15,9 +15,8 @@ from taskhub.errors import InstanceParked, UnknownFunction
 from taskhub.model.actions import Actions, Raised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from taskhub.host.console import Console
     from taskhub.model.ids import InstanceId
     from taskhub.runtime.application import (
         ActivityCall,
@@ -39,12 +38,12 @@ class ParkingApplication:
 
     Args:
         application: the functions.
-        console: where it is told what is parked and why.
+        tell: takes the text, for people, of what is parked and why.
     """
 
-    def __init__(self, application: Application, console: Console) -> None:
+    def __init__(self, application: Application, tell: Callable[[str], None]) -> None:
         self._application = application
-        self._console = console
+        self._tell = tell
 
     def __repr__(self) -> str:
         return f"<ParkingApplication of {self._application!r}>"
@@ -59,7 +58,7 @@ class ParkingApplication:
             missing = ""
         except UnknownFunction as error:
             code, missing = None, str(error)
-        return _Careful(code, missing, name, instance_id, self._console)
+        return _Careful(code, missing, name, instance_id, self._tell)
 
     async def run_activity(self, call: ActivityCall) -> ActivitySucceeded | ActivityFailed:
         """Run an activity to its end."""
@@ -78,13 +77,13 @@ class _Careful:
     """One execution; see the module."""
 
     def __init__(
-        self, code: Orchestration | None, missing: str, name: str, instance_id: InstanceId, console: Console
+        self, code: Orchestration | None, missing: str, name: str, instance_id: InstanceId, tell: Callable[[str], None]
     ) -> None:
         self._code = code
         self._missing = missing
         self._name = name
         self._who = f"Instance '{instance_id}' of '{name}'"
-        self._console = console
+        self._tell = tell
 
     async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Actions:
         if self._code is None:
@@ -103,9 +102,8 @@ class _Careful:
             self._code.close()
 
     def _parked(self, why: str) -> InstanceParked:
-        self._console.line(
+        self._tell(
             f"{self._who} is parked: {why}\nIt stays as it is and is tried again when the code changes. "
-            "'taskhub instances terminate' ends it, 'purge --force' removes it.",
-            "33",
+            "'taskhub instances terminate' ends it, 'purge --force' removes it."
         )
         return InstanceParked(f"{self._who} is parked: {why}")
