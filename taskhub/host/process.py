@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from taskhub.host.heir import Heir
     from taskhub.host.official_sdk import Sdk
     from taskhub.host.workers import Workers
-    from taskhub.runtime.parking import ParkingApplication
 from taskhub.wiring import Storage
 
 DEFAULT_PORT = 7071
