@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from taskhub.host.heir import Heir
     from taskhub.host.official_sdk import Sdk
     from taskhub.host.workers import Workers
-from taskhub.wiring import Storage
+    from taskhub.wiring import Storage
 
 DEFAULT_PORT = 7071
 _GRACE_SECONDS = {signal.SIGINT: 5.0, signal.SIGTERM: 25.0}
