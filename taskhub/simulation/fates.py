@@ -26,9 +26,9 @@ class Fate:
     """One thing that befalls a run."""
 
     where: str
-    """``step``, of the event loop, or ``call``, to the store."""
+    """``step``, of the event loop, or a call to the store: ``queue put on hub-workitems``."""
     number: int
-    """Which one, counted from the beginning of the run."""
+    """Which one of these, counted from the beginning of the run."""
     kind: str
     """``kill``, ``pause``, or a fault by its name in :class:`~taskhub.storage.faults.FaultRates`."""
     who: str = ""
@@ -97,16 +97,17 @@ class FatedFaults(FaultInjector):
     ) -> None:
         super().__init__(rates, random, sleep)
         self._fates = fates
-        self._calls = 0
+        self._calls: Counter[str] = Counter()
 
     def draw(self, call: Call) -> Fault:
         """Return what strikes a call: what is drawn, or what stands in the list that is played again."""
-        self._calls += 1
-        for fate in self._fates.at("call", self._calls, lambda: self._drawn(call)):
+        where = f"{call.service} {call.method} on {call.target}"
+        self._calls[where] += 1
+        for fate in self._fates.at(where, self._calls[where], lambda: self._drawn(call, where)):
             return Fault(fate.kind, fate.seconds)
         return NO_FAULT
 
-    def _drawn(self, call: Call) -> Iterator[Fate]:
+    def _drawn(self, call: Call, where: str) -> Iterator[Fate]:
         fault = super().draw(call)
         if fault is not NO_FAULT:
-            yield Fate("call", self._calls, fault.name, f"{call.service} {call.method} on {call.target}", fault.seconds)
+            yield Fate(where, self._calls[where], fault.name, seconds=fault.seconds)
