@@ -88,7 +88,7 @@ TABLE = (
     # Optional: only what has to do with agents imports their library, which brings pydantic.
     Row("sdk: agents", (f"{SDK}.openai_agents",), (SDK, "agents", "pydantic", "pydantic_core")),
     Row("sdk: decorators", (f"{SDK}.decorators",), (SDK, "azure.functions", "agents")),
-    # docs/adr/0011-simulation-ships.md
+    # docs/adr/0010-simulation-ships.md
     Row("sdk: testing", (f"{SDK}.testing",), (SDK, "taskhub", "azure.functions", "pytest")),
     Row("sdk", (SDK,), (SDK, "azure.functions", "aiohttp", "opentelemetry")),
 )
