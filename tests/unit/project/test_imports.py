@@ -12,6 +12,7 @@ RUNTIME = (
     "taskhub.core",
     "taskhub.codec",
     "taskhub.storage.port",
+    "taskhub.storage.interception",  # docs/adr/0011-health-of-each-service.md
     "taskhub.settings",
     "taskhub.names",
     "taskhub.client",
