@@ -110,7 +110,7 @@ class _WorkerProcess:
         app_storage.wake_others = lambda key: channel.hint(key, 0.0)
         invoker = make_invoker(configuration, self._console, app_storage.bindings)
         keys = KeyStore(secrets_folder(configuration)) if options.asks_for_keys else None
-        payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port, keys=keys)
+        payload = client_payload(configuration, options.base_url, rpc_port=options.rpc_port, keys=keys)
         application = FunctionsApplication(
             self._loaded.plans,
             invoker,

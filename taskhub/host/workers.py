@@ -148,7 +148,8 @@ class WorkerProcessOptions:
     number: int
     channel: int
     """Descriptor of its end of the channel."""
-    http_port: int
+    base_url: str
+    """Of the management API."""
     rpc_port: int | None
     hub: str | None
     storage: str | None

@@ -128,7 +128,7 @@ class DurableWorld:
         self._hub = SimulatedHub(
             opened.loaded.plans,
             configuration.durable.hub,
-            client_payload=client_payload(configuration, http_port=7071, rpc_port=None),
+            client_payload=client_payload(configuration, "http://localhost:7071", rpc_port=None),
             seed=self._seed,
             risks=self._risks,
             fates=self._fates,
