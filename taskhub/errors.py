@@ -78,6 +78,10 @@ class StaleCheckpoint(TaskHubError):
 class StorageError(TaskHubError):
     """Base of what the storage port raises."""
 
+    service: str | None = None
+    """``queue``, ``table`` or ``blob``, when it was raised by a store that is watched (``StorageHealth.watching``) and
+    whose services fail one by one."""
+
 
 class TransientStorageError(StorageError):
     """Throttled or unreachable; the call may or may not have acted. Safe to call again.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from taskhub.cli import dead, entities, hub, init, instances, new, start
+from taskhub.cli import dead, doctor, entities, hub, init, instances, new, start
 
 app = typer.Typer(
     name="taskhub",
@@ -36,6 +36,7 @@ def _options(
 app.command("init")(init.init)
 app.command("new")(new.new)
 app.command("start", cls=start.StartCommand)(start.start)
+app.command("doctor")(doctor.doctor)
 app.add_typer(instances.app, name="instances")
 app.add_typer(entities.app, name="entities")
 app.add_typer(hub.app, name="hub")

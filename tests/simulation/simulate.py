@@ -22,6 +22,7 @@ from taskhub.simulation.world import World
 from taskhub.storage.faults import NO_FAULT, NO_FAULTS, Fault, FaultInjector, FaultRates
 from tests.simulation.checks import Violation, Watch, check_at_rest, check_entities
 from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start, draw_start
+from tests.simulation.progress import Progress
 from tests.support.hub_state import read_hub
 from tests.support.plain_application import PlainApplication
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 HUB = "SimHub"
 FAULTS = FaultRates(fail_before=0.01, lose_reply=0.01, act_twice=0.01, delay=0.02, throttle=0.005)
+PROFILES = {"none": NO_FAULTS, "default": FAULTS}
+"""How often storage fails, by the names that ``--faults`` takes."""
+KINDS = ("fail_before", "lose_reply", "act_twice", "delay", "throttle", "kill", "pause")
+"""Everything that befalls runs. One that never does, over many runs, is a fault of the harness."""
 MAX_SECONDS = 7200.0
 MAX_STEPS = 2_000_000
 
@@ -50,13 +55,13 @@ class Report:
     pauses: int = 0
     faults: int = 0
     activity_runs: int = 0
-    fates: Counter[str] = field(default_factory=Counter)
-    """How often each thing befell it, by :attr:`~taskhub.simulation.fates.Fate.kind`."""
+    injected: Counter[str] = field(default_factory=Counter)
+    """How often each thing befell it, by the names in :data:`KINDS`."""
     told: list[str] = field(default_factory=list)
 
 
 @dataclass
-class _Slot:
+class Slot:
     """A place where a worker runs, is killed, and is started again."""
 
     number: int
@@ -73,18 +78,20 @@ class _Faults(FaultInjector):
     def __init__(self, fates: Fates, rates: FaultRates, random: random.Random, world: World) -> None:
         super().__init__(rates, random, world.clock.sleep)
         self._fates = fates
-        self._calls = 0
+        self._calls: Counter[str] = Counter()
+        """By what is called."""
 
     def draw(self, call: Call) -> Fault:
-        self._calls += 1
-        for fate in self._fates.at("call", self._calls, lambda: self._drawn(call)):
+        where = f"{call.service} {call.method} on {call.target}"
+        self._calls[where] += 1
+        for fate in self._fates.at(where, self._calls[where], lambda: self._drawn(call, where)):
             return Fault(fate.kind, fate.seconds)
         return NO_FAULT
 
-    def _drawn(self, call: Call) -> Iterator[Fate]:
+    def _drawn(self, call: Call, where: str) -> Iterator[Fate]:
         fault = super().draw(call)
         if fault is not NO_FAULT:
-            yield Fate("call", self._calls, fault.name, f"{call.service} {call.method} on {call.target}", fault.seconds)
+            yield Fate(where, self._calls[where], fault.name, seconds=fault.seconds)
 
 
 class Simulation:
@@ -95,7 +102,8 @@ class Simulation:
         seed: int,
         *,
         workload: Mapping[str, Start] | None = None,
-        workers: int = 2,
+        workers: int | None = None,
+        faults: str = "default",
         fates: Fates | None = None,
         tell: Callable[[str], None] = lambda _: None,
         **overrides: Any,
@@ -125,19 +133,22 @@ class Simulation:
         }
         self.settings = TaskHubSettings(**{**settings, **overrides})
         self.workload = workload or {f"i-{n}": draw_start(self._draw) for n in range(self._draw.randrange(1, 6))}
-        self._slots = [_Slot(number) for number in range(workers)]
+        self.slots = [Slot(number) for number in range(2 if workers is None else workers)]
         self.fates = fates or Fates()
         self._kills_left = self._draw.choice([0, 1, 2, 3, 5])
         self._kill_rate = self._draw.choice([0.001, 0.005, 0.02])
         self._pauses_left = self._draw.choice([0, 0, 1, 3])
         has_faults = self._draw.random() < 0.4
         self._faults = _Faults(
-            self.fates, FAULTS if has_faults else NO_FAULTS, random.Random(f"{seed}/faults"), self._world
+            self.fates, PROFILES[faults] if has_faults else NO_FAULTS, random.Random(f"{seed}/faults"), self._world
         )
         # Of its own: a run is the same when what befell it is given.
         self._draw_fates = random.Random(f"{seed}/fates")
         self._world.loop.before_step = self._strike
         self._is_over = False
+        self._progress = Progress(HubNames.of(HUB))
+        self._violation: Violation | None = None
+        """What was seen first of what must never be."""
 
     def run(self) -> Report:
         """Run to the end and check everything."""
@@ -149,14 +160,14 @@ class Simulation:
         self._report.seconds = self._world.loop.time()
         self._report.steps = self._world.loop.steps
         self._report.faults = sum(count for name, count in self._faults.injected.items() if name != "none")
-        self._report.fates = self.fates.counts
+        self._report.injected = self.fates.counts
         self._report.activity_runs = sum(self._app.runs.values())
         return self._report
 
     async def _main(self) -> None:
         client_process = self._process("client")
         client = TaskHubClient(client_process.storage, self.settings, environment=client_process.environment)
-        for slot in self._slots:
+        for slot in self.slots:
             self._start(slot)
         self._report.instances = len(self.workload)
         fates = [
@@ -221,10 +232,18 @@ class Simulation:
         wrap = (lambda storage: storage) if name == "client" else self._faults.wrap
         skew = timedelta(0) if name == "client" else timedelta(seconds=self._draw.uniform(-1, 1))
         process = self._world.process(name, wrap=wrap, skew=skew)
-        process.observer = self._watch
+        process.observer = self._observe
         return process
 
-    def _start(self, slot: _Slot) -> None:
+    def _observe(self, call: Call) -> None:
+        try:
+            self._watch(call)
+            self._progress.see(call, self._world.loop.time())
+        except Violation as violation:
+            # Whoever made the call would take it for a failure of its own, and try again.
+            self._violation = self._violation or violation
+
+    def _start(self, slot: Slot) -> None:
         slot.starts += 1
         name = f"worker-{slot.number}.{slot.starts}"
         slot.process = self._process(name)
@@ -242,10 +261,13 @@ class Simulation:
         self._say(f"{name} is started")
 
     def _strike(self) -> None:
+        if self._violation is not None:
+            self._world.loop.before_step = None
+            raise self._violation
         if self._is_over:
             return
         for fate in self.fates.at("step", self._world.loop.steps, self._draw_strike):
-            slot = next(each for each in self._slots if fate.who == str(each.number))
+            slot = next(each for each in self.slots if fate.who == str(each.number))
             if fate.kind == "pause":
                 self._pause(slot, fate.seconds)
             else:
@@ -254,17 +276,17 @@ class Simulation:
     def _draw_strike(self) -> Iterator[Fate]:
         draw, step = self._draw_fates, self._world.loop.steps
         if self._pauses_left > 0 and draw.random() < self._kill_rate:
-            slot = draw.choice(self._slots)
+            slot = draw.choice(self.slots)
             if slot.process is not None and not slot.process.is_dead and not slot.process.is_paused:
                 self._pauses_left -= 1
                 yield Fate("step", step, "pause", str(slot.number), draw.choice([1.0, 20.0, 45.0, 100.0]))
         if self._kills_left > 0 and draw.random() < self._kill_rate:
-            slot = draw.choice(self._slots)
+            slot = draw.choice(self.slots)
             if slot.process is not None and not slot.process.is_dead:
                 self._kills_left -= 1
                 yield Fate("step", step, "kill", str(slot.number), draw.choice([0.0, 0.5, 10.0, 50.0]))
 
-    def _pause(self, slot: _Slot, seconds: float) -> None:
+    def _pause(self, slot: Slot, seconds: float) -> None:
         process = slot.process
         if process is None or process.is_dead or process.is_paused:
             return
@@ -278,7 +300,7 @@ class Simulation:
             self._say(f"{process.name} goes on")
             process.resume()
 
-    def _kill(self, slot: _Slot, seconds: float) -> None:
+    def _kill(self, slot: Slot, seconds: float) -> None:
         if slot.process is None or slot.process.is_dead:
             return
         self._report.kills += 1
@@ -286,17 +308,17 @@ class Simulation:
         slot.process.kill()
         self._world.loop.call_later(seconds, self._restart, slot)
 
-    def _restart(self, slot: _Slot) -> None:
+    def _restart(self, slot: Slot) -> None:
         if not self._is_over:
             self._report.restarts += 1
             self._start(slot)
 
     async def _stop_all(self) -> None:
-        for slot in self._slots:
+        for slot in self.slots:
             if slot.process is not None and not slot.process.is_dead and slot.stop is not None:
                 slot.process.resume()
                 slot.stop.set()
-        for slot in self._slots:
+        for slot in self.slots:
             if slot.running is not None and slot.process is not None and not slot.process.is_dead:
                 await slot.running
 

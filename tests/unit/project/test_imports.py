@@ -12,6 +12,7 @@ RUNTIME = (
     "taskhub.core",
     "taskhub.codec",
     "taskhub.storage.port",
+    "taskhub.storage.interception",  # docs/adr/0011-health-of-each-service.md
     "taskhub.settings",
     "taskhub.names",
     "taskhub.client",
@@ -61,7 +62,7 @@ TABLE = (
     Row(
         "simulation",
         ("taskhub.simulation",),
-        (*RUNTIME, "taskhub.storage.interception", "taskhub.storage.memory", "taskhub.simulation"),
+        (*RUNTIME, "taskhub.storage.memory", "taskhub.simulation"),
     ),
     Row(
         "host.live_orchestrations, .call_plan",
