@@ -108,6 +108,9 @@ def start(
             "azure-functions-durable (official); own-json is ours by the JSON protocol.",
         ),
     ] = SdkChoice.AUTO,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Load the app anew when its code changes; instances go on.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the host's own messages too.")] = False,
 ) -> None:
     """Run a function app until Ctrl+C: its HTTP triggers, its orchestrations, the management API."""
@@ -121,6 +124,9 @@ def start(
     except ConfigurationError as error:
         typer.secho(str(error), fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from None
+    from taskhub.host.heir import Heir
+
+    heir = Heir.of(os.environ)
     from taskhub.host.process import HostOptions, run_host  # needs an SDK
 
     options = HostOptions(
@@ -137,5 +143,7 @@ def start(
         storage=storage,
         verbose=verbose,
         workers=workers,
+        watch=watch,
+        heir=heir,
     )
     raise typer.Exit(run_host(options))

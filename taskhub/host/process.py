@@ -46,13 +46,16 @@ from taskhub.host.server import (
 from taskhub.host.server_limits import Limits
 from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.version import package_version
+from taskhub.host.watch import own_command, supervise
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
+from taskhub.runtime.parking import ParkingApplication
 from taskhub.wiring import StoreChoice, choose_store, chosen_again, open_storage, open_store
 
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from taskhub.host.heir import Heir
     from taskhub.host.official_sdk import Sdk
     from taskhub.host.workers import Workers
     from taskhub.wiring import Storage
@@ -92,14 +95,20 @@ class HostOptions:
     verbose: bool = False
     workers: int | None = None
     """Worker processes; ``None``: as many as ``FUNCTIONS_WORKER_PROCESS_COUNT`` says, else none besides the host."""
+    watch: bool = False
+    """Load the app anew when its files change."""
+    heir: Heir | None = None
+    """Of such a host: what this process is, if it is not the supervisor."""
 
 
 def run_host(options: HostOptions) -> int:
     """Run a host until it is told to stop; return the exit code of the process."""
     stream = sys.stdout
     console = Console(stream, verbose=options.verbose, colour=wants_colour(stream, os.environ))
-    console.plain("\nTask Hub for Durable Functions", "33")
-    console.plain(f"Task Hub Version:  {package_version()}\nPython Version:    {sys.version.split()[0]}\n", "90")
+    heir = options.heir
+    if heir is None:
+        console.plain("\nTask Hub for Durable Functions", "33")
+        console.plain(f"Task Hub Version:  {package_version()}\nPython Version:    {sys.version.split()[0]}\n", "90")
     try:
         configuration = load_configuration(options.app_root.resolve(), os.environ, hub=options.hub)
         configuration = configuration.with_functions(options.functions)
@@ -112,10 +121,16 @@ def run_host(options: HostOptions) -> int:
             setting=configuration.durable.connection,
         )
         door = _door_options(options, configuration, place)
-        sockets = _bind(options, configuration, place)
+        sockets = _bind(options, configuration, place) if heir is None else heir.sockets
     except ConfigurationError as error:
         console.line(str(error), "31")
         return 1
+    if options.watch and heir is None:
+        console.line(f"Watching {configuration.app_root}; the app is loaded anew when its code changes.")
+        root = configuration.app_root
+        return asyncio.run(
+            supervise(own_command(), app_root=root, sockets=sockets, console=console, grace_seconds=_GRACE_SECONDS)
+        )
     _enter_environment(configuration, place, sockets[0].getsockname()[1])
     for warning in configuration.warnings:
         console.warning(warning)
@@ -232,6 +247,15 @@ class _Host:
         """
         stop = asyncio.Event()
         self._watch_signals(stop)
+        heir = self._options.heir
+        if heir is not None:
+
+            def on_stop(grace_seconds: float) -> None:
+                self._grace_seconds = grace_seconds
+                stop.set()
+
+            await heir.report(len(self._loaded.functions), self._loaded.errors, on_stop)
+            await heir.may_serve()
         storage = await open_store(self._store)
         try:
             await self._serve_with(storage, stop)
@@ -254,7 +278,8 @@ class _Host:
         if count == 1:
             settings, root = durable.hub, self._configuration.app_root
             is_durable = self._loaded.is_durable
-            workers = OneWorker(storage, settings, application, root, listeners, is_durable=is_durable)
+            worked = ParkingApplication(application, self._tell_parked) if self._options.watch else application
+            workers = OneWorker(storage, settings, worked, root, listeners, is_durable=is_durable)
         else:
             workers = self._worker_processes(storage, count, rpc_port)
             app_storage.wake_others = workers.wake
@@ -325,6 +350,7 @@ class _Host:
             return WorkerProcessOptions(
                 app_root=str(configuration.app_root),
                 functions=self._options.functions,
+                parks=self._options.watch,
                 number=number,
                 channel=channel,
                 base_url=self._base_url,
@@ -349,6 +375,9 @@ class _Host:
             stop.set()
 
         for number in _GRACE_SECONDS:
+            if number == signal.SIGINT and self._options.heir is not None:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                continue
             asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
 
     async def _work(self, workers: Workers, worker_stop: asyncio.Event, stop: asyncio.Event) -> None:
@@ -356,6 +385,8 @@ class _Host:
         ready = asyncio.Event()
         announcing = asyncio.create_task(self._announce_ready(ready), name="announce readiness")
         try:
+            if self._options.heir is not None:
+                await self._options.heir.may_work()
             await workers.run(worker_stop, ready=ready)
         except ConfigurationError as error:
             self._console.line(str(error), "31")
@@ -365,6 +396,9 @@ class _Host:
             self._give_up(stop)
         finally:
             announcing.cancel()
+
+    def _tell_parked(self, text: str) -> None:
+        self._console.line(text, "33")
 
     def _give_up(self, stop: asyncio.Event) -> None:
         self.exit_code = 1

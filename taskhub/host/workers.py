@@ -159,6 +159,8 @@ class WorkerProcessOptions:
     sdk: str = "auto"
     """Value of a :class:`taskhub.host.official_sdk.SdkChoice`."""
     functions: Sequence[str] | None = None
+    parks: bool = False
+    """Park instances whose history the code does not fit."""
 
     @classmethod
     def of(cls, text: str) -> WorkerProcessOptions:
