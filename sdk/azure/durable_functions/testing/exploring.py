@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from azure.durable_functions.testing.errors import DurableWorldError
 
@@ -12,8 +12,6 @@ from taskhub.simulation.hub import Risks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from azure.durable_functions.testing.world import DurableWorld
 
 _SHRINKING_RUNS = 100
 _STORY_LINES = 60
@@ -50,6 +48,21 @@ class _Failure:
     story: str
 
 
+class Runs(Protocol):
+    """A world that can begin again."""
+
+    @property
+    def story(self) -> str:
+        """What has happened in this run."""
+
+    @property
+    def exposed_steps(self) -> int:
+        """Steps of this run at which something could befall it."""
+
+    def begin_again(self, seed: int, risks: Risks, fates: Fates, steps: int) -> None:
+        """Begin a run; ``steps`` is how many to expect."""
+
+
 class Explorer:
     """Runs one test again and again.
 
@@ -62,7 +75,7 @@ class Explorer:
 
     def __init__(
         self,
-        world: DurableWorld,
+        world: Runs,
         scenario: Callable[[], object],
         exploration: Exploration,
         failures: tuple[type[BaseException], ...] = (Exception,),
@@ -80,9 +93,9 @@ class Explorer:
             how_to_repeat: says how a seed is run again.
             tell: takes the report of the seed that fails.
         """
-        self._world._begin_again(0, Risks(), Fates(), 1)
+        self._world.begin_again(0, Risks(), Fates(), 1)
         self._scenario()  # what fails in a calm world is no matter of seeds
-        self._steps = self._world._exposed_steps
+        self._steps = self._world.exposed_steps
         exploration = self._exploration
         for seed in range(exploration.first_seed, exploration.first_seed + exploration.seeds):
             failure = self._try(seed, Fates())
@@ -92,7 +105,7 @@ class Explorer:
                 raise small.error
 
     def _try(self, seed: int, fates: Fates) -> _Failure | None:
-        self._world._begin_again(seed, self._exploration.risks, fates, self._steps)
+        self._world.begin_again(seed, self._exploration.risks, fates, self._steps)
         try:
             self._scenario()
         except self._failures as error:

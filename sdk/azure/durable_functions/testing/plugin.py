@@ -60,7 +60,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def _explore(item: pytest.Function, world: DurableWorld, marker: pytest.Mark) -> None:
     from azure.durable_functions.testing.errors import DurableWorldError
-    from azure.durable_functions.testing.exploring import Exploration, Explorer
+    from azure.durable_functions.testing.exploring import Exploration
 
     options: dict[str, Any] = dict(marker.kwargs)
     seed, seeds = item.config.getoption("--durable-seed"), item.config.getoption("--durable-seeds")
@@ -76,7 +76,7 @@ def _explore(item: pytest.Function, world: DurableWorld, marker: pytest.Mark) ->
     if problem is not None:
         pytest.fail(f"@pytest.mark.durable: {problem}", pytrace=False)
     arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
-    explorer = Explorer(world, lambda: item.obj(**arguments), exploration, (Exception, pytest.fail.Exception))
+    explorer = world._explorer(lambda: item.obj(**arguments), exploration, (Exception, pytest.fail.Exception))
     explorer.run(
         how_to_repeat=lambda number: f"pytest {shlex.quote(item.nodeid)} --durable-seed {number}",
         tell=lambda report: item.add_report_section("call", "durable world", report),

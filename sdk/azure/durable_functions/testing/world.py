@@ -193,9 +193,16 @@ class DurableWorld:
             Exception: what the scenario raised, in the smallest run that was found.
         """
         exploration = Exploration(seeds, first_seed, kills, duplicates, delays, reordering)
-        Explorer(self, scenario, exploration).run(
-            how_to_repeat=lambda seed: f"explore(…, seeds=1, first_seed={seed})", tell=print
-        )
+        explorer = self._explorer(scenario, exploration)
+        explorer.run(how_to_repeat=lambda seed: f"explore(…, seeds=1, first_seed={seed})", tell=print)
+
+    def _explorer(
+        self,
+        scenario: Callable[[], object],
+        exploration: Exploration,
+        failures: tuple[type[BaseException], ...] = (Exception,),
+    ) -> Explorer:
+        return Explorer(_Runs(self), scenario, exploration, failures)
 
     def _note(self, step: Callable[[], object]) -> None:
         """Remember a preparation, to be made again in other runs."""
@@ -486,6 +493,24 @@ class DurableWorld:
             noun = {"activity": "Activities", "orchestrator": "Orchestrators", "entity": "Entities"}[_NOUNS[kind]]
             parts.append(f"{noun}: {known}.")
         return " ".join([*parts, *self._errors])
+
+
+class _Runs:
+    """A world as what runs tests under many seeds sees it."""
+
+    def __init__(self, world: DurableWorld) -> None:
+        self._world = world
+
+    @property
+    def story(self) -> str:
+        return self._world.story
+
+    @property
+    def exposed_steps(self) -> int:
+        return self._world._exposed_steps
+
+    def begin_again(self, seed: int, risks: Risks, fates: Fates, steps: int) -> None:
+        self._world._begin_again(seed, risks, fates, steps)
 
 
 def _name_of(function: Any) -> str:
