@@ -247,10 +247,13 @@ class _Run:
         waits_for_events = any(self._awaited.values())
         if error is None and not is_open and not waits_for_events and not self._answer.is_done:
             error = self._unbegun  # nothing else can happen any more
+        is_over = not is_open and (self._main.is_over or error is not None)
+        if is_over and error is None and self._answer.error is None and (self._restart or self._answer.is_done):
+            self.begin_release(ReleaseEntities())
         return Carried(
             tuple(begun.operation for begun in self._begun if not begun.is_recorded),
             self.next_task_id,
-            is_over=not is_open and (self._main.is_over or error is not None),
+            is_over=is_over,
             restart=self._restart,
             kept_events=tuple(self._kept),
             error=error,
