@@ -1,9 +1,16 @@
 """A store that fails as a network and a busy service do, from a seed.
 
-Five things may happen to a call, each at its rate: it fails before it acts; it acts and its reply is lost; it
-acts twice, as when a layer below repeats it, and the caller gets the second outcome (a refusal, often, of what
-the first has done); it is late, before or after it acts; it is throttled. All but lateness surface as
-:class:`~taskhub.errors.TransientStorageError`. A batch acts as a whole or not at all, as the port promises.
+What may happen to a call, each at its rate:
+
+- to any: it fails before it acts; it acts and its reply is lost; it acts twice, as when a layer below repeats it, and
+  the caller gets the second outcome (a refusal, often, of what the first has done); it is late, before or after it
+  acts; it is throttled. All but lateness surface as :class:`~taskhub.errors.TransientStorageError`. A batch acts as a
+  whole or not at all, as the port promises.
+- to a put: a second copy of the message is put, which may be seen minutes later.
+- to a get: the messages come in another order; or they are hidden for a second only, so that somebody may read them
+  again while they are being worked on.
+- to a query: the page is short, and its token leads on.
+- to a write with an ETag: somebody else writes the row right before, and changes nothing but the ETag.
 """
 
 from __future__ import annotations
@@ -14,30 +21,49 @@ from typing import TYPE_CHECKING, Any
 
 from taskhub.errors import StorageError, TransientStorageError
 from taskhub.storage.interception import Call, intercepted
+from taskhub.storage.port import MAX_INVISIBLE_SECONDS, Row, TableWrite, Write
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from taskhub.storage.port import Storage
+
+ANY_CALL = ("fail_before", "lose_reply", "act_twice", "delay", "throttle")
+"""Faults of every call."""
+
+FAULTS = (*ANY_CALL, "second_copy", "reorder", "short_hiding", "short_page", "touch")
+"""All faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultRates:
-    """How often each fault strikes, as a share of the calls; together at most 1."""
+    """How often each fault strikes, as a share of the calls that it may strike; together at most 1."""
 
     fail_before: float = 0.0
     lose_reply: float = 0.0
     act_twice: float = 0.0
     delay: float = 0.0
     throttle: float = 0.0
+    second_copy: float = 0.0
+    """Of the puts of messages."""
+    reorder: float = 0.0
+    """Of the gets of messages that find more than one."""
+    short_hiding: float = 0.0
+    """Of the gets of messages."""
+    short_page: float = 0.0
+    """Of the queries of tables."""
+    touch: float = 0.0
+    """Of the table writes with an ETag."""
     retry_after_seconds: float | None = None
     """What a throttled call is told."""
     max_delay_seconds: float = 5.0
     """A late call is late by up to this, at even odds before or after it acts."""
+    max_copy_seconds: int = 900
+    """A second copy is seen up to this much later."""
 
     def __post_init__(self) -> None:
-        rates = (self.fail_before, self.lose_reply, self.act_twice, self.delay, self.throttle)
+        rates = tuple(getattr(self, name) for name in FAULTS)
         if min(rates) < 0 or sum(rates) > 1:
             raise ValueError(f"fault rates are shares of all calls, together at most 1: {rates}")
 
@@ -58,7 +84,7 @@ class FaultInjector:
         """
         self.rates = rates
         self.injected: Counter[str] = Counter()
-        """How often each fault struck, by the names in :class:`FaultRates`, and ``none``."""
+        """How often each fault struck, by the names in :data:`FAULTS`, and ``none``."""
         self._random = random
         self._sleep = sleep
 
@@ -68,11 +94,34 @@ class FaultInjector:
 
     def wrap(self, storage: Storage) -> Storage:
         """Return a store whose calls may fail."""
-        return intercepted(storage, self._around)
 
-    async def _around(self, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
-        fault = self._draw()
-        self.injected[fault] += 1
+        async def around(call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
+            fault = self._draw(call)
+            if fault is None:
+                self.injected["none"] += 1
+                return await act()
+            if fault in ANY_CALL:
+                self.injected[fault] += 1
+                return await self._disturb(fault, call, act)
+            answer, has_struck = await self._special(fault, storage, call, act)
+            self.injected[fault if has_struck else "none"] += 1
+            return answer
+
+        return intercepted(storage, around)
+
+    def _draw(self, call: Call) -> str | None:
+        point = self._random.random()
+        for name in FAULTS:
+            if name not in ANY_CALL and (call.service, call.method) not in _CALLS[name]:
+                continue
+            point -= getattr(self.rates, name)
+            if point < 0:
+                return name
+        return None
+
+    # ---- faults of any call
+
+    async def _disturb(self, fault: str, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
         what = f"{call.service} {call.method} on {call.target}"
         if fault == "fail_before":
             raise TransientStorageError(f"injected: {what} failed before it acted")
@@ -86,18 +135,7 @@ class FaultInjector:
         if fault == "act_twice":
             await self._act_silently(act)
             return await act()
-        if fault == "delay":
-            return await self._late(act)
-        return await act()
-
-    def _draw(self) -> str:
-        rates = self.rates
-        point = self._random.random()
-        for name in ("fail_before", "lose_reply", "act_twice", "delay", "throttle"):
-            point -= getattr(rates, name)
-            if point < 0:
-                return name
-        return "none"
+        return await self._late(act)
 
     async def _act_silently(self, act: Callable[[], Awaitable[Any]]) -> None:
         """Act; whatever the answer is, nobody hears it."""
@@ -118,3 +156,50 @@ class FaultInjector:
             raise
         await self._sleep(seconds)
         return answer
+
+    # ---- faults of some calls
+
+    async def _special(
+        self, fault: str, storage: Storage, call: Call, act: Callable[[], Awaitable[Any]]
+    ) -> tuple[Any, bool]:
+        """Carry a call out with a fault; return the answer, and whether there was anything to strike."""
+        if fault == "second_copy":
+            return await self._second_copy(storage, call, act), True
+        if fault == "reorder":
+            messages = list(await act())
+            self._random.shuffle(messages)
+            return messages, len(messages) > 1
+        if fault == "short_hiding":
+            messages = await storage.queues.get(call.target, *call.arguments, **{**call.options, "invisible_for": 1})
+            return messages, bool(messages)
+        if fault == "short_page":
+            top = min(self._random.randrange(1, 8), call.options.get("top") or 8)
+            page = await storage.tables.query(call.target, *call.arguments, **{**call.options, "top": top})
+            return page, page.token is not None
+        return await self._touch(storage, call, act)
+
+    async def _second_copy(self, storage: Storage, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
+        answer = await act()
+        (text,) = call.arguments
+        after = call.options.get("visible_after", 0) + self._random.randrange(self.rates.max_copy_seconds + 1)
+        await storage.queues.put(call.target, text, visible_after=min(after, MAX_INVISIBLE_SECONDS))
+        return answer
+
+    async def _touch(self, storage: Storage, call: Call, act: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
+        (given,) = call.arguments
+        operations: Sequence[TableWrite] = (given,) if isinstance(given, TableWrite) else given
+        guarded = [operation for operation in operations if operation.if_match is not None]
+        if guarded:
+            row = guarded[-1].row
+            nothing = TableWrite(Write.MERGE, Row(row.partition_key, row.row_key, {}), if_match=guarded[-1].if_match)
+            await self._act_silently(lambda: storage.tables.write(call.target, nothing))
+        return await act(), bool(guarded)
+
+
+_CALLS = {
+    "second_copy": {("queue", "put")},
+    "reorder": {("queue", "get")},
+    "short_hiding": {("queue", "get")},
+    "short_page": {("table", "query")},
+    "touch": {("table", "write"), ("table", "batch")},
+}
