@@ -134,8 +134,9 @@ class Checkpoints:
         """
         if stored.execution_id is None or not stored.events:
             return
-        self._fence(partition)
         row = await self._services.instances.read(instance_id)
+        # Not before: paused in between we would put what we knew over what the next owner has written.
+        self._fence(partition)
         shown = row.execution_id if row is not None else None
         if shown not in (None, stored.execution_id, instead_of):
             return  # a client started the instance anew: the row belongs to that start
@@ -152,8 +153,10 @@ class Checkpoints:
         says_so = row is not None and row.status is not None and columns.get("RuntimeStatus") == row.status.name
         if says_so and not is_behind:
             return
-        with contextlib.suppress(RowChanged, RowNotFound):
-            await self._services.instances.merge(instance_id, columns, etag=row.etag if row else None)
+        with contextlib.suppress(RowChanged, RowNotFound, RowExists):
+            await self._services.instances.merge(
+                instance_id, columns, etag=row.etag if row else None, is_new=row is None
+            )
             _logger.info(
                 "row of instance '%s' was behind its history and is repaired",
                 instance_id,

@@ -71,6 +71,21 @@ class FaultRates:
 NO_FAULTS = FaultRates()
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What strikes one call."""
+
+    name: str
+    """As in :class:`FaultRates`, or ``none``."""
+    seconds: float = 0.0
+    """How late the call is: before it acts, or when negative, after it acted; how much later a second copy is seen."""
+    number: int = 0
+    """How many rows a short page has; which order messages come in."""
+
+
+NO_FAULT = Fault("none")
+
+
 class FaultInjector:
     """Injects faults into the stores that it wraps; draws once for each call, in the order of the calls."""
 
@@ -96,46 +111,57 @@ class FaultInjector:
         """Return a store whose calls may fail."""
 
         async def around(call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
-            fault = self._draw(call)
-            if fault is None:
+            fault = self.draw(call)
+            if fault.name in ANY_CALL:
+                self.injected[fault.name] += 1
+                return await self._disturb(fault, call, act)
+            if fault is NO_FAULT:
                 self.injected["none"] += 1
                 return await act()
-            if fault in ANY_CALL:
-                self.injected[fault] += 1
-                return await self._disturb(fault, call, act)
-            answer, has_struck = await self._special(fault, storage, call, act)
-            self.injected[fault if has_struck else "none"] += 1
+            answer, has_struck = await self._bend(fault, storage, call, act)
+            self.injected[fault.name if has_struck else "none"] += 1
             return answer
 
         return intercepted(storage, around)
 
-    def _draw(self, call: Call) -> str | None:
+    def draw(self, call: Call) -> Fault:
+        """Return what strikes a call, drawn from the rates; a simulation that plays faults again overrides it."""
         point = self._random.random()
         for name in FAULTS:
             if name not in ANY_CALL and (call.service, call.method) not in _CALLS[name]:
                 continue
             point -= getattr(self.rates, name)
             if point < 0:
-                return name
-        return None
+                return self._drawn(name)
+        return NO_FAULT
+
+    def _drawn(self, name: str) -> Fault:
+        rates, random = self.rates, self._random
+        if name == "delay":
+            return Fault(name, seconds=random.uniform(-rates.max_delay_seconds, rates.max_delay_seconds))
+        if name == "second_copy":
+            return Fault(name, seconds=random.randrange(rates.max_copy_seconds + 1))
+        if name in ("reorder", "short_page"):
+            return Fault(name, number=random.randrange(1, 8))
+        return Fault(name)
 
     # ---- faults of any call
 
-    async def _disturb(self, fault: str, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
+    async def _disturb(self, fault: Fault, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
         what = f"{call.service} {call.method} on {call.target}"
-        if fault == "fail_before":
+        if fault.name == "fail_before":
             raise TransientStorageError(f"injected: {what} failed before it acted")
-        if fault == "throttle":
+        if fault.name == "throttle":
             raise TransientStorageError(
                 f"injected: {what} was throttled", retry_after_seconds=self.rates.retry_after_seconds
             )
-        if fault == "lose_reply":
+        if fault.name == "lose_reply":
             await self._act_silently(act)
             raise TransientStorageError(f"injected: the reply to {what} was lost")
-        if fault == "act_twice":
+        if fault.name == "act_twice":
             await self._act_silently(act)
             return await act()
-        return await self._late(act)
+        return await self._late(act, fault.seconds)
 
     async def _act_silently(self, act: Callable[[], Awaitable[Any]]) -> None:
         """Act; whatever the answer is, nobody hears it."""
@@ -144,46 +170,41 @@ class FaultInjector:
         except StorageError:
             return
 
-    async def _late(self, act: Callable[[], Awaitable[Any]]) -> Any:
-        seconds = self._random.uniform(0, self.rates.max_delay_seconds)
-        if self._random.random() < 0.5:
+    async def _late(self, act: Callable[[], Awaitable[Any]], seconds: float) -> Any:
+        if seconds >= 0:
             await self._sleep(seconds)
             return await act()
         try:
             answer = await act()
         except StorageError:
-            await self._sleep(seconds)
+            await self._sleep(-seconds)
             raise
-        await self._sleep(seconds)
+        await self._sleep(-seconds)
         return answer
 
     # ---- faults of some calls
 
-    async def _special(
-        self, fault: str, storage: Storage, call: Call, act: Callable[[], Awaitable[Any]]
+    async def _bend(
+        self, fault: Fault, storage: Storage, call: Call, act: Callable[[], Awaitable[Any]]
     ) -> tuple[Any, bool]:
         """Carry a call out with a fault; return the answer, and whether there was anything to strike."""
-        if fault == "second_copy":
-            return await self._second_copy(storage, call, act), True
-        if fault == "reorder":
-            messages = list(await act())
-            self._random.shuffle(messages)
-            return messages, len(messages) > 1
-        if fault == "short_hiding":
+        if fault.name == "second_copy":
+            answer = await act()
+            after = call.options.get("visible_after", 0) + int(fault.seconds)
+            await storage.queues.put(call.target, *call.arguments, visible_after=min(after, MAX_INVISIBLE_SECONDS))
+            return answer, True
+        if fault.name == "reorder":
+            found = list(await act())
+            shift = fault.number % max(len(found), 1)
+            return [*reversed(found[shift:]), *found[:shift]], len(found) > 1
+        if fault.name == "short_hiding":
             messages = await storage.queues.get(call.target, *call.arguments, **{**call.options, "invisible_for": 1})
             return messages, bool(messages)
-        if fault == "short_page":
-            top = min(self._random.randrange(1, 8), call.options.get("top") or 8)
+        if fault.name == "short_page":
+            top = min(fault.number, call.options.get("top") or fault.number)
             page = await storage.tables.query(call.target, *call.arguments, **{**call.options, "top": top})
             return page, page.token is not None
         return await self._touch(storage, call, act)
-
-    async def _second_copy(self, storage: Storage, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
-        answer = await act()
-        (text,) = call.arguments
-        after = call.options.get("visible_after", 0) + self._random.randrange(self.rates.max_copy_seconds + 1)
-        await storage.queues.put(call.target, text, visible_after=min(after, MAX_INVISIBLE_SECONDS))
-        return answer
 
     async def _touch(self, storage: Storage, call: Call, act: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
         (given,) = call.arguments

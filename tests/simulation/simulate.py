@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,16 +15,18 @@ from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
-from taskhub.storage.faults import NO_FAULTS, FaultInjector, FaultRates
+from taskhub.storage.faults import NO_FAULT, NO_FAULTS, Fault, FaultInjector, FaultRates
 from tests.simulation.checks import Violation, Watch, check_at_rest, check_entities
+from tests.simulation.fates import Fate, Fates
 from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start, draw_start
 from tests.support.hub_state import read_hub
 from tests.support.world import EndlessRun, MemoryReceipts, PlainApplication, Process, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from taskhub.runtime.receipts import Receipt
+    from taskhub.storage.interception import Call
 
 HUB = "SimHub"
 FAULTS = FaultRates(fail_before=0.01, lose_reply=0.01, act_twice=0.01, delay=0.02, throttle=0.005)
@@ -44,6 +47,8 @@ class Report:
     pauses: int = 0
     faults: int = 0
     activity_runs: int = 0
+    fates: Counter[str] = field(default_factory=Counter)
+    """How often each thing befell it, by :attr:`~tests.simulation.fates.Fate.kind`."""
     told: list[str] = field(default_factory=list)
 
 
@@ -59,6 +64,26 @@ class _Slot:
     receipts: dict[str, Receipt] = field(default_factory=dict)
 
 
+class _Faults(FaultInjector):
+    """Faults of which some befall the run."""
+
+    def __init__(self, fates: Fates, rates: FaultRates, random: random.Random, world: World) -> None:
+        super().__init__(rates, random, world.clock.sleep)
+        self._fates = fates
+        self._calls = 0
+
+    def draw(self, call: Call) -> Fault:
+        self._calls += 1
+        for fate in self._fates.at("call", self._calls, lambda: self._drawn(call)):
+            return Fault(fate.kind, fate.seconds)
+        return NO_FAULT
+
+    def _drawn(self, call: Call) -> Iterator[Fate]:
+        fault = super().draw(call)
+        if fault is not NO_FAULT:
+            yield Fate("call", self._calls, fault.name, f"{call.service} {call.method} on {call.target}", fault.seconds)
+
+
 class Simulation:
     """Draws a workload and a fate from a seed, and lets it happen."""
 
@@ -68,11 +93,11 @@ class Simulation:
         *,
         workload: Mapping[str, Start] | None = None,
         workers: int = 2,
-        kills_at: Collection[int] | None = None,
+        fates: Fates | None = None,
         tell: Callable[[str], None] = lambda _: None,
         **overrides: Any,
     ) -> None:
-        """What is not given is drawn: the workload by instance id, the steps at which a worker dies, the settings."""
+        """What is not given is drawn: the workload by instance id, what befalls the run, the settings."""
         self._draw = random.Random(f"{seed}/workload")
         self._world = World(seed, shuffled=True, max_seconds=MAX_SECONDS, max_steps=MAX_STEPS)
         self._watch = Watch(HubNames.of(HUB).history_table)
@@ -95,24 +120,25 @@ class Simulation:
             # More often than workers die here: nothing may be parked.
             "max_dequeue_count": self._draw.choice([0, 0, 8]),
         }
-        self._settings = TaskHubSettings(**{**settings, **overrides})
-        self._workload = workload or {f"i-{n}": draw_start(self._draw) for n in range(self._draw.randrange(1, 6))}
+        self.settings = TaskHubSettings(**{**settings, **overrides})
+        self.workload = workload or {f"i-{n}": draw_start(self._draw) for n in range(self._draw.randrange(1, 6))}
         self._slots = [_Slot(number) for number in range(workers)]
-        self._kills_at = kills_at
+        self.fates = fates or Fates()
         self._kills_left = self._draw.choice([0, 1, 2, 3, 5])
         self._kill_rate = self._draw.choice([0.001, 0.005, 0.02])
-        self._pauses_left = 0 if kills_at is not None else self._draw.choice([0, 0, 1, 3])
-        self._faults = FaultInjector(
-            FAULTS if kills_at is None and self._draw.random() < 0.4 else NO_FAULTS,
-            random.Random(f"{seed}/faults"),
-            self._world.clock.sleep,
+        self._pauses_left = self._draw.choice([0, 0, 1, 3])
+        has_faults = self._draw.random() < 0.4
+        self._faults = _Faults(
+            self.fates, FAULTS if has_faults else NO_FAULTS, random.Random(f"{seed}/faults"), self._world
         )
+        # Of its own: a run is the same when what befell it is given.
+        self._draw_fates = random.Random(f"{seed}/fates")
         self._world.loop.before_step = self._strike
         self._is_over = False
 
     def run(self) -> Report:
         """Run to the end and check everything."""
-        self._say(f"settings {self._settings}")
+        self._say(f"settings {self.settings}")
         try:
             self._world.run(self._main())
         except EndlessRun as error:
@@ -120,28 +146,29 @@ class Simulation:
         self._report.seconds = self._world.loop.time()
         self._report.steps = self._world.loop.steps
         self._report.faults = sum(count for name, count in self._faults.injected.items() if name != "none")
+        self._report.fates = self.fates.counts
         self._report.activity_runs = sum(self._app.runs.values())
         return self._report
 
     async def _main(self) -> None:
         client_process = self._process("client")
-        client = TaskHubClient(client_process.storage, self._settings, environment=client_process.environment)
+        client = TaskHubClient(client_process.storage, self.settings, environment=client_process.environment)
         for slot in self._slots:
             self._start(slot)
-        self._report.instances = len(self._workload)
+        self._report.instances = len(self.workload)
         fates = [
             client_process.spawn(self._one(client, InstanceId(instance_id), start), name=instance_id)
-            for instance_id, start in self._workload.items()
+            for instance_id, start in self.workload.items()
         ]
         for fate in fates:
             await fate
         await self._settle(client_process)
         self._is_over = True
         await self._stop_all()
-        hub = await read_hub(client_process.storage, HubNames.of(HUB), partition_count=self._settings.partition_count)
+        hub = await read_hub(client_process.storage, HubNames.of(HUB), partition_count=self.settings.partition_count)
         check_at_rest(hub)
-        check_entities(hub, self._workload)
-        for instance_id, start in self._workload.items():
+        check_entities(hub, self.workload)
+        for instance_id, start in self.workload.items():
             self._check_activities(instance_id, start)
 
     async def _one(self, client: TaskHubClient, instance_id: InstanceId, start: Start) -> None:
@@ -172,7 +199,7 @@ class Simulation:
             if each.is_paused:
                 each.resume()
         names = HubNames.of(HUB)
-        queues = [names.work_item_queue, *(names.control_queue(n) for n in range(self._settings.partition_count))]  # type: ignore[arg-type]
+        queues = [names.work_item_queue, *(names.control_queue(n) for n in range(self.settings.partition_count))]  # type: ignore[arg-type]
         looks = 0
         while looks < 3:
             await self._world.clock.sleep(5)
@@ -202,7 +229,7 @@ class Simulation:
         has_old_name = self._draw.random() < 0.5
         worker = Worker(
             slot.process.storage,
-            self._settings,
+            self.settings,
             self._app,
             worker_id=WorkerId(f"worker-{slot.number}" if has_old_name else name),
             environment=slot.process.environment,
@@ -214,18 +241,31 @@ class Simulation:
     def _strike(self) -> None:
         if self._is_over:
             return
-        if self._pauses_left > 0 and self._draw.random() < self._kill_rate:
-            self._pause(self._draw.choice(self._slots))
-        if self._is_time_to_kill():
-            self._kill(self._draw.choice(self._slots))
+        for fate in self.fates.at("step", self._world.loop.steps, self._draw_strike):
+            slot = next(each for each in self._slots if fate.who == str(each.number))
+            if fate.kind == "pause":
+                self._pause(slot, fate.seconds)
+            else:
+                self._kill(slot, fate.seconds)
 
-    def _pause(self, slot: _Slot) -> None:
+    def _draw_strike(self) -> Iterator[Fate]:
+        draw, step = self._draw_fates, self._world.loop.steps
+        if self._pauses_left > 0 and draw.random() < self._kill_rate:
+            slot = draw.choice(self._slots)
+            if slot.process is not None and not slot.process.is_dead and not slot.process.is_paused:
+                self._pauses_left -= 1
+                yield Fate("step", step, "pause", str(slot.number), draw.choice([1.0, 20.0, 45.0, 100.0]))
+        if self._kills_left > 0 and draw.random() < self._kill_rate:
+            slot = draw.choice(self._slots)
+            if slot.process is not None and not slot.process.is_dead:
+                self._kills_left -= 1
+                yield Fate("step", step, "kill", str(slot.number), draw.choice([0.0, 0.5, 10.0, 50.0]))
+
+    def _pause(self, slot: _Slot, seconds: float) -> None:
         process = slot.process
         if process is None or process.is_dead or process.is_paused:
             return
-        self._pauses_left -= 1
         self._report.pauses += 1
-        seconds = self._draw.choice([1.0, 20.0, 45.0, 100.0])
         self._say(f"{process.name} is paused for {seconds} s")
         process.pause()
         self._world.loop.call_later(seconds, self._resume, process)
@@ -235,19 +275,13 @@ class Simulation:
             self._say(f"{process.name} goes on")
             process.resume()
 
-    def _kill(self, slot: _Slot) -> None:
+    def _kill(self, slot: _Slot, seconds: float) -> None:
         if slot.process is None or slot.process.is_dead:
             return
-        self._kills_left -= 1
         self._report.kills += 1
         self._say(f"{slot.process.name} is killed")
         slot.process.kill()
-        self._world.loop.call_later(self._draw.choice([0.0, 0.5, 10.0, 50.0]), self._restart, slot)
-
-    def _is_time_to_kill(self) -> bool:
-        if self._kills_at is not None:
-            return self._world.loop.steps in self._kills_at
-        return self._kills_left > 0 and self._draw.random() < self._kill_rate
+        self._world.loop.call_later(seconds, self._restart, slot)
 
     def _restart(self, slot: _Slot) -> None:
         if not self._is_over:

@@ -3,6 +3,7 @@ import contextlib
 import pytest
 
 from tests.simulation.checks import Violation
+from tests.simulation.fates import Fate, Fates
 from tests.simulation.programs import Start
 from tests.simulation.simulate import Simulation, simulate
 
@@ -39,6 +40,25 @@ def test_one_seed_is_one_run():
     assert first == second
 
 
+@pytest.mark.parametrize("seed", [3, 11])
+def test_what_befell_a_run_given_as_a_list_makes_the_same_run(seed):
+    drawn = Simulation(seed)
+    first = drawn.run()
+
+    again = Simulation(seed, fates=Fates(drawn.fates.happened)).run()
+
+    assert drawn.fates.happened
+    assert again == first
+
+
+def test_only_some_of_what_is_drawn_may_happen():
+    seed = next(seed for seed in range(20) if simulate(seed).fates["kill"] > 1)
+
+    few = Simulation(seed, fates=Fates(kinds={"kill"}, most=1)).run()
+
+    assert few.fates == {"kill": 1}
+
+
 HELLO = Start("hello_sequence", None, [f"Hello {city}!" for city in ("Tokyo", "Seattle", "London")], activities=3)
 FAMILY = Start("provision", ["a", "bb"], [["Hello a!", 1], ["Hello bb!", 4]], activities=4)
 AGAIN = Start("counter", 0, 3, activities=1)
@@ -52,8 +72,9 @@ MONEY = Start("move_money_once_more", ["x", "y", 5], 5, moves=("x", "y", 5))
 def test_the_only_worker_may_die_at_any_step(start, warm):
     """Kill it at one step in three, or of 150, of the run that it makes undisturbed; another one takes over."""
     settings = {"warm_sessions": warm, "partition_count": 1, "max_polling_interval_seconds": 0.5}
-    whole = Simulation(0, workload={"i": start}, workers=1, kills_at=(), **settings).run()
+    whole = Simulation(0, workload={"i": start}, workers=1, fates=Fates([]), **settings).run()
 
     for step in range(1, whole.steps, max(3, whole.steps // 150)):
         with naming(f"killed at step {step} of {whole.steps}"):
-            Simulation(0, workload={"i": start}, workers=1, kills_at=(step,), **settings).run()
+            killed = Fates([Fate("step", step, "kill", "0", seconds=0.5)])
+            Simulation(0, workload={"i": start}, workers=1, fates=killed, **settings).run()

@@ -237,3 +237,44 @@ def test_a_row_that_a_new_start_owns_is_left_to_it():
 
     assert json.loads(state.output) == "new"
     assert (later.name, later.status, later.generation) == ("echoing", RuntimeStatus.Completed, 1)
+
+
+def test_a_row_is_not_repaired_with_what_a_worker_knew_before_it_was_paused():
+    """Found by simulation, in a run of seed 62."""
+
+    def waiting(context):
+        return (yield context.wait_for_external_event("go"))
+
+    hub, script = VirtualHub({"waiting": waiting}, partition_count=1, lease_round_seconds=5), Script()
+
+    async def main(hub):
+        first = await hub.worker("first", wrap=script.wrap)
+
+        async def die(call, act):
+            first.kill()
+            await hub.sleep(0)
+
+        script.on("write", "Instances", die)
+        await hub.start("waiting", instance_id="x")
+        await hub.sleep(1)
+        assert first.process.is_dead
+
+        old_script = Script()
+        old = await hub.worker("old", wrap=old_script.wrap)
+
+        async def be_paused(call, act):
+            old.process.pause()
+            await hub.sleep(0)
+            return await act()
+
+        old_script.on("read", "Instances", be_paused)
+        while not old.process.is_paused:
+            await hub.sleep(1)
+        await hub.worker("new")
+        await hub.client.raise_event("x", "go", "1")
+        await hub.end("x")
+        old.process.resume()
+        await hub.sleep(100)
+        return await hub.client.get("x")
+
+    assert hub.run(main).status is RuntimeStatus.Completed

@@ -1,0 +1,76 @@
+"""What befalls a run: drawn from its seed the first time, and played again from a list, whole or in part.
+
+A run asks at each step of the loop and at each call to the store whether something befalls it there. Either that is
+drawn, and noted, or it stands in a list that was given. So what happened in one run can be made to happen again, also
+without some of it, which is what makes a failing run smaller.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+
+@dataclass(frozen=True, order=True)
+class Fate:
+    """One thing that befalls a run."""
+
+    where: str
+    """``step``, of the event loop, or ``call``, to the store."""
+    number: int
+    """Which one, counted from the beginning of the run."""
+    kind: str
+    """``kill``, ``pause``, or a fault by its name in :class:`~taskhub.storage.faults.FaultRates`."""
+    who: str = ""
+    """Whom it befalls; of a fault, whoever makes the call."""
+    seconds: float = 0.0
+    """Until a killed process is back; how long a pause or a delay lasts."""
+
+
+class Fates:
+    """What befalls one run.
+
+    Args:
+        given: what is to happen, and nothing else; ``None``: what is drawn.
+        kinds: of what is drawn, the kinds that happen; ``None``: all.
+        most: of what is drawn, how many happen.
+    """
+
+    def __init__(
+        self, given: Iterable[Fate] | None = None, *, kinds: Collection[str] | None = None, most: int | None = None
+    ) -> None:
+        self.happened: list[Fate] = []
+        """In order."""
+        self._kinds = kinds
+        self._most = most
+        self._given: dict[tuple[str, int], list[Fate]] | None = None
+        if given is not None:
+            self._given = defaultdict(list)
+            for fate in given:
+                self._given[fate.where, fate.number].append(fate)
+
+    def at(self, where: str, number: int, draw: Callable[[], Iterable[Fate]]) -> Sequence[Fate]:
+        """Return what happens at one place.
+
+        Args:
+            where: as in :class:`Fate`.
+            number: the same.
+            draw: draws it; not asked where it is given.
+        """
+        if self._given is not None:
+            fates = self._given.get((where, number), [])
+        else:
+            fates = [fate for fate in draw() if self._kinds is None or fate.kind in self._kinds]
+            if self._most is not None:
+                fates = fates[: max(0, self._most - len(self.happened))]
+        self.happened += fates
+        return fates
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each kind happened."""
+        return Counter(fate.kind for fate in self.happened)
