@@ -228,8 +228,31 @@ class Checkpoints:
                     return
                 etag, is_new = (row.etag, False) if row else (None, True)
             else:
+                if etag is None and not is_new and not self._is_ours(partition):
+                    await self._undo_late_write(instance_id)
                 return
         raise TransientStorageError(f"the row of instance '{instance_id}' is written by others all the time")
+
+    async def _undo_late_write(self, instance_id: InstanceId) -> None:
+        """Let a row say what the history says, after we wrote it without an ETag, and perhaps too late.
+
+        We may have been paused in the middle, and the partition's new owner may have written it before us.
+        """
+        row = await self._services.instances.read(instance_id)
+        stored = await self._services.history.load(instance_id)
+        if row is None or stored.execution_id is None or not stored.events:
+            return
+        columns = repair_columns(
+            stored.events,
+            hub=self._services.names.hub,
+            execution_id=stored.execution_id,
+            row_exists=True,
+            has_input=row.execution_id == stored.execution_id,
+            input_url=stored.urls.input,
+            output_url=stored.urls.output,
+        )
+        with contextlib.suppress(RowChanged, RowNotFound):
+            await self._services.instances.merge(instance_id, columns, etag=row.etag)
 
     async def _unknown_row(self, instance_id: InstanceId, *, is_first: bool) -> tuple[ETag | None, bool]:
         """Return the ETag of a row that this process has not seen, and whether there must be none.

@@ -118,9 +118,7 @@ class FaultInjector:
             if fault is NO_FAULT:
                 self.injected["none"] += 1
                 return await act()
-            answer, has_struck = await self._bend(fault, storage, call, act)
-            self.injected[fault.name if has_struck else "none"] += 1
-            return answer
+            return await self._bend(fault, storage, call, act)
 
         return intercepted(storage, around)
 
@@ -184,37 +182,43 @@ class FaultInjector:
 
     # ---- faults of some calls
 
-    async def _bend(
-        self, fault: Fault, storage: Storage, call: Call, act: Callable[[], Awaitable[Any]]
-    ) -> tuple[Any, bool]:
-        """Carry a call out with a fault; return the answer, and whether there was anything to strike."""
+    async def _bend(self, fault: Fault, storage: Storage, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
+        """Carry a call out with a fault, which counts if there is anything to strike."""
         if fault.name == "second_copy":
             answer = await act()
+            self._count(fault, has_struck=True)
             after = call.options.get("visible_after", 0) + int(fault.seconds)
             await storage.queues.put(call.target, *call.arguments, visible_after=min(after, MAX_INVISIBLE_SECONDS))
-            return answer, True
+            return answer
         if fault.name == "reorder":
             found = list(await act())
             shift = fault.number % max(len(found), 1)
-            return [*reversed(found[shift:]), *found[:shift]], len(found) > 1
+            self._count(fault, has_struck=len(found) > 1)
+            return [*reversed(found[shift:]), *found[:shift]]
         if fault.name == "short_hiding":
             messages = await storage.queues.get(call.target, *call.arguments, **{**call.options, "invisible_for": 1})
-            return messages, bool(messages)
+            self._count(fault, has_struck=bool(messages))
+            return messages
         if fault.name == "short_page":
             top = min(fault.number, call.options.get("top") or fault.number)
             page = await storage.tables.query(call.target, *call.arguments, **{**call.options, "top": top})
-            return page, page.token is not None
-        return await self._touch(storage, call, act)
+            self._count(fault, has_struck=page.token is not None)
+            return page
+        await self._touch(fault, storage, call)
+        return await act()
 
-    async def _touch(self, storage: Storage, call: Call, act: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
+    def _count(self, fault: Fault, *, has_struck: bool) -> None:
+        self.injected[fault.name if has_struck else "none"] += 1
+
+    async def _touch(self, fault: Fault, storage: Storage, call: Call) -> None:
         (given,) = call.arguments
         operations: Sequence[TableWrite] = (given,) if isinstance(given, TableWrite) else given
         guarded = [operation for operation in operations if operation.if_match is not None]
+        self._count(fault, has_struck=bool(guarded))
         if guarded:
             row = guarded[-1].row
             nothing = TableWrite(Write.MERGE, Row(row.partition_key, row.row_key, {}), if_match=guarded[-1].if_match)
             await self._act_silently(lambda: storage.tables.write(call.target, nothing))
-        return await act(), bool(guarded)
 
 
 _CALLS = {

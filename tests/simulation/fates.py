@@ -24,11 +24,13 @@ class Fate:
     number: int
     """Which one, counted from the beginning of the run."""
     kind: str
-    """``kill``, ``pause``, or a fault by its name in :class:`~taskhub.storage.faults.FaultRates`."""
+    """``kill``, ``pause``, ``move``, or a fault by its name in :class:`~taskhub.storage.faults.FaultRates`."""
     who: str = ""
     """Whom it befalls; of a fault, whoever makes the call."""
     seconds: float = 0.0
-    """Until a killed process is back; how long a pause or a delay lasts."""
+    """Until a killed process is back; how long a pause or a delay lasts; how much later a second copy is seen."""
+    rows: int = 0
+    """Of a short page; which order messages come in."""
 
 
 class Fates:

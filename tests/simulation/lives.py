@@ -7,8 +7,8 @@ finds the instance missing. Storage trouble that a client is told of is tried ag
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from tests.simulation.workload import draw_program
 
 if TYPE_CHECKING:
     import random
+    from collections import Counter
     from collections.abc import Awaitable, Callable
 
     from taskhub import TaskHubClient
@@ -56,11 +57,15 @@ class Plan:
 def draw_plan(draw: random.Random, instance_id: str) -> Plan:
     """Draw what an instance does and what becomes of it."""
     if draw.random() < 0.4:
-        return Plan(instance_id, start=draw_start(draw), fate=draw.choice(["plain", "plain", "suspend", "client_death"]))
+        return Plan(
+            instance_id, start=draw_start(draw), fate=draw.choice(["plain", "plain", "suspend", "client_death"])
+        )
     fate = draw.choice(["plain"] * 6 + ["suspend", *FATES])
     program = draw_program(
         draw, instance_id, is_moody=fate == "rewind", names_children=fate not in ("replace", "purge", "terminate")
     )
+    if fate == "restart":
+        program.generations = 1  # what is restarted begins with the input of the last generation
     return Plan(instance_id, program=program, fate=fate)
 
 
@@ -163,11 +168,9 @@ class Life:
         self._say("its client dies")
         process.kill()
         await self._clients.sleep(self._draw.choice([0.0, 1.0, 30.0]))
-        while True:
+        while await self._look(self._id) is None:
             await self._persist(lambda: self._start_once(self._client))
             await self._clients.sleep(1)
-            if await self._look(self._id) is not None:
-                return
 
     async def _raise_all(self, instance_id: InstanceId) -> None:
         start, program = self.plan.start, self.plan.program
@@ -227,12 +230,10 @@ class Life:
     async def _persist(self, act: Callable[[], Awaitable[Any]]) -> None:
         """Do something until it is done."""
         while True:
-            try:
+            with contextlib.suppress(TransientStorageError):
                 await act()
-            except TransientStorageError:
-                await self._clients.sleep(1)
-            else:
                 return
+            await self._clients.sleep(1)
 
     async def _wait_a_while(self) -> None:
         await self._clients.sleep(self._draw.choice([0.0, 0.1, 1.0, 5.0, 30.0, 90.0]) * self._draw.random())
@@ -301,8 +302,6 @@ class Life:
                 self._say("is restarted already")
 
         await self._persist(restart)
-        if not with_new_id:
-            await self._until_another(before)
         self._say(f"is restarted as {new_id}")
         self._clients.count["restart"] += 1
         events = self._spawn(self._raise_all(new_id), "events")
@@ -324,9 +323,11 @@ class Life:
         await events
 
     async def _until_another(self, before: InstanceState) -> None:
+        """Wait until another instance has begun: what is sent before that may reach the one that it replaces."""
         while True:
             state = await self._look(self._id)
-            if state is not None and (state.generation, state.created) != (before.generation, before.created):
+            is_other = state is not None and (state.generation, state.created) != (before.generation, before.created)
+            if is_other and state is not None and state.status is not RuntimeStatus.Pending:
                 return
             await self._clients.sleep(0.5)
 
@@ -334,10 +335,9 @@ class Life:
         self.is_disturbed = self.may_be_gone = True
         await self._wait_a_while()
         for _ in range(3):
-            try:
+            with contextlib.suppress(InvalidInstanceState):  # somebody goes on writing it
                 await self._persist(lambda: self._client.purge(self._id))
-            except InvalidInstanceState:
-                await self._clients.sleep(1)  # somebody goes on writing it
+            await self._clients.sleep(1)
         self._say("is purged")
         self._clients.count["purge"] += 1
         await self._end(self._id, may_be_gone=True)

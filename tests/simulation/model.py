@@ -168,7 +168,8 @@ class _Generation:
     def _statements(self, statements: Sequence[Any]) -> None:
         for statement in statements:
             kind = statement[0]
-            for _, entry in _entries(statement) if kind != "repeat" else ():
+            # What is made and never waited for is not even asked for: so the SDK does it.
+            for _, entry in _entries(statement) if kind not in ("repeat", "make") else ():
                 self._reader.tally.certain[entry] += 1
             if kind == "yield":
                 self._value(statement[1], self._take(statement))
@@ -179,8 +180,6 @@ class _Generation:
             elif kind == "both":
                 for task in statement[1:]:
                     self._value(task, self._take(statement))
-            elif kind == "make":
-                self._unknown(statement[1])
             elif kind == "repeat":
                 for _ in range(statement[1]):
                     self._statements(statement[2])
@@ -251,13 +250,18 @@ class _Generation:
             raise self._refusal(task, value)
         refusals = []
         for each in task[1]:
-            try:
-                self._value(each, value[1])
-            except Violation as refusal:
-                refusals.append(refusal)
-            else:
+            refusal = self._refusal_of(each, value[1])
+            if refusal is None:
                 return
+            refusals.append(refusal)
         raise Violation(f"nobody can have won: {[str(refusal) for refusal in refusals]}")
+
+    def _refusal_of(self, task: Any, value: Any) -> Violation | None:
+        try:
+            self._value(task, value)
+        except Violation as refusal:
+            return refusal
+        return None
 
     def _answer(self, name: str, given: Any, value: Any) -> None:
         number = value.get("run") if isinstance(value, dict) else None

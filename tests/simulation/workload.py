@@ -63,6 +63,12 @@ class Program:
                 if task[0] == "retry":
                     yield task[1]
 
+    def entries_in_order(self) -> list[int]:
+        """Return the numbers of entries that it writes itself, once each and in this order; none where it repeats."""
+        if self.generations > 1:
+            return []
+        return list(_entry_numbers([each for each in self.statements if each[0] not in ("repeat", "make")]))
+
     def orchestrators(self) -> dict[str, Any]:
         """Return the functions of it and all below it, by name."""
         return {program.name: _main(program) for program in self.all()}
@@ -77,6 +83,14 @@ def tasks_of(part: Any) -> Iterator[Any]:
             yield from tasks_of(each)
 
 
+def _entry_numbers(part: Any) -> Iterator[int]:
+    if isinstance(part, tuple) and part[0] in ("signal", "entity"):
+        yield part[-1]["by"][1]
+    elif isinstance(part, (tuple, list)):
+        for each in part:
+            yield from _entry_numbers(each)
+
+
 TASKS = {"activity", "retry", "child", "child_retry", "timer", "event", "entity", "all", "any"}
 
 
@@ -88,7 +102,7 @@ def _main(program: Program) -> Any:
         number, before = given if isinstance(given, list) else (1, [])
         seen = yield from flow(context)
         if number < program.generations:
-            context.continue_as_new([number + 1, [*before, seen]])
+            context.continue_as_new([number + 1, [*before, seen]], preserve_unprocessed_events=True)
             return None
         return [*before, seen]
 
@@ -127,7 +141,7 @@ def draw_program(draw: random.Random, label: str, *, is_moody: bool = False, nam
     taste = Taste(draw, label, can_fail=not is_moody, names_children=names_children)
     program = _program(taste, depth=0)
     if is_moody:
-        host = draw.choice([each for each in program.all()])
+        host = draw.choice(list(program.all()))
         host.statements.insert(draw.randrange(len(host.statements) + 1), ("yield", ("activity", "moody", label)))
     return program
 
@@ -174,9 +188,7 @@ def _statement(taste: Taste, program: Program, depth: int, times: int, *, may_wr
     return ("status", draw.choice([None, 0, "é", {"step": [1, 2]}]))
 
 
-def _task(
-    taste: Taste, program: Program, depth: int, times: int, *, may_write: bool, is_awaited: bool = True
-) -> Any:
+def _task(taste: Taste, program: Program, depth: int, times: int, *, may_write: bool, is_awaited: bool = True) -> Any:
     draw = taste.draw
     kind = draw.choices(
         ["activity", "retry", "child", "child_retry", "timer", "event", "entity", "all", "any"],
@@ -186,7 +198,11 @@ def _task(
         child = _program(taste, depth=depth + 1, may_write=may_write)
         program.children[child.name] = child
         # Two at once with one id would take each other's place.
-        own_id = f"{taste.label}-child-{taste.number()}" if is_awaited and taste.names_children and draw.random() < 0.5 else None
+        own_id = (
+            f"{taste.label}-child-{taste.number()}"
+            if is_awaited and taste.names_children and draw.random() < 0.5
+            else None
+        )
         return ("child", child.name, own_id)
     if kind == "child_retry":
         child = _program(taste, depth=depth + 1, may_write=False)
@@ -212,9 +228,12 @@ def _leaf(
     kind: str | None = None,
 ) -> Any:
     draw = taste.draw
-    kind = kind or draw.choices(
-        ["activity", "timer", "event", "entity"], [6, 1, 1 if depth == 0 else 0, 2 if may_write else 0]
-    )[0]
+    kind = (
+        kind
+        or draw.choices(
+            ["activity", "timer", "event", "entity"], [6, 1, 1 if depth == 0 else 0, 2 if may_write else 0]
+        )[0]
+    )
     if kind == "retry":
         return ("retry", f"flaky-{draw.choice([0, 1, 2])}-{taste.number()}", draw.choice([1, 30]), draw.choice([1, 3]))
     if kind == "timer":
@@ -269,7 +288,7 @@ class Journal:
 
         async def run(given: Any) -> Any:
             call = _call.get()
-            seconds = self.draw.choice(_SECONDS[name] if name in _SECONDS else (0.0, 0.0, 0.2, 3.0))
+            seconds = self.draw.choice(_SECONDS.get(name, (0.0, 0.0, 0.2, 3.0)))
             await asyncio.sleep(seconds)
             number = len(self.runs) + 1
             has_failed = self._fails(call, given)
