@@ -29,8 +29,8 @@ from taskhub import TaskHubClient
 from taskhub.model.ids import InstanceId
 from taskhub.model.leases import PartitionManager
 from taskhub.storage.counting import CallCounter
+from tests.support.plain_application import PlainApplication
 from tests.support.virtual_hub import VirtualHub
-from tests.support.world import PlainApplication
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,9 @@ request that starts the work to the moment when this client has seen that it is 
 
 The activities return a greeting; nothing but the task hub, the host and HTTP takes time.
 
-Usage: ``python -m benchmarks.end_to_end [--storage embedded|azurite] [--quick]``. The last line is one JSON object of
-named figures.
+Usage: ``python -m benchmarks.end_to_end [--storage embedded|azurite] [--sdk own|own-json|official] [--quick]``. The
+same app runs on our SDK (live, or by its JSON shell) or on azure-functions-durable, which is installed beside where it
+is missing; the goals are those of our live SDK. The last line is one JSON object of named figures.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from benchmarks.report import Report
+from tests.support import reference
 from tests.support.azurite import running_azurite
 
 if TYPE_CHECKING:
@@ -158,12 +160,12 @@ async def idle_hellos(host: Host, times: int) -> tuple[float, float, float]:
     return statistics.median(took), statistics.quantiles(took, n=20)[-1], resident_megabytes(host.pid)
 
 
-async def run(storage: str, report: Report, *, quick: bool) -> None:
+async def run(storage: str, sdk: str, report: Report, *, quick: bool) -> None:
     """Take all figures, each on a fresh host and store."""
-    goals = {} if quick else GOALS[storage]
+    goals = {} if quick or sdk != "own" else GOALS[storage]
 
     async def take(name: str, measure: Callable[[Host], Awaitable[float]]) -> None:
-        async with running_host(storage) as host:
+        async with running_host(storage, sdk) as host:
             born = time.perf_counter()
             report.add(name, await measure(host), "s", goals.get(name, ""))
             if storage == "azurite" and time.perf_counter() - born > AZURITE_COLLECTS_SECONDS:
@@ -174,7 +176,7 @@ async def run(storage: str, report: Report, *, quick: bool) -> None:
     await take(f"sequence_{steps}_s", lambda host: sequence(host, steps))
     for size in (50,) if quick else (200, 1000) if storage == "azurite" else (1000,):
         await take(f"hello_{size}_s", functools.partial(hellos, size=size))
-    async with running_host(storage) as host:
+    async with running_host(storage, sdk) as host:
         p50, p95, memory = await idle_hellos(host, 10 if quick else 40)
     report.add("idle_hello_p50_ms", p50, "ms", goals.get("idle_hello_p50_ms", ""))
     report.add("idle_hello_p95_ms", p95, "ms", goals.get("idle_hello_p95_ms", ""))
@@ -182,17 +184,21 @@ async def run(storage: str, report: Report, *, quick: bool) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running_host(storage: str) -> AsyncIterator[Host]:
+async def running_host(storage: str, sdk: str) -> AsyncIterator[Host]:
     """Start a host on a fresh store, and stop both at the end."""
     with contextlib.ExitStack() as stack:
         room = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="taskhub-benchmark-")))
-        environment = {**os.environ}
+        environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+        if sdk == "official":
+            environment["VIRTUAL_ENV"] = str(reference.environment())
         options = ["--storage", f"embedded:{room}/hub.db"]
         if storage == "azurite":
             environment["AzureWebJobsStorage"] = stack.enter_context(running_azurite()).connection_string
             options = ["--storage", "AzureWebJobsStorage"]
         port = _free_port()
-        process = stack.enter_context(_process([*options, "--port", str(port)], environment, room / "log"))
+        process = stack.enter_context(
+            _process([*options, "--sdk", sdk, "--port", str(port)], environment, room / "log")
+        )
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as http:
             host = Host(http, f"http://127.0.0.1:{port}", process.pid)
             await _until_ready(host, process, room / "log")
@@ -258,10 +264,11 @@ def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.end_to_end")
     parser.add_argument("--storage", choices=("embedded", "azurite"), default="embedded")
+    parser.add_argument("--sdk", choices=("own", "own-json", "official"), default="own")
     parser.add_argument("--quick", action="store_true", help="smaller loads, for a first look")
     arguments = parser.parse_args()
-    report = Report(f"{(__doc__ or '').partition('Usage:')[0]}Store: {arguments.storage}.")
-    asyncio.run(run(arguments.storage, report, quick=arguments.quick))
+    report = Report(f"{(__doc__ or '').partition('Usage:')[0]}Store: {arguments.storage}. SDK: {arguments.sdk}.")
+    asyncio.run(run(arguments.storage, arguments.sdk, report, quick=arguments.quick))
     report.close()
 
 

@@ -26,7 +26,7 @@ from taskhub import TaskHubSettings, Worker
 from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.storage.sqlite import open_sqlite
 from tests.support.long_history import EVENTS_PER_STEP, answer_last, steps, write_history
-from tests.support.world import PlainApplication
+from tests.support.plain_application import PlainApplication
 
 SETTINGS = TaskHubSettings(hub_name="Long", use_app_lease=False, max_concurrent_activities=200)
 LONG = InstanceId("long")

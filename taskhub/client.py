@@ -42,6 +42,7 @@ from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.app_lease import ask_for_lease
+from taskhub.runtime.doctor import Doctor
 from taskhub.runtime.entity_directory import EntityDirectory
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.hub_status import delete_hub, hub_status
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from taskhub.model.dead_letters import DeadLetter
+    from taskhub.model.diagnosis import Examination, Finding
     from taskhub.model.entities import EntityId, EntityState
     from taskhub.model.history import HistoryEvent
     from taskhub.model.hub import DumpSummary, HubContents, HubStatus
@@ -490,6 +492,32 @@ class TaskHubClient:
         except TableNotFound:
             return CleanedEntities(0, 0, None)
 
+    # ---- health
+
+    async def examine(self) -> Examination:
+        """Look over the whole hub for what is stuck, lost, orphaned or disagreeing: reads all of it, mostly twice.
+
+        It changes nothing, but that on Azure, while no worker is at work, it takes visible messages for a moment.
+
+        Returns:
+            What was found, and what can be done about it with :meth:`repair`.
+        """
+        return await Doctor(self._services).examine()
+
+    async def repair(self, finding: Finding) -> str | None:
+        """Do what can be done about something that :meth:`examine` found, if it is still as it was then.
+
+        Args:
+            finding: one with a remedy.
+
+        Returns:
+            Why nothing was done; ``None`` when it is done.
+
+        Raises:
+            ValueError: it has no remedy.
+        """
+        return await Doctor(self._services).repair(finding)
+
     # ---- dead letters
 
     async def dead_letters(self) -> Sequence[DeadLetter]:
@@ -607,8 +635,7 @@ class TaskHubClient:
         # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
         # woken before the row is there.
         await retry(lambda: services.messenger.put(packed, due=started.scheduled_start, wake=False))
-        replaces = None if existing is None else existing.etag
-        await retry(lambda: services.instances.create(instance_id, row, replaces=replaces))
+        await retry(lambda: services.instances.create(instance_id, row, replaces=existing))
         services.messenger.wake(message, started.scheduled_start)
 
     async def _send(self, instance_id: InstanceId, event: HistoryEvent, *, due: Utc | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from taskhub.cli import dead, hub, instances, start
+from taskhub.cli import dead, doctor, entities, hub, init, instances, new, start
 
 app = typer.Typer(
     name="taskhub",
@@ -33,8 +33,12 @@ def _options(
     pass
 
 
-app.command("start")(start.start)
+app.command("init")(init.init)
+app.command("new")(new.new)
+app.command("start", cls=start.StartCommand)(start.start)
+app.command("doctor")(doctor.doctor)
 app.add_typer(instances.app, name="instances")
+app.add_typer(entities.app, name="entities")
 app.add_typer(hub.app, name="hub")
 app.add_typer(dead.app, name="dead")
 

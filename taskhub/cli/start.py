@@ -1,11 +1,40 @@
 """``taskhub start``."""
 
+import os
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperCommand
 
 from taskhub.cli.options import Hub, Storage
+from taskhub.errors import ConfigurationError
+from taskhub.host.app_environment import enter_environment, find_environment
+from taskhub.host.official_sdk import SdkChoice, use_sdk
+
+_FUNCTIONS = "--functions"
+
+
+class StartCommand(TyperCommand):
+    """Takes all words after ``--functions``, up to the next option, as names: so ``func start`` is told them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line."""
+        return super().parse_args(ctx, _with_an_option_for_each_name(args))
+
+
+def _with_an_option_for_each_name(words: list[str]) -> list[str]:
+    found: list[str] = []
+    is_name = False
+    for word in words:
+        if word == _FUNCTIONS:
+            is_name = True
+        elif word.startswith("-"):
+            is_name = False
+            found.append(word)
+        else:
+            found += [_FUNCTIONS, word] if is_name else [word]
+    return found if _FUNCTIONS in found or _FUNCTIONS not in words else [*found, _FUNCTIONS]  # without names: an error
 
 
 def start(
@@ -40,6 +69,15 @@ def start(
     cors_credentials: Annotated[
         bool, typer.Option("--cors-credentials", help="Let their requests carry cookies.")
     ] = False,
+    functions: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            _FUNCTIONS,
+            metavar="NAME...",
+            help="Load only these functions of the app; what needs another one fails meanwhile.",
+            show_default=False,
+        ),
+    ] = None,
     hub: Hub = None,
     storage: Storage = None,
     workers: Annotated[
@@ -54,24 +92,38 @@ def start(
             show_default=False,
         ),
     ] = None,
+    sdk: Annotated[
+        SdkChoice,
+        typer.Option(
+            "--sdk",
+            help="Durable Functions SDK to run the app on: the first that its environment has (auto), ours (own), or "
+            "azure-functions-durable (official); own-json is ours by the JSON protocol.",
+        ),
+    ] = SdkChoice.AUTO,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the host's own messages too.")] = False,
 ) -> None:
     """Run a function app until Ctrl+C: its HTTP triggers, its orchestrations, the management API."""
-    from taskhub.host.official_sdk import find_clash
-
-    clash = find_clash()
-    if clash is not None and not clash.is_ours:
-        typer.secho(str(clash), fg=typer.colors.RED, err=True)
-        raise typer.Exit(1)
-    from taskhub.host.process import HostOptions, run_host  # needs our SDK
+    environment = find_environment(app_dir.resolve(), os.environ)
+    enter_environment(environment.folders)
+    if environment.warning is not None:
+        typer.secho(environment.warning, fg=typer.colors.YELLOW, err=True)
+    try:
+        used = use_sdk(sdk)
+    except ConfigurationError as error:
+        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from None
+    from taskhub.host.process import HostOptions, run_host  # needs an SDK
 
     options = HostOptions(
         app_dir,
+        used,
+        sdk_choice=sdk,
         port=port,
         address=address,
         auth=auth,
         cors=cors,
         cors_credentials=cors_credentials,
+        functions=tuple(functions) if functions else None,
         hub=hub,
         storage=storage,
         verbose=verbose,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from taskhub.model.history import HistoryEvent
     from taskhub.model.ids import Utc
+    from taskhub.model.instance import InstanceState
 
 
 def pending_messages(history: Sequence[HistoryEvent], *, after: Utc) -> Iterator[tuple[TaskMessage, Utc]]:
@@ -44,3 +45,23 @@ def pending_messages(history: Sequence[HistoryEvent], *, after: Utc) -> Iterator
             if due is not None and due.padded() > after.padded():
                 raised = EventRaised(timestamp=event.timestamp, name=event.name, input=event.input)
                 yield TaskMessage(raised, target=OrchestrationInstance(event.instance_id, None)), due
+
+
+def start_of_row(row: InstanceState) -> ExecutionStarted | None:
+    """Return the start of an instance that has not begun, as its row tells it; ``None`` when it does not.
+
+    Args:
+        row: as read with its input.
+    """
+    if row.name is None or row.created is None:
+        return None
+    return ExecutionStarted(
+        timestamp=row.created,
+        instance=OrchestrationInstance(row.instance_id, row.execution_id),
+        name=row.name,
+        version=row.version,
+        input=row.input,
+        tags=row.tags,
+        scheduled_start=row.scheduled_start,
+        generation=row.generation,
+    )

@@ -49,9 +49,6 @@ def enter_app(root: Path) -> None:
     vendored = root / ".python_packages" / "lib" / "site-packages"
     if vendored.is_dir() and str(vendored) not in sys.path:
         sys.path.insert(0, str(vendored))
-    # The SDK goes first: releases of the official one read host.json of the current directory when they are
-    # imported, and more strictly than the host does.
-    importlib.import_module("azure.durable_functions")
     if str(root) not in sys.path:
         sys.path.append(str(root))
     os.chdir(root)

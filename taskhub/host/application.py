@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from azure.durable_functions.replay import Decisions, OrchestrationSession, Raised
 from azure.functions.meta import Datum
 
 from taskhub.errors import UnknownFunction
@@ -16,7 +14,6 @@ from taskhub.host.http_activity import HttpActivity
 from taskhub.host.http_calls import HTTP_ACTIVITY
 from taskhub.host.invoker import DURABLE_REASON, TIMEOUT, InvocationFailed
 from taskhub.runtime.application import ActivityFailed, ActivitySucceeded, EntityAnswered, EntityFailed
-from taskhub.runtime.instance_ids import refusal_of_instance_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,10 +21,23 @@ if TYPE_CHECKING:
     from taskhub.host.call_plan import CallPlan
     from taskhub.host.invoker import Invoker
     from taskhub.model.ids import InstanceId
-    from taskhub.runtime.application import ActivityCall, EntityCall
-    from taskhub.settings import TaskHubSettings
+    from taskhub.runtime.application import ActivityCall, EntityCall, Orchestration
 
-_DAY = 24 * 3600
+
+class Orchestrations(Protocol):
+    """How the orchestrators of an app are driven, which depends on the SDK that it uses."""
+
+    def begin(
+        self, plan: CallPlan, name: str, *, instance_id: InstanceId, parent_instance_id: InstanceId | None
+    ) -> Orchestration:
+        """Return a fresh, empty execution.
+
+        Args:
+            plan: of the orchestrator function.
+            name: that the instance was started by.
+            instance_id: of the instance.
+            parent_instance_id: of a sub-orchestration's parent.
+        """
 
 
 class FunctionsApplication:
@@ -36,7 +46,7 @@ class FunctionsApplication:
     Args:
         plans: the functions that can run; those of other triggers are passed over.
         invoker: runs them.
-        settings: limits of the task hub.
+        orchestrations: drives the orchestrators.
         client_payload: makes the text that a durable client binding receives, from that binding's properties.
         http: makes the requests of ``call_http``.
     """
@@ -45,13 +55,13 @@ class FunctionsApplication:
         self,
         plans: Iterable[CallPlan],
         invoker: Invoker,
-        settings: TaskHubSettings,
+        orchestrations: Orchestrations,
         *,
         client_payload: Callable[[Mapping[str, Any]], str],
         http: HttpActivity | None = None,
     ) -> None:
         self._invoker = invoker
-        self._settings = settings
+        self._orchestrations = orchestrations
         self._client_payload = client_payload
         self._http = http or HttpActivity()
         plans = list(plans)
@@ -67,24 +77,15 @@ class FunctionsApplication:
 
     def orchestration(
         self, name: str, *, instance_id: InstanceId, parent_instance_id: InstanceId | None
-    ) -> _LiveOrchestration:
+    ) -> Orchestration:
         """Return a fresh execution of an orchestrator.
 
         Raises:
             UnknownFunction: no orchestrator has this name; the message lists those that exist.
         """
-        plan = self.find_orchestrator(name)
-        session = OrchestrationSession(
-            plan.function.call,
-            instance_id=instance_id,
-            parent_instance_id=parent_instance_id,
-            long_timer_limit_seconds=self._settings.long_timer_days * _DAY,
-            long_timer_leg_seconds=self._settings.long_timer_leg_days * _DAY,
-            entity_reorder_window_seconds=self._settings.entity_reorder_window_seconds,
-            http_poll_seconds=self._settings.http_poll_seconds,
-            refusal_of_id=refusal_of_instance_id,
+        return self._orchestrations.begin(
+            self.find_orchestrator(name), name, instance_id=instance_id, parent_instance_id=parent_instance_id
         )
-        return _LiveOrchestration(session, plan.function.name, self._invoker)
 
     def find_orchestrator(self, name: str) -> CallPlan:
         """Return an orchestrator by the name that clients start it by, ignoring case.
@@ -160,34 +161,6 @@ class FunctionsApplication:
     def _data(self, plan: CallPlan, text: str | None) -> dict[str, Datum]:
         trigger = Datum("null", "json") if text is None else Datum(text, "string")
         return bound_data(plan, trigger, self._client_payload)
-
-
-class _LiveOrchestration:
-    """One execution in memory; user code runs in the invoker's pool for orchestrators."""
-
-    def __init__(self, session: OrchestrationSession, function: str, invoker: Invoker) -> None:
-        self._session = session
-        self._function = function
-        self._invoker = invoker
-
-    async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Decisions:
-        step = functools.partial(self._session.advance, events, replayed=replayed)
-        try:
-            return await self._invoker.replay(self._function, step, _failure_of)
-        except InvocationFailed as error:
-            # What is no Exception (sys.exit() in an orchestrator) would otherwise come back for ever.
-            return Decisions((), None, Raised(error.message, error.stack), 0)
-
-    def close(self) -> None:
-        # In the pool: the generator's finally blocks are user code.
-        self._invoker.in_background(self._session.close)
-
-
-def _failure_of(decisions: Decisions) -> str | None:
-    outcome = decisions.outcome
-    if isinstance(outcome, Raised):
-        return f"Result: Failure\nException: {outcome.error}\nStack: {outcome.stack}"
-    return None
 
 
 def _by_called_name(plans: list[CallPlan], trigger: str) -> dict[str, CallPlan]:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
-from azure.durable_functions.replay import typed_activity
 from azure.functions.meta import Datum
 
 from taskhub.host.bindings import BindingError
@@ -91,16 +90,22 @@ class CallPlan:
     """Of worker extensions."""
 
 
-def plan_call(function: Function) -> CallPlan:
+def plan_call(function: Function, *, is_official: bool = False) -> CallPlan:
     """Compare a function's signature with its bindings.
 
-    Annotations of activities count, also of those that the SDK's decorators have not seen.
+    With our SDK annotations of activities count, also of those that its decorators have not seen.
+
+    Args:
+        function: as it was loaded.
+        is_official: whether the app runs on the official SDK.
 
     Raises:
         BindingError: they do not agree, or a binding is of a type that this host does not serve.
     """
     _check_types(function)
-    if function.trigger.kind == ACTIVITY_TRIGGER:
+    if function.trigger.kind == ACTIVITY_TRIGGER and not is_official:
+        from azure.durable_functions.replay import typed_activity  # not there in the official SDK
+
         function = replace(function, call=typed_activity(function.call, function.trigger.name))
     parameters = dict(inspect.signature(function.call).parameters)
     hints = _hints(function)

@@ -9,7 +9,7 @@ Source: Azure Functions host, host.json reference; Durable Task extension, Durab
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from taskhub.errors import ConfigurationError
@@ -19,7 +19,7 @@ from taskhub.host.json_files import read_json_object
 from taskhub.host.triggers.options import BlobOptions, QueueOptions, read_blob_options, read_queue_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _OVERRIDE = re.compile(r"azurefunctionsjobhost(?:__|:)(.+)", re.IGNORECASE)
@@ -63,6 +63,10 @@ class HostConfiguration:
     def route_prefix(self) -> str:
         """What stands before the route of every HTTP function."""
         return self.http.route_prefix
+
+    def with_functions(self, names: Iterable[str] | None) -> HostConfiguration:
+        """Return the configuration with only these functions to load, or as it is."""
+        return self if names is None else replace(self, functions=frozenset(name.lower() for name in names))
 
 
 def load_configuration(app_root: Path, environment: Mapping[str, str], *, hub: str | None = None) -> HostConfiguration:

@@ -5,14 +5,16 @@ Source: Azure Functions Python worker, exception serialisation.
 
 from __future__ import annotations
 
+import importlib.util
 import traceback
 from pathlib import Path
 
-import azure.durable_functions.replay
+from taskhub.host.official_sdk import PACKAGE
 
+_SDK = importlib.util.find_spec(PACKAGE)
 _HOST_FRAMES = (
     str(Path(__file__).parent),
-    str(Path(azure.durable_functions.replay.__file__).parent),
+    *((_SDK.submodule_search_locations or ()) if _SDK is not None else ()),
     "<frozen importlib",
     f"{Path(traceback.__file__).parent / 'importlib'}",
     f"{Path(traceback.__file__).parent / 'asyncio'}",

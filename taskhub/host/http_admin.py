@@ -54,7 +54,8 @@ class State(enum.Enum):
     """Where a host is in its life."""
 
     RUNNING = "Running"
-    """Also where no function could be loaded: whoever mends the app wants to see why."""
+    ERROR = "Error"
+    """The process serves, but no function could be loaded; the errors say why."""
     STOPPING = "Stopping"
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.host.call_plan import RETURN
 from taskhub.host.failures import describe_failure
-from taskhub.host.functions import STORED
+from taskhub.host.functions import ORCHESTRATION_TRIGGER, STORED
 from taskhub.host.invocation import CURRENT, RUNNING, Context, Invocation, Out, RetryContext, TraceContext
 from taskhub.host.outputs import deliver
 from taskhub.host.triggers.storage_bindings import BindingFailed
@@ -211,11 +211,13 @@ class Invoker:
 
     def _call(self, arguments: _Arguments) -> Awaitable[Outcome]:
         running: concurrent.futures.Future[Outcome]
+        is_orchestrator = arguments.plan.function.trigger.kind == ORCHESTRATION_TRIGGER
         if arguments.plan.is_async:
             running = asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
         else:
-            running = self._threads.submit(_call, arguments)
-        return _in_time(self._tracked(running), self._timeout_seconds, arguments.invocation)
+            running = (self._orchestrators if is_orchestrator else self._threads).submit(_call, arguments)
+        timeout_seconds = None if is_orchestrator else self._timeout_seconds
+        return _in_time(self._tracked(running), timeout_seconds, arguments.invocation)
 
     async def _call_with_storage(self, arguments: _Arguments, values: Mapping[str, Any]) -> Outcome:
         plan, storage = arguments.plan, self._storage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskhub.host.app_loader import enter_app, load_app
 from taskhub.host.bindings import BindingError
@@ -13,16 +13,20 @@ from taskhub.host.call_plan import CallPlan, plan_call
 from taskhub.host.functions import DURABLE_TRIGGERS, LISTENED_TRIGGERS, FunctionError
 from taskhub.host.http_functions import check_route
 from taskhub.host.invoker import Invoker, thread_count_of
+from taskhub.host.json_orchestrations import JsonOrchestrations
 from taskhub.host.triggers.checks import prepared
 from taskhub.host.worker_extensions import are_enabled, invocation_hooks, run_after_load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from taskhub.host.application import Orchestrations
     from taskhub.host.configuration import HostConfiguration
     from taskhub.host.console import Console
-    from taskhub.host.functions import Function
+    from taskhub.host.functions import App, Function
+    from taskhub.host.official_sdk import Sdk
     from taskhub.host.triggers.storage_bindings import StorageBindings
+    from taskhub.settings import TaskHubSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +50,28 @@ class LoadedApp:
         )
 
 
-def load_functions(configuration: HostConfiguration, console: Console, *, is_told: bool = True) -> LoadedApp:
+def load_functions(
+    configuration: HostConfiguration, console: Console, *, is_official: bool = False, is_told: bool = True
+) -> LoadedApp:
     """Import the app.
 
     Args:
         configuration: of the app.
         console: where it is said.
+        is_official: whether the app runs on the official SDK.
         is_told: false in processes beside the one that says it.
     """
     enter_app(configuration.app_root)
     app = load_app(configuration)
-    planned = [_plan(function, configuration) for function in app.functions]
+    planned = [_plan(function, configuration, is_official) for function in app.functions]
     plans = [plan for plan in planned if isinstance(plan, CallPlan)]
     bad = [error for error in planned if isinstance(error, FunctionError)]
     errors = [*([app.failure] if app.failure else []), *map(str, app.errors), *map(str, bad)]
     if is_told:
+        for name in _missing(configuration, app):
+            console.warning(
+                f"There is no function '{name}' in the app; --functions and host.json load only those that they name."
+            )
         _tell(console, plans, app.warnings, errors)
     return LoadedApp([plan.function for plan in plans], plans, errors)
 
@@ -73,6 +84,29 @@ def make_invoker(configuration: HostConfiguration, console: Console, storage: St
         timeout_seconds=configuration.function_timeout_seconds,
         storage=storage,
     )
+
+
+def orchestrations_of(
+    sdk: Sdk, invoker: Invoker, settings: TaskHubSettings, client_payload: Callable[[Mapping[str, Any]], str]
+) -> Orchestrations:
+    """Return how the orchestrators of an app are driven.
+
+    Args:
+        sdk: that the app runs on.
+        invoker: runs the functions.
+        settings: limits of the task hub.
+        client_payload: makes the text that a durable client binding receives, from that binding's properties.
+    """
+    if sdk.by_json:
+        return JsonOrchestrations(invoker, settings, client_payload)
+    from taskhub.host.live_orchestrations import LiveOrchestrations  # needs our SDK
+
+    return LiveOrchestrations(invoker, settings)
+
+
+def _missing(configuration: HostConfiguration, app: App) -> list[str]:
+    found = {each.name.lower() for each in app.functions} | {each.name.lower() for each in app.errors}
+    return sorted((configuration.functions or frozenset()) - found) if app.failure is None else []
 
 
 def _tell(console: Console, plans: Sequence[CallPlan], warnings: Sequence[str], errors: Sequence[str]) -> None:
@@ -88,10 +122,11 @@ def _tell(console: Console, plans: Sequence[CallPlan], warnings: Sequence[str], 
         )
 
 
-def _plan(function: Function, configuration: HostConfiguration) -> CallPlan | FunctionError:
+def _plan(function: Function, configuration: HostConfiguration, is_official: bool) -> CallPlan | FunctionError:
     try:
         check_route(function, configuration.route_prefix)
-        plan = plan_call(prepared(function, configuration.settings, configuration.app_root))
+        function = prepared(function, configuration.settings, configuration.app_root)
+        plan = plan_call(function, is_official=is_official)
     except BindingError as error:
         return FunctionError(function.name, str(error))
     if not are_enabled(configuration.settings):

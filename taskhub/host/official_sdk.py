@@ -1,14 +1,22 @@
-"""Finds the official SDK where ours should be: both distributions install into ``azure/durable_functions``.
+"""Which SDK an app runs on: ours or the official one, both of which are ``azure.durable_functions``.
 
-``pip`` lets both in, the files of whichever came last lie on top, and to uninstall either takes files of both away.
-Usually the official one comes in by the app's ``requirements.txt``. Nothing here imports the SDK, which might be the
-wrong one; only the standard library is needed, so that a command can look before it loads anything else.
+Ours is driven live, the official one by the JSON protocol, as its own extension does. What the environment of the app
+has decides, unless the user does: each folder of ``sys.path`` is looked at, in order. Within one folder there is room
+for one of them: ``pip`` lets both in, the files of whichever came last lie on top, and to uninstall either takes files
+of both away. The one on top is whole, and works.
+
+Nothing here imports an SDK before it is chosen; only the standard library is needed, so that a command can choose
+before it loads anything else.
 """
 
 from __future__ import annotations
 
 import base64
+import enum
 import hashlib
+import importlib
+import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,66 +24,150 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskhub.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OFFICIAL = "azure-functions-durable"
 OURS = "durable-taskhub"
-_PACKAGE = "azure.durable_functions"
+PACKAGE = "azure.durable_functions"
+_NAMESPACE, _, _NAME = PACKAGE.rpartition(".")
+_MAJOR_VERSION = "1"
+"""Of the official SDK: those that speak the JSON protocol."""
+
+
+class SdkChoice(str, enum.Enum):
+    """Which SDK the user wants."""
+
+    AUTO = "auto"
+    """The first that the environment has."""
+    OWN = "own"
+    """Ours, also where the official one comes first."""
+    OFFICIAL = "official"
+    OWN_JSON = "own-json"
+    """Ours, driven by the JSON protocol: for tests and comparisons."""
 
 
 @dataclass(frozen=True, slots=True)
-class SdkClash:
-    """The official SDK is installed beside ours, or in its place."""
+class Sdk:
+    """An SDK that was found."""
 
-    official_version: str | None
-    """``None`` when its files are there without the metadata of an installation."""
     folder: Path
-    """Where ``azure.durable_functions`` is imported from."""
+    """Of the package, ``…/azure/durable_functions``."""
     is_ours: bool
-    """Whether what is imported from there is ours."""
+    official_version: str | None = None
+    """Of the official distribution in the same place, whoever's files lie on top; ``None`` when there is none."""
+    lacks: str | None = None
+    """A file of the official distribution that is not there, or not whole."""
+    by_json: bool = False
+    """Whether the JSON protocol drives it."""
 
     def __str__(self) -> str:
-        official = f"{OFFICIAL} {self.official_version}" if self.official_version else f"not that of {OURS}"
-        pip = f"{sys.executable} -m pip"
-        cure = (
-            f"Take {OFFICIAL} out of requirements.txt and put this right with\n"
-            f"  {pip} uninstall --yes {OFFICIAL}\n"
-            f"  {pip} install --force-reinstall --no-deps {OURS}\n"
-            f"({OURS}, or the path of your copy; needed because the first command removes files of both)."
-        )
         if self.is_ours:
-            return (
-                f"{official} is installed beside {OURS}. Both own {_PACKAGE}; the one in use, in {self.folder}, is "
-                f"that of {OURS}, perhaps with files of the other. {cure}"
-            )
+            return f"{OURS} in {self.folder}" + (", driven by the JSON protocol" if self.by_json else "")
+        return f"{OFFICIAL} {self.official_version or '(unknown version)'} in {self.folder}"
+
+    @property
+    def warning(self) -> str | None:
+        """What to tell about an environment that has both in one place; ``None`` when nothing is wrong."""
+        if not self.is_ours or self.official_version is None:
+            return None
         return (
-            f"{_PACKAGE} in {self.folder} is {official}, and hides the one that the task hub needs. Apps run "
-            f"unchanged on either, but in one environment there is room for one. {cure}"
+            f"{OFFICIAL} {self.official_version} is installed beside {OURS}. Both own {PACKAGE}; the one in use, in "
+            f"{self.folder}, is that of {OURS}, perhaps with files of the other. {_cure()}"
         )
 
 
-def find_clash(path: Sequence[str] | None = None) -> SdkClash | None:
-    """Return what is wrong with the SDK that an import would find; ``None`` when nothing is.
+def _cure() -> str:
+    pip = f"{sys.executable} -m pip"
+    return (
+        f"Take {OFFICIAL} out of requirements.txt and put this right with\n"
+        f"  {pip} uninstall --yes {OFFICIAL}\n"
+        f"  {pip} install --force-reinstall --no-deps {OURS}\n"
+        f"({OURS}, or the path of your copy; needed because the first command removes files of both)."
+    )
+
+
+def use_sdk(choice: SdkChoice = SdkChoice.AUTO) -> Sdk:
+    """Choose an SDK, import it as ``azure.durable_functions``, and return what it is.
+
+    Raises:
+        ConfigurationError: there is none of the sort, or it cannot be driven; the message says what to do.
+    """
+    sdk = choose(find_sdks(), choice)
+    _import(sdk)
+    return sdk
+
+
+def find_sdks(path: Sequence[str] | None = None) -> list[Sdk]:
+    """Return the SDKs of an environment, the one that an import would find first.
 
     Args:
         path: folders to look through, in order; by default those of ``sys.path``.
     """
-    folders = list(sys.path if path is None else path)
-    init = _init_file(folders)
-    if init is None:
-        return None  # the import says so, better than anybody
-    official = next(iter(metadata.distributions(name=OFFICIAL, path=folders)), None)
-    is_ours = (init.parent / "replay.py").is_file() and not (official is not None and _has_written(official, init))
-    if official is None and is_ours:
-        return None
-    return SdkClash(None if official is None else official.version, init.parent, is_ours)
+    folders = list(dict.fromkeys(sys.path if path is None else path))
+    return [sdk for folder in folders if (sdk := _sdk_in(folder)) is not None]
 
 
-def _init_file(folders: list[str]) -> Path | None:
+def choose(found: Sequence[Sdk], choice: SdkChoice) -> Sdk:
+    """Return the SDK to use.
+
+    Raises:
+        ConfigurationError: there is none of the sort, or it cannot be driven.
+    """
+    wanted = {
+        SdkChoice.AUTO: (True, False),
+        SdkChoice.OWN: (True,),
+        SdkChoice.OWN_JSON: (True,),
+        SdkChoice.OFFICIAL: (False,),
+    }[choice]
+    sdk = next((each for each in found if each.is_ours in wanted), None)
+    if sdk is None:
+        raise ConfigurationError(_missing(found, choice))
+    if sdk.is_ours:
+        return Sdk(sdk.folder, True, sdk.official_version, by_json=choice is SdkChoice.OWN_JSON)
+    if sdk.official_version is not None and sdk.official_version.partition(".")[0] != _MAJOR_VERSION:
+        raise ConfigurationError(
+            f"{sdk} does not speak the JSON protocol, which this host drives the official SDK by. Install "
+            f"{OFFICIAL}<2, or run the app on the SDK of {OURS}: taskhub start --sdk own."
+        )
+    if sdk.lacks is not None:
+        raise ConfigurationError(
+            f"{sdk} is not whole: {sdk.lacks} is not as it was installed. Both {OFFICIAL} and {OURS} own {PACKAGE}, "
+            f"and in one environment there is room for one. To run on the official SDK:\n"
+            f"  {sys.executable} -m pip install --force-reinstall --no-deps {OFFICIAL}=={sdk.official_version}\n"
+            f"To run on ours: {_cure()}"
+        )
+    return Sdk(sdk.folder, False, sdk.official_version, by_json=True)
+
+
+def _missing(found: Sequence[Sdk], choice: SdkChoice) -> str:
+    there = "; ".join(str(each) for each in found)
+    if choice is SdkChoice.OFFICIAL:
+        return (
+            f"{OFFICIAL} is asked for (--sdk official), but this environment has {there or 'no Durable Functions SDK'}."
+            f" Install it where the app's packages are: pip install {OFFICIAL}."
+        )
+    if not found:
+        return f"{PACKAGE} cannot be found. Install it: {sys.executable} -m pip install {OURS}."
+    return (
+        f"The SDK of {OURS} is asked for (--sdk own), but this environment has {there}, which lies where ours should "
+        f"be. {_cure()}"
+    )
+
+
+def _sdk_in(folder: str) -> Sdk | None:
     # "azure" is a namespace, spread over folders. No import, so that no hook and no package can get in the way.
-    package = PathFinder.find_spec(_PACKAGE, [str(Path(folder, "azure")) for folder in folders])
-    return Path(package.origin) if package is not None and package.origin is not None else None
+    package = PathFinder.find_spec(PACKAGE, [str(Path(folder, _NAMESPACE))])
+    if package is None or package.origin is None:
+        return None
+    init = Path(package.origin)
+    official = next(iter(metadata.distributions(name=OFFICIAL, path=[folder])), None)
+    is_ours = (init.parent / "replay.py").is_file() and not (official is not None and _has_written(official, init))
+    if official is None:
+        return Sdk(init.parent, is_ours)
+    return Sdk(init.parent, is_ours, official.version, None if is_ours else _lacks(official))
 
 
 def _has_written(distribution: metadata.Distribution, file: Path) -> bool:
@@ -85,3 +177,42 @@ def _has_written(distribution: metadata.Distribution, file: Path) -> bool:
             digest = hashlib.new(entry.hash.mode, file.read_bytes()).digest()
             return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == entry.hash.value
     return False
+
+
+def _lacks(distribution: metadata.Distribution) -> str | None:
+    """Return a module of a distribution that is not there, or not of its size; ``None`` when all are."""
+    prefix = PACKAGE.replace(".", "/") + "/"
+    for entry in distribution.files or ():
+        name = entry.as_posix()
+        if name.startswith(prefix) and name.endswith(".py"):
+            file = Path(str(entry.locate()))
+            if not file.is_file() or entry.size not in (None, file.stat().st_size):
+                return str(file)
+    return None
+
+
+def _import(sdk: Sdk) -> None:
+    """Import an SDK, wherever it stands in ``sys.path``."""
+    loaded = sys.modules.get(PACKAGE)
+    if loaded is not None:
+        if loaded.__file__ is None or Path(loaded.__file__).parent != sdk.folder:
+            raise ConfigurationError(f"{PACKAGE} was imported from {loaded.__file__} before {sdk} was chosen.")
+        return
+    spec = importlib.util.spec_from_file_location(
+        PACKAGE, sdk.folder / "__init__.py", submodule_search_locations=[str(sdk.folder)]
+    )
+    if spec is None or spec.loader is None:
+        raise ConfigurationError(f"{sdk} cannot be imported.")
+    namespace = importlib.import_module(_NAMESPACE)
+    module = sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
+    setattr(namespace, _NAME, module)
+    # The official one reads host.json of the current directory, and more strictly than the host does.
+    current = Path.cwd()
+    os.chdir(sdk.folder)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[PACKAGE]
+        raise
+    finally:
+        os.chdir(current)

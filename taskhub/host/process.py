@@ -29,9 +29,9 @@ from taskhub.host.http_cors import Cors
 from taskhub.host.http_functions import HttpFunctions
 from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.listing import listing
-from taskhub.host.loading import LoadedApp, load_functions, make_invoker
+from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of
 from taskhub.host.management import Hubs, Management
-from taskhub.host.official_sdk import find_clash
+from taskhub.host.official_sdk import SdkChoice
 from taskhub.host.server import (
     LOOPBACK,
     DoorOptions,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from taskhub.host.official_sdk import Sdk
     from taskhub.host.workers import Workers
     from taskhub.wiring import Storage
 
@@ -72,6 +73,9 @@ class HostOptions:
     """What ``taskhub start`` was told."""
 
     app_root: Path
+    sdk: Sdk
+    sdk_choice: SdkChoice = SdkChoice.AUTO
+    """That led to it; worker processes choose for themselves."""
     port: int | None = None
     address: str | None = None
     """To listen on; ``None``: what ``local.settings.json`` says, else the loopback addresses."""
@@ -80,6 +84,8 @@ class HostOptions:
     cors: str | None = None
     """Origins with commas; ``None``: what ``local.settings.json`` says."""
     cors_credentials: bool = False
+    functions: tuple[str, ...] | None = None
+    """Names of the only functions to load; ``None``: all that ``host.json`` allows."""
     hub: str | None = None
     storage: str | None = None
     verbose: bool = False
@@ -95,6 +101,7 @@ def run_host(options: HostOptions) -> int:
     console.plain(f"Task Hub Version:  {package_version()}\nPython Version:    {sys.version.split()[0]}\n", "90")
     try:
         configuration = load_configuration(options.app_root.resolve(), os.environ, hub=options.hub)
+        configuration = configuration.with_functions(options.functions)
         console.configure(configuration.log_levels)
         store = choose_store(
             options.storage,
@@ -110,11 +117,9 @@ def run_host(options: HostOptions) -> int:
     _enter_environment(configuration, sockets[0].getsockname()[1])
     for warning in configuration.warnings:
         console.warning(warning)
-    clash = find_clash()
-    if clash is not None:
-        console.warning(str(clash))
+    _tell_sdk(options.sdk, console)
     with captured_output(console, debug=wants_debug(console, os.environ)):
-        loaded = load_functions(configuration, console)
+        loaded = load_functions(configuration, console, is_official=not options.sdk.is_ours)
         host = _Host(options, configuration, console, loaded, store, sockets, door)
         try:
             asyncio.run(host.serve())
@@ -126,6 +131,18 @@ def run_host(options: HostOptions) -> int:
         stream.flush()
         os._exit(host.exit_code)
     return host.exit_code
+
+
+def _tell_sdk(sdk: Sdk, console: Console) -> None:
+    if sdk.warning is not None:
+        console.warning(sdk.warning)
+    if sdk.by_json:
+        console.line(
+            f"The app runs on {sdk}. Each episode replays its whole history; --sdk own runs it on the SDK of the task "
+            "hub, which keeps instances in memory."
+            if not sdk.is_ours
+            else f"The app runs on {sdk}."
+        )
 
 
 def _bind(options: HostOptions, configuration: HostConfiguration) -> list[socket.socket]:
@@ -222,7 +239,8 @@ class _Host:
         invoker = make_invoker(self._configuration, self._console, app_storage.bindings)
         keys = self._door.keys
         payload = client_payload(self._configuration, http_port=self._port, rpc_port=rpc_port, keys=keys)
-        application = FunctionsApplication(self._loaded.plans, invoker, durable.hub, client_payload=payload)
+        orchestrations = orchestrations_of(self._options.sdk, invoker, durable.hub, payload)
+        application = FunctionsApplication(self._loaded.plans, invoker, orchestrations, client_payload=payload)
         count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
         listeners = app_storage.listen_with(invoker, self._loaded.plans, payload, number=0 if count == 1 else None)
         workers: Workers
@@ -287,6 +305,7 @@ class _Host:
         def options_of(number: int, channel: int) -> WorkerProcessOptions:
             return WorkerProcessOptions(
                 app_root=str(configuration.app_root),
+                functions=self._options.functions,
                 number=number,
                 channel=channel,
                 http_port=self._port,
@@ -296,6 +315,7 @@ class _Host:
                 verbose=self._options.verbose,
                 colour=self._console.is_coloured,
                 asks_for_keys=self._door.keys is not None,
+                sdk=self._options.sdk_choice.value,
             )
 
         return WorkerProcesses(storage, configuration.durable.hub, count=count, options_of=options_of)
@@ -355,9 +375,8 @@ class _Host:
         )
 
     def _status(self) -> HostStatus:
-        state = State.STOPPING if self._is_stopping else State.RUNNING
         return HostStatus(
-            state,
+            self._state(),
             self._not_ready(),
             {
                 "id": self._configuration.durable.hub.hub_name.lower(),
@@ -369,10 +388,19 @@ class _Host:
             },
         )
 
+    def _state(self) -> State:
+        if self._is_stopping:
+            return State.STOPPING
+        return State.ERROR if self._has_failed_to_load else State.RUNNING
+
+    @property
+    def _has_failed_to_load(self) -> bool:
+        return bool(self._loaded.errors) and not self._loaded.functions
+
     def _not_ready(self) -> str | None:
         if self._is_stopping:
             return "The host is stopping."
-        if self._loaded.errors and not self._loaded.functions:
+        if self._has_failed_to_load:
             return "No function of the app could be loaded."
         if self._loaded.is_durable and self._workers is not None and not self._workers.is_ready:
             return "No worker owns a partition of the task hub yet."

@@ -23,16 +23,18 @@ from taskhub.host.configuration import load_configuration
 from taskhub.host.console import Console, captured_output, wants_debug
 from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.identity import WorkerIdentity
-from taskhub.host.loading import load_functions, make_invoker
+from taskhub.host.loading import load_functions, make_invoker, orchestrations_of
 from taskhub.host.triggers.assembly import AppStorage
-from taskhub.host.workers import WorkerProcessOptions, work_and_listen
+from taskhub.host.workers import work_and_listen
 from taskhub.runtime.worker import Worker
 from taskhub.wiring import choose_store, open_store
 
 if TYPE_CHECKING:
     from taskhub.host.configuration import HostConfiguration
     from taskhub.host.loading import LoadedApp
+    from taskhub.host.official_sdk import Sdk
     from taskhub.host.triggers.listeners import Listeners
+    from taskhub.host.workers import WorkerProcessOptions
 
 ORPHAN_GRACE_SECONDS = 5.0
 """For a worker whose host is gone."""
@@ -42,15 +44,16 @@ LATE_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
-def run_worker_process(options: WorkerProcessOptions) -> int:
+def run_worker_process(options: WorkerProcessOptions, sdk: Sdk) -> int:
     """Run a worker until the host stops it; return the exit code of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     console = Console(sys.stdout, verbose=options.verbose, colour=options.colour)
     configuration = load_configuration(Path(options.app_root), os.environ, hub=options.hub)
+    configuration = configuration.with_functions(options.functions)
     console.configure(configuration.log_levels)
     with captured_output(console, debug=wants_debug(console, os.environ)):
-        loaded = load_functions(configuration, console, is_told=False)
-        process = _WorkerProcess(options, configuration, console, loaded)
+        loaded = load_functions(configuration, console, is_official=not sdk.is_ours, is_told=False)
+        process = _WorkerProcess(options, configuration, console, loaded, sdk)
         try:
             code = asyncio.run(process.work())
         except Exception:
@@ -65,12 +68,18 @@ def run_worker_process(options: WorkerProcessOptions) -> int:
 
 class _WorkerProcess:
     def __init__(
-        self, options: WorkerProcessOptions, configuration: HostConfiguration, console: Console, loaded: LoadedApp
+        self,
+        options: WorkerProcessOptions,
+        configuration: HostConfiguration,
+        console: Console,
+        loaded: LoadedApp,
+        sdk: Sdk,
     ) -> None:
         self._options = options
         self._configuration = configuration
         self._console = console
         self._loaded = loaded
+        self._sdk = sdk
         self.is_busy = False
 
     def __repr__(self) -> str:
@@ -102,7 +111,12 @@ class _WorkerProcess:
         invoker = make_invoker(configuration, self._console, app_storage.bindings)
         keys = KeyStore(secrets_folder(configuration)) if options.asks_for_keys else None
         payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port, keys=keys)
-        application = FunctionsApplication(self._loaded.plans, invoker, settings, client_payload=payload)
+        application = FunctionsApplication(
+            self._loaded.plans,
+            invoker,
+            orchestrations_of(self._sdk, invoker, settings, payload),
+            client_payload=payload,
+        )
         identity = WorkerIdentity(configuration.app_root, settings.hub_name, options.number)
         worker = Worker(
             storage,
@@ -165,7 +179,3 @@ class _WorkerProcess:
 async def _tell_ready(channel: Channel, ready: asyncio.Event) -> None:
     await ready.wait()
     channel.send("ready")
-
-
-if __name__ == "__main__":
-    sys.exit(run_worker_process(WorkerProcessOptions.of(sys.argv[1])))

@@ -25,7 +25,7 @@ from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from taskhub.host.triggers.listeners import Listeners
@@ -155,6 +155,9 @@ class WorkerProcessOptions:
     verbose: bool
     colour: bool
     asks_for_keys: bool = False
+    sdk: str = "auto"
+    """Value of a :class:`taskhub.host.official_sdk.SdkChoice`."""
+    functions: Sequence[str] | None = None
 
     @classmethod
     def of(cls, text: str) -> WorkerProcessOptions:
@@ -164,7 +167,7 @@ class WorkerProcessOptions:
     def command(self) -> list[str]:
         """Return the command line of such a process."""
         words = {name: getattr(self, name) for name in self.__slots__}
-        return [sys.executable, "-m", "taskhub.host.worker_process", json.dumps(words)]
+        return [sys.executable, "-m", "taskhub.host.worker_main", json.dumps(words)]
 
 
 @dataclass(slots=True)

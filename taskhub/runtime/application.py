@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from azure.durable_functions.replay import Decisions
-
+    from taskhub.model.actions import Actions
     from taskhub.model.ids import ExecutionId, InstanceId
 
 
@@ -87,10 +86,14 @@ class EntityFailed:
 class Orchestration(Protocol):
     """One execution in memory: user code between two waits."""
 
-    async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Decisions:
-        """Feed raw history events and return what the code decided.
+    async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Actions:
+        """Feed raw history events and return what the code decided that is not among them.
 
-        Called by one task at a time. See ``azure.durable_functions.replay.OrchestrationSession.advance``.
+        Called by one task at a time. Every event of the history is fed once and in order, over all calls together.
+
+        Args:
+            events: the reference's property names and order, types as numbers, times as text.
+            replayed: how many of ``events``, from the first, belong to episodes that ended before.
         """
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from taskhub.codec.overflow import Columns, EncodedRow
     from taskhub.core.episode import Ahead, Outbound
+    from taskhub.model.history import OrchestrationInstance
     from taskhub.model.ids import ETag, ExecutionId, InstanceId
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.history_store import StoredHistory
@@ -230,6 +231,9 @@ class Checkpoints:
             else:
                 if etag is None and not is_new and not self._is_ours(partition):
                     await self._undo_late_write(instance_id)
+                elif is_new and not is_first and not await self._is_current(checkpoint.instance):
+                    # Purged while we wrote: nothing may be left of it.
+                    await self._services.instances.delete(instance_id, etag=session.row_etag)
                 return
         raise TransientStorageError(f"the row of instance '{instance_id}' is written by others all the time")
 
@@ -271,11 +275,16 @@ class Checkpoints:
     async def _still_counts(self, checkpoint: Checkpoint, row: InstanceState | None) -> bool:
         """Return whether a row that was written by somebody else is to be written with our checkpoint after all."""
         instance = checkpoint.instance
-        if row is None or row.execution_id in (None, instance.execution_id):
+        if row is None:
+            return await self._is_current(instance)  # or it was purged
+        if row.execution_id in (None, instance.execution_id):
             return True
         if row.status is RuntimeStatus.Pending:
             return False  # a client started the instance anew: the row belongs to that start
         # An earlier execution's, or a later one's: then the history is, too.
+        return await self._is_current(instance)
+
+    async def _is_current(self, instance: OrchestrationInstance) -> bool:
         return await self._services.history.execution_of(instance.instance_id) == instance.execution_id
 
     def _columns(self, checkpoint: Checkpoint, rows: Sequence[EncodedRow]) -> Columns:

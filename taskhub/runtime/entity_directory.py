@@ -92,6 +92,20 @@ class EntityDirectory:
             if token is None or self._services.environment.clock.monotonic() >= ends:
                 return CleanedEntities(removed, released, token)
 
+    async def release_orphan(self, instance_id: InstanceId, holder: InstanceId) -> str | None:
+        """Open an entity that an orchestration locked which has ended; return why not, ``None`` when it was told to.
+
+        Args:
+            instance_id: of the entity.
+            holder: who has locked it.
+        """
+        row = await self._services.instances.read(instance_id)
+        state = None if row is None else _state_of(row, with_state=False)
+        if state is None or state.locked_by != holder or not await self._is_orphan(state):
+            return "it is not locked by an instance that has ended any more"
+        await self._release(state)
+        return None
+
     async def _page(self, wanted: InstanceFilter, *, top: int, token: str | None, with_state: bool) -> InstancePage:
         return await self._services.instances.query(
             wanted, top=top, token=token, with_input=with_state, with_output=False

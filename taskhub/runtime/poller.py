@@ -19,11 +19,18 @@ VISIBILITY_LAG_SECONDS = 0.02
 """A message becomes visible a moment after its time; a look at that very time would find nothing."""
 
 
+MAX_REST_SECONDS = 0.1
+"""Longest rest of a reader that is woken again at once."""
+
+
 class Poller:
     """Pace of one reader of one queue.
 
     The reader tells what each read :meth:`found` and then waits; anybody in the process may wake it, now or for the
     time at which a message that was put hidden becomes visible.
+
+    After a read it rests for as long as the read took, whoever wakes it. That is nothing while the store is at ease;
+    when the store is busy, what is put meanwhile is found by one read instead of several, which would keep it busier.
 
     Args:
         environment: of the process.
@@ -39,6 +46,8 @@ class Poller:
         self._backoff = Backoff(floor_seconds, ceiling_seconds, is_eager=is_eager)
         self._delay = 0.0
         self._is_woken = False
+        self._looked_at: float | None = None
+        self._rested_at = 0.0
         self._changed = Signal()
         self._due: list[float] = []
 
@@ -68,6 +77,9 @@ class Poller:
 
     def found(self, messages: int, *, limit: int) -> None:
         """Note what a read of up to ``limit`` messages found."""
+        if self._looked_at is not None:
+            now = self._environment.clock.monotonic()
+            self._rested_at = now + min(now - self._looked_at, MAX_REST_SECONDS)
         if messages:
             self._backoff, self._delay = self._backoff.after_messages(more_likely=messages == limit)
         else:
@@ -88,12 +100,15 @@ class Poller:
             if self._due and self._due[0] <= now:
                 self._is_woken = True
             elif deadline <= now:
+                self._looked_at = now
                 return
             else:
                 await self._changed.wait(min(deadline, *self._due[:1]) - now if self._due else deadline - now)
+        if self._delay > 0 and (rest := self._rested_at - clock.monotonic()) > 0:  # not after a full read
+            await clock.sleep(rest)
         self._is_woken = False
         self._backoff = self._backoff.after_waking()
-        now = clock.monotonic()
+        self._looked_at = now = clock.monotonic()
         while self._due and self._due[0] <= now:
             heapq.heappop(self._due)
 

@@ -7,27 +7,23 @@ and a warm one differ only in how much is left to feed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import azure.durable_functions.replay as replay
+from typing import TYPE_CHECKING
 
 from taskhub.codec.entity_texts import decode_taken_requests, encode_taken_requests
-from taskhub.codec.messages import event_of, raw_event
+from taskhub.codec.messages import raw_event
 from taskhub.core.episode import failure
 from taskhub.core.execution_memory import ExecutionMemory
 from taskhub.core.runtime_state import RuntimeState, fingerprint
 from taskhub.errors import UnknownFunction
 from taskhub.model import actions
 from taskhub.model.entities import EntityId, is_entity
-from taskhub.model.history import EventRaised
-from taskhub.model.ids import InstanceId, Utc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from taskhub.core.episode import Checkpoint, Episode
     from taskhub.model.history import ExecutionStarted, HistoryEvent
-    from taskhub.model.ids import ETag
+    from taskhub.model.ids import ETag, InstanceId
     from taskhub.runtime.application import Application, Orchestration
     from taskhub.runtime.history_store import StoredHistory
 
@@ -87,9 +83,9 @@ class Session(StoredInstance):
                 return actions.Actions((), None, failure(started.name, str(error)), episode.next_task_id)
         raw = [raw_event(event) for event in self._unfed]
         raw += [{**raw_event(event), "IsPlayed": False} for event in episode.new_events]
-        decisions = await self._code.advance(raw, replayed=len(self._unfed))
+        decided = await self._code.advance(raw, replayed=len(self._unfed))
         self._unfed = ()
-        return _up_to_refused(_actions_of(decisions, started), application, started)
+        return _up_to_refused(decided, application, started)
 
     def begin_again(self, episode: Episode) -> None:
         """Forget the execution, but not what is stored nor what it was told: its next generation begins.
@@ -123,15 +119,6 @@ class Session(StoredInstance):
         if self._code is not None:
             self._code.close()
             self._code = None
-
-
-def _actions_of(decisions: replay.Decisions, started: ExecutionStarted) -> actions.Actions:
-    return actions.Actions(
-        operations=tuple(_operation_of(operation) for operation in decisions.operations),
-        custom_status=decisions.custom_status,
-        outcome=_outcome_of(decisions.outcome, started),
-        next_task_id=decisions.next_task_id,
-    )
 
 
 def _up_to_refused(decided: actions.Actions, application: Application, started: ExecutionStarted) -> actions.Actions:
@@ -171,39 +158,3 @@ def _is_waiting(child: InstanceId, started: ExecutionStarted) -> bool:
     """Return whether an id is that of the orchestration or of its parent: the child would take its place."""
     taken = [started.instance, *([started.parent.instance] if started.parent else [])]
     return child.lower() in [each.instance_id.lower() for each in taken]
-
-
-def _operation_of(operation: replay.Operation) -> actions.Operation:
-    match operation:
-        case replay.ScheduleActivity():
-            return actions.ScheduleActivity(operation.task_id, operation.name, operation.input)
-        case replay.CreateTimer():
-            return actions.CreateTimer(operation.task_id, Utc.of(operation.fire_at))
-        case replay.StartSubOrchestration():
-            instance_id = InstanceId(operation.instance_id) if operation.instance_id else None
-            return actions.StartSubOrchestration(
-                operation.task_id, operation.name, instance_id, operation.input, operation.version
-            )
-        case replay.SendEvent():
-            return actions.SendEvent(
-                operation.task_id, InstanceId(operation.instance_id), operation.name, operation.input
-            )
-
-
-def _outcome_of(outcome: replay.Outcome | None, started: ExecutionStarted) -> actions.Outcome | None:
-    match outcome:
-        case None:
-            return None
-        case replay.Returned(result=result):
-            return actions.Returned(result)
-        case replay.Raised(error=error, stack=stack):
-            return failure(started.name, error, stack)
-        case replay.Restarted():
-            return actions.Restarted(outcome.input, tuple(_raised_of(raw) for raw in outcome.unprocessed))
-
-
-def _raised_of(raw: Mapping[str, Any]) -> EventRaised:
-    event = event_of(raw)
-    if not isinstance(event, EventRaised):
-        raise TypeError(f"code carries over {event.type_name}, which is no external event")
-    return event

@@ -33,7 +33,7 @@ from taskhub.codec.keys import unescape_instance_id
 from taskhub.codec.messages import BlobPointer, decode_envelope, encode_pointer
 from taskhub.codec.overflow import compress, utf16_units
 from taskhub.core.partitioning import partition_of
-from taskhub.core.pending import pending_messages
+from taskhub.core.pending import pending_messages, start_of_row
 from taskhub.core.timers import visible_after
 from taskhub.errors import BlobNotFound, ConfigurationError, MalformedMessage, MessageGone, PayloadError, TableNotFound
 from taskhub.model.history import ExecutionStarted, OrchestrationInstance, OrchestratorStarted
@@ -245,20 +245,9 @@ class Dump:
 
 def _delayed_start(state: InstanceState, *, after: Utc) -> ExecutionStarted | None:
     """Return the start message of an instance that is to begin later, as its row tells."""
-    if state.name is None or state.created is None or state.scheduled_start is None:
+    if state.scheduled_start is None or state.scheduled_start.padded() <= after.padded():
         return None
-    if state.status is not RuntimeStatus.Pending or state.scheduled_start.padded() <= after.padded():
-        return None
-    return ExecutionStarted(
-        timestamp=state.created,
-        instance=OrchestrationInstance(state.instance_id, state.execution_id),
-        name=state.name,
-        version=state.version,
-        input=state.input,
-        tags=state.tags,
-        scheduled_start=state.scheduled_start,
-        generation=state.generation,
-    )
+    return start_of_row(state) if state.status is RuntimeStatus.Pending else None
 
 
 class Load:

@@ -312,7 +312,7 @@ async def test_a_broken_app_is_told_and_leaves_the_host_running(start_host, tmp_
     assert "No job functions found." in host.output()
     status, text = await fetch(http, f"{host.url}/admin/host/status")
     body = json.loads(text)
-    assert (status, body["state"]) == (200, "Running")
+    assert (status, body["state"]) == (200, "Error")
     assert message in body["errors"][0]
 
 
@@ -335,6 +335,24 @@ async def test_one_bad_function_leaves_the_others_running(start_host, tmp_path, 
     )
     assert "The 'odd' function is in error: route 'api/a/{b' has a '{' without '}'." in host.output()
     assert await fetch(http, f"{host.url}/api/ping") == (200, "pong")
+    assert json.loads((await fetch(http, f"{host.url}/admin/host/status"))[1])["state"] == "Running"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_only_the_functions_that_are_named_are_loaded(start_host, tmp_path, http, workers):
+    app = write(tmp_path / "app", HELLO, host__json='{"version": "2.0", "functions": ["greet"]}')
+    host = start_host(app, "--functions", "HTTP_start", "hello", "nobody", "--workers", str(workers), "--verbose")
+
+    async with http.post(f"{host.url}/api/orchestrators/hello", data='"Ada"') as answer:
+        url = (await answer.json())["statusQueryGetUri"]
+    failed = await ended(http, url)
+
+    assert (await fetch(http, f"{host.url}/api/ping"))[0] == 404
+    assert "\thttp_start:" in host.output()
+    assert "\thello: orchestrationTrigger" in host.output()
+    assert "\tgreet:" not in host.output()
+    assert "There is no function 'nobody' in the app" in host.output()
+    assert "Activity function 'greet' does not exist" in failed["output"]
 
 
 async def test_bad_requests_to_the_management_api_are_answered_and_stop_nothing(start_host, tmp_path, http):

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from taskhub import TaskHubClient
     from taskhub.model.instance import InstanceState
+    from taskhub.simulation.process import Process
     from tests.simulation.model import Reader
     from tests.simulation.programs import Start
     from tests.simulation.workload import Journal, Program
-    from tests.support.world import Process
 
 FATES = ("suspend", "terminate", "rewind", "restart", "replace", "purge", "client_death")
 """What clients do besides starting, raising events and looking on. Each is counted by its name."""

@@ -15,6 +15,10 @@ from taskhub.codec.keys import unescape_instance_id
 from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
+from taskhub.simulation.fates import Fate, Fates
+from taskhub.simulation.loop import EndlessRun
+from taskhub.simulation.process import MemoryReceipts, Process
+from taskhub.simulation.world import World
 from taskhub.storage.faults import FAULTS, NO_FAULT, NO_FAULTS, Fault, FaultInjector, FaultRates
 from taskhub.storage.interception import intercepted
 from tests.simulation.checks import (
@@ -27,13 +31,12 @@ from tests.simulation.checks import (
     check_order,
     entries_of,
 )
-from tests.simulation.fates import Fate, Fates
 from tests.simulation.lives import FATES, Clients, Life, Plan, draw_plan
 from tests.simulation.model import Reader
 from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start
+from tests.simulation.progress import Progress
 from tests.simulation.workload import ACTIVITY_NAMES, Journal, SimulatedApplication, counter
 from tests.support.hub_state import read_hub
-from tests.support.world import EndlessRun, MemoryReceipts, Process, World
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -64,6 +67,7 @@ class Profile:
 
 
 PROFILES = {
+    "none": Profile(NO_FAULTS, 0.0, (0,), (0,), (0,), (2,), skew_seconds=1.0, most_instances=4),
     "default": Profile(
         FaultRates(
             fail_before=0.01,
@@ -138,13 +142,11 @@ class Report:
     """To the store."""
     digest: str = ""
     """Of all calls to the store that succeeded, in order, with their time and caller: the same for the same run."""
-    fates: Counter[str] = field(default_factory=Counter)
-    """How often each thing befell it, by :attr:`~tests.simulation.fates.Fate.kind`."""
     told: list[str] = field(default_factory=list)
 
 
 @dataclass
-class _Slot:
+class Slot:
     """A place where a worker runs, is killed, and is started again."""
 
     number: int
@@ -161,25 +163,20 @@ class _Faults(FaultInjector):
     def __init__(self, fates: Fates, rates: FaultRates, random: random.Random, world: World) -> None:
         super().__init__(rates, random, world.clock.sleep)
         self._fates = fates
-        self._calls = 0
+        self._calls: Counter[str] = Counter()
+        """By what is called."""
 
     def draw(self, call: Call) -> Fault:
-        self._calls += 1
-        for fate in self._fates.at("call", self._calls, lambda: self._fate_of(call)):
+        where = f"{call.service} {call.method} on {call.target}"
+        self._calls[where] += 1
+        for fate in self._fates.at(where, self._calls[where], lambda: self._fate_of(call, where)):
             return Fault(fate.kind, fate.seconds, fate.rows)
         return NO_FAULT
 
-    def _fate_of(self, call: Call) -> Iterator[Fate]:
+    def _fate_of(self, call: Call, where: str) -> Iterator[Fate]:
         fault = super().draw(call)
         if fault is not NO_FAULT:
-            yield Fate(
-                "call",
-                self._calls,
-                fault.name,
-                f"{call.service} {call.method} on {call.target}",
-                fault.seconds,
-                fault.number,
-            )
+            yield Fate(where, self._calls[where], fault.name, seconds=fault.seconds, rows=fault.number)
 
 
 class Simulation:
@@ -251,7 +248,7 @@ class Simulation:
         self._journal = Journal(random.Random(f"{seed}/journal"))
         self._app = self._application()
         drawn_workers = draw.choice(profile.workers)
-        self._slots = [_Slot(number) for number in range(drawn_workers if workers is None else workers)]
+        self.slots = [Slot(number) for number in range(drawn_workers if workers is None else workers)]
         self.fates = fates or Fates()
         self._kills_left = draw.choice(profile.kills)
         self._pauses_left = draw.choice(profile.pauses)
@@ -267,6 +264,9 @@ class Simulation:
         self._is_over = False
         self._digest = hashlib.blake2b(digest_size=16)
         self._raised: dict[str, set[str]] = {}
+        self._progress = Progress(names)
+        self._violation: Violation | None = None
+        """What was seen first of what must never be."""
 
     def _application(self) -> SimulatedApplication:
         programs = [plan.program for plan in self._plans.values() if plan.program is not None]
@@ -290,16 +290,16 @@ class Simulation:
         self._report.steps = self._world.loop.steps
         injected = self._faults.injected
         self._report.faults = sum(count for name, count in injected.items() if name != "none")
-        self._report.fates = self.fates.counts
         self._report.injected.update({name: count for name, count in injected.items() if name != "none"})
         self._report.injected.update(kill=self._report.kills, pause=self._report.pauses, move=self._report.moves)
+        self._report.injected = +self._report.injected
         self._report.activity_runs = sum(self._app.runs.values())
         self._report.digest = self._digest.hexdigest()
         return self._report
 
     async def _main(self) -> None:
         process, client = self._client("looker-on", is_safe=True)
-        for slot in self._slots:
+        for slot in self.slots:
             self._start(slot)
         self._report.instances = len(self._plans)
         clients = Clients(
@@ -384,14 +384,19 @@ class Simulation:
         self._report.calls += 1
         told = f"{self._world.loop.time():.6f} {name} {call.method} {call.target} {call.arguments}"
         self._digest.update(told.encode("utf-8", "surrogatepass"))
-        self._watch(call)
-        self._leases.see(name, call)
+        try:
+            self._watch(call)
+            self._leases.see(name, call)
+            self._progress.see(call, self._world.loop.time())
+        except Violation as violation:
+            # Whoever made the call would take it for a failure of its own, and try again.
+            self._violation = self._violation or violation
 
     def _client(self, name: str, *, is_safe: bool = False) -> tuple[Process, TaskHubClient]:
         process = self._process(name, is_safe=is_safe)
         return process, TaskHubClient(process.storage, self.settings, environment=process.environment)
 
-    def _start(self, slot: _Slot) -> None:
+    def _start(self, slot: Slot) -> None:
         slot.starts += 1
         name = f"worker-{slot.number}.{slot.starts}"
         slot.process = self._process(name)
@@ -411,10 +416,13 @@ class Simulation:
         self._say(f"{name} is started")
 
     def _strike(self) -> None:
+        if self._violation is not None:
+            self._world.loop.before_step = None
+            raise self._violation
         if self._is_over:
             return
         for fate in self.fates.at("step", self._world.loop.steps, self._draw_strike):
-            slot = next(each for each in self._slots if fate.who == str(each.number))
+            slot = next(each for each in self.slots if fate.who == str(each.number))
             if fate.kind == "pause":
                 self._pause(slot, fate.seconds)
             elif fate.kind == "move":
@@ -425,23 +433,23 @@ class Simulation:
     def _draw_strike(self) -> Iterator[Fate]:
         draw, step = self._draw_fates, self._world.loop.steps
         if self._pauses_left > 0 and draw.random() < self._strike_rate:
-            slot = draw.choice(self._slots)
+            slot = draw.choice(self.slots)
             if slot.process is not None and not slot.process.is_dead and not slot.process.is_paused:
                 self._pauses_left -= 1
                 yield Fate("step", step, "pause", str(slot.number), draw.choice([1.0, 20.0, 45.0, 100.0]))
         if self._kills_left > 0 and draw.random() < self._strike_rate:
-            slot = draw.choice(self._slots)
+            slot = draw.choice(self.slots)
             if slot.process is not None and not slot.process.is_dead:
                 self._kills_left -= 1
                 yield Fate("step", step, "kill", str(slot.number), draw.choice([0.0, 0.5, 10.0, 50.0]))
 
         if self._moves_left > 0 and draw.random() < self._strike_rate:
-            slot = draw.choice(self._slots)
+            slot = draw.choice(self.slots)
             if slot.process is not None and not slot.process.is_dead and not slot.process.is_paused:
                 self._moves_left -= 1
                 yield Fate("step", step, "move", str(slot.number), draw.choice([0.0, 20.0]))
 
-    def _move(self, slot: _Slot, seconds: float) -> None:
+    def _move(self, slot: Slot, seconds: float) -> None:
         """Stop a worker as Ctrl+C does, so that its partitions go to others, and start it again some time later."""
         if slot.process is None or slot.process.is_dead or slot.stop is None or slot.stop.is_set():
             return
@@ -459,7 +467,7 @@ class Simulation:
 
         slot.running.add_done_callback(start_again)
 
-    def _pause(self, slot: _Slot, seconds: float) -> None:
+    def _pause(self, slot: Slot, seconds: float) -> None:
         process = slot.process
         if process is None or process.is_dead or process.is_paused:
             return
@@ -474,7 +482,7 @@ class Simulation:
             self._leases.resumed(process.name)
             process.resume()
 
-    def _kill(self, slot: _Slot, seconds: float) -> None:
+    def _kill(self, slot: Slot, seconds: float) -> None:
         if slot.process is None or slot.process.is_dead:
             return
         self._report.kills += 1
@@ -482,17 +490,17 @@ class Simulation:
         slot.process.kill()
         self._world.loop.call_later(seconds, self._restart, slot)
 
-    def _restart(self, slot: _Slot) -> None:
+    def _restart(self, slot: Slot) -> None:
         if not self._is_over:
             self._report.restarts += 1
             self._start(slot)
 
     async def _stop_all(self) -> None:
-        for slot in self._slots:
+        for slot in self.slots:
             if slot.process is not None and not slot.process.is_dead and slot.stop is not None:
                 slot.process.resume()
                 slot.stop.set()
-        for slot in self._slots:
+        for slot in self.slots:
             if slot.running is not None and slot.process is not None and not slot.process.is_dead:
                 await slot.running
 

@@ -7,12 +7,12 @@ of every scenario is taken, in virtual time.
 
 import pytest
 
+from taskhub.simulation.loop import START
 from tests.support.dotnet_programs import ACTIVITIES, ORCHESTRATORS, DotnetApplication
 from tests.support.recorded_hub import AFTERWARDS, Restored, recording
 from tests.support.recorded_middles import MIDDLES, NOT_FINISHED, check_finished
 from tests.support.recordings import folders
 from tests.support.virtual_hub import VirtualHub
-from tests.support.world import START
 
 
 def finish(scenario, point, *, warm):

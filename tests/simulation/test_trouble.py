@@ -23,10 +23,11 @@ from taskhub.errors import StorageError, TransientStorageError
 from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.names import HubNames
+from taskhub.simulation.world import World
 from taskhub.storage.interception import intercepted
 from tests.simulation.checks import Watch, check_at_rest
 from tests.support.hub_state import read_hub
-from tests.support.world import PlainApplication, World
+from tests.support.plain_application import PlainApplication
 
 if TYPE_CHECKING:
     from collections import Counter

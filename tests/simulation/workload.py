@@ -17,8 +17,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.support.plain_application import PlainApplication
 from tests.support.programs import orchestrator
-from tests.support.world import PlainApplication
 
 if TYPE_CHECKING:
     import random

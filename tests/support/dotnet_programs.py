@@ -9,15 +9,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
-from azure.durable_functions.replay import Decisions, ScheduleActivity, SendEvent, StartSubOrchestration
 
+from taskhub.model.actions import Actions, ScheduleActivity, SendEvent, StartSubOrchestration
+from taskhub.model.ids import InstanceId
 from taskhub.runtime.application import ActivityCall, ActivityFailed, ActivitySucceeded
-from tests.support.world import PlainApplication, PlainOrchestration
+from tests.support.plain_application import PlainApplication, PlainOrchestration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from azure.durable_functions.replay import Operation
+    from taskhub.model.actions import Operation
 
 
 def hello_sequence(context: Any) -> Generator[Any, Any, Any]:
@@ -134,9 +135,9 @@ def flaky(request: Mapping[str, Any]) -> int:
 class DotnetOrchestration(PlainOrchestration):
     """Asks for what .NET code asks for: inputs are encoded once, not twice, and events go to orchestrations."""
 
-    async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Decisions:
-        decisions = await super().advance([_as_asked_for(event) for event in events], replayed=replayed)
-        return replace(decisions, operations=tuple(map(_as_of_dotnet, decisions.operations)))
+    async def advance(self, events: Sequence[Mapping[str, Any]], *, replayed: int) -> Actions:
+        decided = await super().advance([_as_asked_for(event) for event in events], replayed=replayed)
+        return replace(decided, operations=tuple(map(_as_of_dotnet, decided.operations)))
 
 
 _EVENT_SENT = 14
@@ -148,11 +149,11 @@ def _as_of_dotnet(operation: Operation) -> Operation:
             return replace(operation, input=json.loads(given or "null"))
         case ScheduleActivity(input=str(given)):
             return replace(operation, input=_json([json.loads(each) for each in json.loads(given)]))
-        case SendEvent(instance_id=target, input=given) if target.startswith("@instance@"):
+        case SendEvent(instance_id=target, input=str(given)) if target.startswith("@instance@"):
             request = json.loads(given)
             return replace(
                 operation,
-                instance_id=target.removeprefix("@instance@"),
+                instance_id=InstanceId(target.removeprefix("@instance@")),
                 name=request["op"],
                 input=json.loads(request["input"]),
             )

@@ -133,6 +133,7 @@ class StartHost(Protocol):
         hub: str | None = None,
         port: int = 0,
         environment: Mapping[str, str] | None = None,
+        packages: Path | None = None,
         wait: bool = True,
     ) -> Host:
         """Start ``taskhub start app_dir``.
@@ -144,6 +145,7 @@ class StartHost(Protocol):
             hub: as ``--hub``.
             port: as ``--port``; any free one by default.
             environment: variables on top of the test's own.
+            packages: virtual environment that is activated; by default the host's own.
             wait: until it listens.
         """
 
@@ -167,11 +169,12 @@ def host_starter() -> Iterator[StartHost]:
         hub: str | None = None,
         port: int = 0,
         environment: Mapping[str, str] | None = None,
+        packages: Path | None = None,
         wait: bool = True,
     ) -> Host:
         command = [sys.executable, "-m", "taskhub.cli", "start", str(app_dir), "--port", str(port), *arguments]
         command += [*(("--storage", storage) if storage else ()), *(("--hub", hub) if hub else ())]
-        host = Host(command, {**_clean_environment(), **(environment or {})})
+        host = Host(command, {**_clean_environment(packages), **(environment or {})})
         started.append(host)
         if wait:
             host.wait_until_listening()
@@ -185,10 +188,13 @@ def host_starter() -> Iterator[StartHost]:
                 host.kill()
 
 
-def _clean_environment() -> dict[str, str]:
+def _clean_environment(packages: Path | None) -> dict[str, str]:
     """Return the environment without what would configure an app."""
-    return {
+    kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.lower().startswith(("azurewebjobs", "azurefunctionsjobhost", "functions_", "website_"))
+        if not name.lower().startswith(
+            ("azurewebjobs", "azurefunctionsjobhost", "functions_", "website_", "virtual_env")
+        )
     }
+    return kept if packages is None else {**kept, "VIRTUAL_ENV": str(packages)}

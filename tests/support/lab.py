@@ -32,6 +32,7 @@ from taskhub.host.durable_options import read_durable_options
 from taskhub.host.functions import Function
 from taskhub.host.http_functions import HttpFunctions
 from taskhub.host.invoker import Invoker
+from taskhub.host.live_orchestrations import LiveOrchestrations
 from taskhub.host.management import Hubs, Management
 from taskhub.host.server import Listener, MainDoor, RpcDoor, bind_main_port
 from taskhub.model.ids import InstanceId, WorkerId
@@ -217,7 +218,8 @@ async def running_lab(
     notes = Notes()
     storage = intercepted(store or open_memory(now=lambda: datetime.now(timezone.utc)), notes.watch)
     invoker = Invoker(Console(io.StringIO()))
-    application = FunctionsApplication(_plans(module, notes), invoker, options.hub, client_payload=lambda _: "{}")
+    orchestrations = LiveOrchestrations(invoker, options.hub)
+    application = FunctionsApplication(_plans(module, notes), invoker, orchestrations, client_payload=lambda _: "{}")
     worker = Worker(storage, options.hub, application, worker_id=WorkerId("worker"))
     hubs = Hubs(options, worker.client, storage, _no_other_account)
     management = Management(hubs, application, use_forwarded_host=options.use_forwarded_host)

@@ -12,7 +12,7 @@ from taskhub import TaskHubClient, TaskHubSettings, Worker
 from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.names import HubNames
-from tests.support.world import PlainApplication
+from tests.support.plain_application import PlainApplication
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.hub_state import HubState
+    from tests.support.plain_application import PlainApplication
     from tests.support.recorded_hub import Recording
-    from tests.support.world import PlainApplication
 
 NOT_FINISHED = {
     **dict.fromkeys(("fan_out_100", "query_many", "two_workers"), "not all of its requests are recorded whole"),

@@ -1,9 +1,13 @@
-"""The official SDK in an interpreter of its own, asked over pipes."""
+"""The official SDK in an environment of its own, which is made where there is none; and asked over pipes."""
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -11,8 +15,33 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-reference" / "bin" / "python"
-"""Made by ``scripts/reference-env``."""
+ENVIRONMENT = ROOT / ".venv-reference"
+PYTHON = ENVIRONMENT / "bin" / "python"
+"""Made by ``scripts/reference-env``, or :func:`environment`."""
+
+
+@functools.cache
+def environment() -> Path:
+    """Return the virtual environment with the official package, installing it unless that was done before.
+
+    Safe when several processes do it at once.
+    """
+    cache = ROOT / ".cache"
+    cache.mkdir(exist_ok=True)
+    with open(cache / "reference.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            ["bash", str(ROOT / "scripts/reference-env")],
+            env={**os.environ, "PYTHON": sys.executable},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise RuntimeError(f"scripts/reference-env failed (is the package index reachable?):\n{done.stdout}")
+    return ENVIRONMENT
 
 
 class Reference:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from taskhub import TaskHubClient, TaskHubSettings, Worker
 from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.names import HubNames
+from taskhub.simulation.world import World
 from tests.support.hub_state import HubState, read_hub
-from tests.support.world import PlainApplication, World
+from tests.support.plain_application import PlainApplication
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from taskhub.model.instance import InstanceState
-    from tests.support.world import Process, Wrap
+    from taskhub.simulation.process import Process, Wrap
 
 _T = TypeVar("_T")
 
@@ -85,7 +86,7 @@ class VirtualHub:
 
     def process(self, name: str, *, wrap: Wrap | None = None, skew: float = 0.0) -> Process:
         """Start a process without a worker."""
-        return self.world.process(name, wrap=wrap or (lambda storage: storage), skew=timedelta(seconds=skew))
+        return self.world.process(name, wrap=wrap, skew=timedelta(seconds=skew))
 
     def run(self, play: Callable[[VirtualHub], Awaitable[_T]]) -> _T:
         """Play a test; what still runs at its end is dropped."""

@@ -29,7 +29,7 @@ def worker_processes(pid: int) -> list[int]:
             # A process may end while it is looked at.
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == pid and b"taskhub.host.worker_process" in (folder / "cmdline").read_bytes():
+                if parent == pid and b"taskhub.host.worker_main" in (folder / "cmdline").read_bytes():
                     found.append(int(folder.name))
     return sorted(found)
 

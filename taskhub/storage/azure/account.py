@@ -73,17 +73,25 @@ class _Transport(AioHttpTransport):  # type: ignore[misc]  # exported lazily, he
         return await super().send(request, **config)
 
 
-def _open(connection: Connection) -> Storage:
-    session = aiohttp.ClientSession(
+def new_session(*, is_emulator: bool) -> aiohttp.ClientSession:
+    """Return the session that the three services of an account share."""
+    return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=MAX_CONNECTIONS,
             # Azurite closes an idle connection after five seconds; a request that meets the close is in doubt.
-            keepalive_timeout=4 if connection.is_emulator else 30,
+            keepalive_timeout=4 if is_emulator else 30,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
+        # The clients state their own headers; our requests state all of theirs.
+        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS),
     )
+
+
+def _open(connection: Connection) -> Storage:
+    session = new_session(is_emulator=connection.is_emulator)
     transport = _Transport(
         session=session,
         session_owner=False,
@@ -113,8 +121,8 @@ def _open(connection: Connection) -> Storage:
 
     kind = "Azurite at" if connection.is_emulator else "Azure Storage at"
     return Storage(
-        queues=AzureQueues(queues, Requests("queue", connection, transport)),
-        tables=AzureTables(Requests("table", connection, transport)),
+        queues=AzureQueues(queues, Requests("queue", connection, session)),
+        tables=AzureTables(Requests("table", connection, session)),
         blobs=AzureBlobs(blobs, endpoints["blob"]),
         description=f"{kind} {endpoints['blob']}",
         closing=close,

@@ -103,12 +103,12 @@ def mapped(what: str) -> Iterator[None]:
     try:
         yield
     except HttpResponseError as error:
+        if isinstance(error, ClientAuthenticationError) and error.status_code is None:
+            raise StorageRefused(f"{what}: no token for the storage account: {error}") from error
         if error.status_code is None:  # an answer that broke off
             raise TransientStorageError(f"{what}: {error}") from error
         headers: Mapping[str, str] = getattr(error.response, "headers", _NO_HEADERS)
         raise refusal(what, error.status_code, error_code(error), str(error.message), headers=headers) from error
-    except ClientAuthenticationError as error:
-        raise StorageRefused(f"{what}: no token for the storage account: {error}") from error
     except (AzureError, OSError, aiohttp.ClientError, asyncio.TimeoutError) as error:
         raise TransientStorageError(f"{what}: the service could not be reached, or did not answer: {error}") from error
 

@@ -1,34 +1,37 @@
-"""Requests of our own, on the official clients' transport and credentials."""
+"""Requests of our own to the queue and the table service, over one session.
+
+They carry the calls of every episode, so they are as thin as the wire allows (docs/adr/0010-thin-requests.md).
+"""
 
 from __future__ import annotations
 
+import io
 import time
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.core.pipeline import AsyncPipeline
-from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, AzureSasCredentialPolicy
-from azure.core.rest import HttpRequest
-
-# The two services sign differently, and neither client shows its policy.
-from azure.data.tables._authentication import SharedKeyCredentialPolicy as TableKeyPolicy
-from azure.storage.queue._shared.authentication import SharedKeyCredentialPolicy as QueueKeyPolicy
+from yarl import URL
 
 from taskhub.storage.azure.errors import mapped
+from taskhub.storage.azure.signing import signer_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from azure.core.pipeline.transport import AsyncHttpTransport
+    import aiohttp
 
     from taskhub.storage.azure.connection import Connection
 
 API_VERSION = "2020-12-06"
 """Known to the official clients of all three services and to every Azurite since 2021."""
 
-_TOKEN_SCOPE = "https://storage.azure.com/.default"
+LARGE_BODY_BYTES = 1_000_000
+"""A larger body is sent in pieces: as a whole it would keep the event loop."""
+
+_NO_HEADERS: Mapping[str, str] = {}
+_UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +45,32 @@ class Answer:
 
 
 class Requests:
-    """Sends signed requests to the queue or the table service of one account."""
+    """Sends signed requests to the queue or the table service of one account.
 
-    def __init__(self, service: str, connection: Connection, transport: AsyncHttpTransport[Any, Any]) -> None:
+    Args:
+        service: ``queue`` or ``table``.
+        connection: the account.
+        session: sends what it is given and adds nothing but ``Host`` and ``Content-Length``; see
+            :func:`taskhub.storage.azure.account.open_azure`.
+    """
+
+    def __init__(self, service: str, connection: Connection, session: aiohttp.ClientSession) -> None:
         self.endpoint = connection.endpoints[service]
         self.is_emulator = connection.is_emulator
-        self._transport = transport
+        parts = urlsplit(self.endpoint)
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._base_path = parts.path
+        self._session = session
+        self._signer = signer_for(service, connection)
         self._headers = {"x-ms-version": API_VERSION, "User-Agent": "durable-taskhub"}
         if service == "table":
             self._headers.update({"DataServiceVersion": "3.0", "MaxDataServiceVersion": "3.0;NetFx"})
-        self._pipeline: AsyncPipeline[HttpRequest, Any] = AsyncPipeline(
-            transport, [_credential_policy(service, connection)]
-        )
 
     def __repr__(self) -> str:
         return f"<Requests {self.endpoint}>"
 
     async def send(
-        self, what: str, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self, what: str, method: str, path: str, headers: Mapping[str, str] = _NO_HEADERS, body: bytes | None = None
     ) -> Answer:
         """Send a request and read the answer.
 
@@ -74,25 +85,23 @@ class Requests:
             TransientStorageError: there is no answer.
             StorageRefused: there is no token to sign with.
         """
-        request = HttpRequest(
-            method,
-            self.endpoint + path,
-            headers={**self._headers, "x-ms-date": formatdate(time.time(), usegmt=True), **(headers or {})},
-            content=body,
-        )
         with mapped(what):
-            response = (await self._pipeline.run(request, stream=True)).http_response
-            # As it came: reading through the response object would look for an encoding in it.
-            content = await response.read()
-        return Answer(response.status_code, response.headers, content)
+            answer = await self._send(method, path, headers, body)
+            if answer.status == _UNAUTHORIZED and self._signer.refused():
+                # It did not act, so asking again with a new token is no repetition.
+                answer = await self._send(method, path, headers, body)
+        return answer
 
-
-def _credential_policy(service: str, connection: Connection) -> Any:
-    credential = connection.credential
-    if isinstance(credential, AzureSasCredential):
-        return AzureSasCredentialPolicy(credential)
-    if isinstance(credential, AzureNamedKeyCredential):
-        if service == "table":
-            return TableKeyPolicy(credential)  # type: ignore[no-untyped-call]  # theirs
-        return QueueKeyPolicy(*credential.named_key)  # type: ignore[no-untyped-call]  # theirs
-    return AsyncBearerTokenCredentialPolicy(credential, _TOKEN_SCOPE)
+    async def _send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        all_headers = {**self._headers, "x-ms-date": formatdate(time.time(), usegmt=True), **headers}
+        target = await self._signer.sign(
+            method, self._base_path + path, all_headers, content_length=0 if body is None else len(body)
+        )
+        async with self._session.request(
+            method,
+            URL(self._origin + target, encoded=True),
+            headers=all_headers,
+            data=io.BytesIO(body) if body is not None and len(body) > LARGE_BODY_BYTES else body,
+            allow_redirects=False,
+        ) as response:
+            return Answer(response.status, response.headers, await response.read())

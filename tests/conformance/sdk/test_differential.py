@@ -20,7 +20,7 @@ from tests.support.answers import STRICT
 from tests.support.contexts import context_text
 from tests.support.differential import Comparison, Example, Finding, Trigger, explore, golden_case
 from tests.support.mends.all import MENDS
-from tests.support.reference import PYTHON, Reference
+from tests.support.reference import PYTHON, Reference, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def reference() -> Iterator[Reference]:
-    if not PYTHON.exists():
-        pytest.skip("needs the official package: scripts/reference-env puts it into .venv-reference")
+    environment()
     ours = importlib.metadata.version("azure-functions")
     code = (
         "import importlib.metadata as m, sys; print(sys.version_info[:2] == {}, m.version('azure-functions') == {!r})"

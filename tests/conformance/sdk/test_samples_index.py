@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.reference import environment
+
 ROOT = Path(__file__).parents[3]
-OFFICIAL = ROOT / ".venv-reference/bin/python"
 SAMPLES = sorted(path for path in (ROOT / "tests/apps/samples").iterdir() if path.is_dir())
 BRING_A_STORAGE_CLIENT = {"v1_fan_in_fan_out", "v2_fan_in_fan_out"}
 """The environment of the official package has none."""
@@ -38,9 +39,7 @@ def ours():
 
 @pytest.fixture(scope="module")
 def official():
-    if not OFFICIAL.exists():
-        pytest.skip("scripts/reference-env not run")
-    return indexed(OFFICIAL)
+    return indexed(environment() / "bin/python")
 
 
 @pytest.mark.parametrize("sample", [path.name for path in SAMPLES])

@@ -19,6 +19,7 @@ from taskhub.host.call_plan import plan_call
 from taskhub.host.console import Console
 from taskhub.host.functions import Function
 from taskhub.host.invoker import Invoker
+from taskhub.host.live_orchestrations import LiveOrchestrations
 from taskhub.model.ids import ExecutionId, InstanceId
 from taskhub.runtime.application import (
     ActivityCall,
@@ -46,9 +47,9 @@ def plan(name, call, trigger="activityTrigger", disabled=False, **properties):
 
 
 def application(*plans):
-    return FunctionsApplication(
-        plans, Invoker(Console(io.StringIO())), TaskHubSettings(), client_payload=lambda properties: "{}"
-    )
+    invoker = Invoker(Console(io.StringIO()))
+    orchestrations = LiveOrchestrations(invoker, TaskHubSettings())
+    return FunctionsApplication(plans, invoker, orchestrations, client_payload=lambda properties: "{}")
 
 
 def call(name, payload):
@@ -336,7 +337,8 @@ async def test_an_entity_that_cannot_be_run_answers_with_an_error(plans, result)
 
 async def test_an_entity_that_takes_too_long_answers_as_readers_expect():
     invoker = Invoker(Console(io.StringIO()), timeout_seconds=0.05)
-    app = FunctionsApplication([entity(slow)], invoker, TaskHubSettings(), client_payload=lambda properties: "{}")
+    orchestrations = LiveOrchestrations(invoker, TaskHubSettings())
+    app = FunctionsApplication([entity(slow)], invoker, orchestrations, client_payload=lambda properties: "{}")
 
     failed = await app.run_entity_batch(ENTITY)
     await invoker.aclose(grace_seconds=2)

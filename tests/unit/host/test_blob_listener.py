@@ -15,8 +15,8 @@ from taskhub.host.triggers.queues import QueueListener, reading_of
 from taskhub.host.triggers.singleton import HOSTS_CONTAINER, Singleton
 from taskhub.runtime.outages import StorageHealth
 from taskhub.runtime.poller import Wakeups
+from taskhub.simulation.world import World
 from taskhub.storage.interception import intercepted
-from tests.support.world import World
 
 
 def read(blob): ...

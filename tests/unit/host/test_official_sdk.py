@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from taskhub.host.official_sdk import find_clash
+from taskhub.errors import ConfigurationError
+from taskhub.host.official_sdk import Sdk, SdkChoice, choose, find_sdks
 
 ROOT = Path(__file__).parents[3]
 OURS, THEIRS = b"# ours\n", b"# theirs\n"
@@ -28,15 +29,23 @@ def put_ours(folder):
     return package
 
 
-def put_official(folder, *, record=True):
+def put_official(folder, *, record=True, version="1.7.0", also=()):
     package = put_package(folder, THEIRS)
-    info = folder / "azure_functions_durable-1.7.0.dist-info"
+    info = folder / f"azure_functions_durable-{version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: azure-functions-durable\nVersion: 1.7.0\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: azure-functions-durable\nVersion: {version}\n")
+    files = {"__init__.py": THEIRS, **dict(also)}
+    for name, text in files.items():
+        (package / name).parent.mkdir(exist_ok=True)
+        (package / name).write_bytes(text)
     if record:
-        digest = base64.urlsafe_b64encode(hashlib.sha256(THEIRS).digest()).rstrip(b"=").decode()
-        (info / "RECORD").write_text(f"azure/durable_functions/__init__.py,sha256={digest},{len(THEIRS)}\n")
+        lines = [f"azure/durable_functions/{name},sha256={digest(text)},{len(text)}\n" for name, text in files.items()]
+        (info / "RECORD").write_text("".join(lines))
     return package
+
+
+def digest(text):
+    return base64.urlsafe_b64encode(hashlib.sha256(text).digest()).rstrip(b"=").decode()
 
 
 @pytest.fixture
@@ -46,73 +55,110 @@ def site(tmp_path):
     return folder
 
 
-def test_our_package_alone_is_no_clash(site):
-    put_ours(site)
-
-    assert find_clash([str(site)]) is None
+def in_use(*folders, choice=SdkChoice.AUTO):
+    return choose(find_sdks(list(map(str, folders))), choice)
 
 
-def test_no_package_at_all_is_left_to_the_import(site):
-    assert find_clash([str(site)]) is None
+def test_our_package_alone_is_driven_live(site):
+    package = put_ours(site)
+
+    assert in_use(site) == Sdk(package, is_ours=True)
 
 
-def test_the_official_package_in_place_of_ours_is_a_clash_with_its_version_and_its_folder(site):
+def test_no_package_at_all_is_named_with_the_cure(site):
+    with pytest.raises(ConfigurationError, match=r"cannot be found. Install it: .* -m pip install durable-taskhub"):
+        in_use(site)
+
+
+def test_the_official_package_in_place_of_ours_is_driven_by_the_json_protocol(site):
     package = put_official(site)
 
-    clash = find_clash([str(site)])
+    sdk = in_use(site)
 
-    assert (clash.official_version, clash.folder, clash.is_ours) == ("1.7.0", package, False)
+    assert sdk == Sdk(package, is_ours=False, official_version="1.7.0", by_json=True)
+    assert str(sdk) == f"azure-functions-durable 1.7.0 in {package}"
+    assert sdk.warning is None
 
 
-def test_official_files_on_top_of_ours_are_recognised(site):
+def test_official_files_on_top_of_ours_are_the_official_sdk(site):
     put_ours(site)
     put_official(site)
 
-    assert not find_clash([str(site)]).is_ours
+    assert not in_use(site).is_ours
 
 
-def test_our_files_on_top_of_the_official_ones_are_ours_but_a_clash(site):
+def test_our_files_on_top_of_the_official_ones_are_ours_with_a_warning_that_names_the_cure(site):
     put_official(site)
     put_ours(site)
 
-    assert find_clash([str(site)]).is_ours
+    sdk = in_use(site)
+
+    assert sdk.is_ours
+    assert "azure-functions-durable 1.7.0 is installed beside durable-taskhub" in sdk.warning
+    assert "requirements.txt" in sdk.warning
+    assert f"{sys.executable} -m pip uninstall --yes azure-functions-durable\n" in sdk.warning
+    assert f"{sys.executable} -m pip install --force-reinstall --no-deps durable-taskhub\n" in sdk.warning
 
 
-@pytest.mark.parametrize("first", ["ours", "theirs"])
-def test_in_two_folders_the_first_of_the_path_counts(tmp_path, first):
+@pytest.mark.parametrize(
+    ("order", "choice", "is_ours"),
+    [
+        (("ours", "theirs"), SdkChoice.AUTO, True),
+        (("theirs", "ours"), SdkChoice.AUTO, False),
+        (("theirs", "ours"), SdkChoice.OWN, True),
+        (("theirs", "ours"), SdkChoice.OWN_JSON, True),
+        (("ours", "theirs"), SdkChoice.OFFICIAL, False),
+    ],
+)
+def test_the_first_of_the_path_is_used_that_is_wanted(tmp_path, order, choice, is_ours):
     put_ours(tmp_path / "ours")
     put_official(tmp_path / "theirs")
-    rest = "theirs" if first == "ours" else "ours"
 
-    clash = find_clash([str(tmp_path / first), str(tmp_path / rest)])
+    sdk = in_use(*(tmp_path / name for name in order), choice=choice)
 
-    assert (clash.folder.parents[1].name, clash.is_ours) == (first, first == "ours")
+    assert sdk.is_ours is is_ours
+    assert sdk.by_json is (choice is SdkChoice.OWN_JSON or not is_ours)
 
 
 def test_an_installation_without_a_record_is_told_by_what_only_ours_has(site):
     put_official(site, record=False)
 
-    assert not find_clash([str(site)]).is_ours
+    assert not in_use(site).is_ours
 
 
-def test_foreign_files_without_metadata_are_a_clash(site):
+def test_files_without_metadata_are_the_official_sdk_of_an_unknown_version(site):
     put_package(site, THEIRS)
 
-    clash = find_clash([str(site)])
+    sdk = in_use(site)
 
-    assert (clash.official_version, clash.is_ours) == (None, False)
-    assert "is not that of durable-taskhub" in str(clash)
+    assert (sdk.is_ours, sdk.official_version) == (False, None)
 
 
-def test_the_message_names_the_cure(site):
+def test_an_official_sdk_that_lost_a_file_is_refused_with_the_cure_for_either(site):
+    put_official(site, also={"models/Task.py": b"#"})
+    (site / "azure/durable_functions/models/Task.py").unlink()
+
+    with pytest.raises(ConfigurationError, match=r"is not whole: .*models/Task.py is not as it was") as refused:
+        in_use(site)
+
+    assert "--no-deps azure-functions-durable==1.7.0" in str(refused.value)
+    assert "--no-deps durable-taskhub" in str(refused.value)
+
+
+def test_an_official_sdk_that_speaks_another_protocol_is_refused(site):
+    put_official(site, version="2.0.0")
+
+    with pytest.raises(ConfigurationError, match=r"Install azure-functions-durable<2, or .* --sdk own"):
+        in_use(site)
+
+
+@pytest.mark.parametrize("choice", [SdkChoice.OWN, SdkChoice.OWN_JSON])
+def test_ours_cannot_be_had_where_the_official_one_lies_in_its_place(site, choice):
+    put_ours(site)
     put_official(site)
 
-    text = str(find_clash([str(site)]))
-
-    assert "azure-functions-durable 1.7.0" in text
-    assert "requirements.txt" in text
-    assert f"{sys.executable} -m pip uninstall --yes azure-functions-durable\n" in text
-    assert f"{sys.executable} -m pip install --force-reinstall --no-deps durable-taskhub\n" in text
+    with pytest.raises(ConfigurationError, match=r"asked for \(--sdk own\), but .* lies where ours should be"):
+        in_use(site, choice=choice)
 
 
 def taskhub(site, *arguments):
@@ -128,13 +174,13 @@ def taskhub(site, *arguments):
     )
 
 
-def test_start_ends_with_the_message_when_the_official_package_is_in_the_way(site):
-    put_official(site)
+def test_start_ends_with_the_message_when_no_sdk_can_be_used(site):
+    put_official(site, version="2.0.0")
 
     done = taskhub(site, "start", ".")
 
     assert done.returncode == 1
-    assert "azure-functions-durable 1.7.0, and hides the one that the task hub needs" in done.stderr
+    assert "does not speak the JSON protocol" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -149,6 +195,7 @@ def test_commands_that_need_no_sdk_work_beside_the_official_package(site):
 def test_start_warns_when_ours_is_in_use_beside_the_official_package(site):
     put_official(site)
     shutil.rmtree(site / "azure")
+    shutil.copytree(ROOT / "sdk/azure", site / "azure")
     (site / "host.json").write_text('{"version": "2.0"}')
     (site / "a_file").touch()
 

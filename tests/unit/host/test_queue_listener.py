@@ -11,8 +11,9 @@ from taskhub.host.triggers.queue_texts import encode_text
 from taskhub.host.triggers.queues import HIDE_SECONDS, QueueListener, QueueReading
 from taskhub.runtime.outages import StorageHealth
 from taskhub.runtime.poller import Wakeups
+from taskhub.simulation.process import MemoryReceipts
+from taskhub.simulation.world import World
 from taskhub.storage.interception import intercepted
-from tests.support.world import MemoryReceipts, World
 
 READING = QueueReading(
     "orders",

@@ -15,8 +15,9 @@ from taskhub.host.triggers.singleton import HOSTS_CONTAINER, LEASE_SECONDS, WAIT
 from taskhub.host.triggers.timer_status import timer_of
 from taskhub.host.triggers.timers import StatusStore, TimerListener
 from taskhub.runtime.outages import StorageHealth
+from taskhub.simulation.loop import START
+from taskhub.simulation.world import World
 from taskhub.storage.interception import intercepted
-from tests.support.world import START, World
 
 UTC = timezone.utc
 STATUS = "timers/host/Host.Functions.tick/status"

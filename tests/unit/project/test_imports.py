@@ -39,16 +39,42 @@ TABLE = (
     Row(
         "storage: azure",
         ("taskhub.storage.azure",),
-        (*ADAPTER, "taskhub.storage.azure", "azure.storage", "azure.data", "azure.core", "azure.identity", "aiohttp"),
+        (
+            *ADAPTER,
+            "taskhub.storage.azure",
+            "azure.storage",
+            "azure.data",
+            "azure.core",
+            "azure.identity",
+            "aiohttp",
+            "yarl",
+        ),
     ),
     Row("storage: other adapters", ("taskhub.storage",), (*ADAPTER, "taskhub.storage.interception")),
     Row(
-        "runtime.orchestrations, .sessions, .application",
-        ("taskhub.runtime.orchestrations", "taskhub.runtime.sessions", "taskhub.runtime.application"),
+        # An app may run on the official SDK, which has no live shell: what needs it is kept apart.
+        "runtime.live_replay",
+        ("taskhub.runtime.live_replay",),
         (*RUNTIME, LIVE_SHELL),
     ),
     Row("runtime, client", ("taskhub.runtime", "taskhub.client"), RUNTIME),
-    Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", LIVE_SHELL, "aiohttp", "yarl")),
+    Row(
+        "simulation",
+        ("taskhub.simulation",),
+        (*RUNTIME, "taskhub.storage.interception", "taskhub.storage.memory", "taskhub.simulation"),
+    ),
+    Row(
+        "host.live_orchestrations, .call_plan",
+        ("taskhub.host.live_orchestrations", "taskhub.host.call_plan"),
+        (*HOST, "taskhub.core", "taskhub.host", "azure.functions", LIVE_SHELL),
+    ),
+    # The JSON protocol's texts and lists are decided about beside those of the store.
+    Row(
+        "host.json_orchestrations",
+        ("taskhub.host.json_orchestrations",),
+        (*HOST, "taskhub.core", "taskhub.codec", "taskhub.host", "azure.functions"),
+    ),
+    Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", "aiohttp", "yarl")),
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
     Row("taskhub", ("taskhub",), (*BASE, "taskhub.client", "taskhub.settings", "taskhub.runtime")),

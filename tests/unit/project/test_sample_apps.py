@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.reference import environment
+
 ROOT = Path(__file__).parents[3]
-OFFICIAL = ROOT / ".venv-reference/bin/python"
 PATTERNS = {"approval", "chaining", "compensation", "counter", "fan_out", "monitor", "provisioning"}
 INDEX = """
 import importlib, json, sys
@@ -23,17 +24,12 @@ print(json.dumps({
 }))
 """
 
-official = pytest.param(
-    str(OFFICIAL),
-    id="official",
-    marks=pytest.mark.skipif(not OFFICIAL.exists(), reason="scripts/reference-env not run"),
-)
 
-
-@pytest.fixture(scope="module", params=[pytest.param(sys.executable, id="ours"), official])
+@pytest.fixture(scope="module", params=["ours", "official"])
 def functions(request) -> dict[str, list[dict]]:
+    python = sys.executable if request.param == "ours" else str(environment() / "bin/python")
     done = subprocess.run(
-        [request.param, "-B", "-c", INDEX],
+        [python, "-B", "-c", INDEX],
         cwd=ROOT / "function_app",
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         capture_output=True,

@@ -14,8 +14,9 @@ from azure.durable_functions.replay import OrchestrationSession, Restarted
 
 from taskhub import TaskHubSettings, Worker
 from taskhub.model.instance import RuntimeStatus
+from taskhub.simulation.world import World
 from tests.support.contexts import context_text, event, run, run_failing
-from tests.support.world import PlainApplication, World
+from tests.support.plain_application import PlainApplication
 
 STARTED = [event(12), event(0, Name="Shop", Version=None, Input=None)]
 SECOND_EPISODE = [event(13), event(12), event(5, TaskScheduledId=0, Result="1")]

@@ -10,8 +10,8 @@ from taskhub.model.entities import EntityId
 from taskhub.model.ids import InstanceId
 from taskhub.model.instance import InstanceFilter, RuntimeStatus
 from taskhub.storage.interception import intercepted
+from tests.support.plain_application import PlainApplication
 from tests.support.virtual_hub import VirtualHub
-from tests.support.world import PlainApplication
 
 
 def collecting(context):

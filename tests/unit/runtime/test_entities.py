@@ -14,9 +14,9 @@ from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import TaskMessage
 from taskhub.storage.interception import intercepted
 from taskhub.storage.port import Row, TableWrite, Write
+from tests.support.plain_application import PlainApplication
 from tests.support.recordings import GOLDEN, columns_of
 from tests.support.virtual_hub import UNHURRIED, VirtualHub
-from tests.support.world import PlainApplication
 
 A = EntityId("counter", "a")
 

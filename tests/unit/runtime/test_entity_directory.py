@@ -3,8 +3,8 @@ import pytest
 from taskhub.errors import PayloadError
 from taskhub.model.entities import EntityId
 from taskhub.model.ids import InstanceId, Utc
+from tests.support.plain_application import PlainApplication
 from tests.support.virtual_hub import VirtualHub
-from tests.support.world import PlainApplication
 
 
 def thing(context):

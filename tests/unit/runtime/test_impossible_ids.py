@@ -14,8 +14,8 @@ from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import TaskMessage
 from taskhub.storage.interception import intercepted
+from tests.support.plain_application import PlainApplication
 from tests.support.virtual_hub import VirtualHub
-from tests.support.world import PlainApplication
 
 LONG = "x" * (MAX_INSTANCE_ID_UNITS + 1)
 TEXT = f"caught an instance id may have {MAX_INSTANCE_ID_UNITS} characters"

@@ -1,8 +1,10 @@
+import asyncio
+
 import pytest
 
 from taskhub import TaskHubSettings
 from taskhub.runtime.poller import Poller, Wakeups
-from tests.support.world import World
+from taskhub.simulation.world import World
 
 
 def poller_in(world):
@@ -117,3 +119,36 @@ def test_a_reader_that_ends_late_does_not_take_the_wake_ups_of_the_next():
     wakeups.wake("a")
 
     assert world.run(seconds_of(world, new.wait())) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(("took", "rest"), [(0.0, 0.0), (0.03, 0.03), (5.0, 0.1)])
+def test_a_reader_of_a_busy_store_rests_as_long_as_it_read(took, rest):
+    world = World()
+    poller = poller_in(world)
+
+    async def main():
+        await poller.wait()
+        await asyncio.sleep(took)
+        poller.found(1, limit=32)
+        poller.wake()
+        return await seconds_of(world, poller.wait())
+
+    assert world.run(main()) == pytest.approx(rest, abs=1e-3)
+
+
+def test_what_is_put_while_a_reader_rests_needs_no_read_of_its_own():
+    world = World()
+    poller = poller_in(world)
+
+    async def main():
+        await poller.wait()
+        await asyncio.sleep(0.05)
+        poller.found(1, limit=32)
+        for moment in (0.0, 0.01, 0.02):
+            world.loop.call_later(moment, poller.wake)
+        await poller.wait()
+        await asyncio.sleep(0.05)
+        poller.found(3, limit=32)
+        return await seconds_of(world, poller.wait())
+
+    assert world.run(main()) == pytest.approx(0.05, abs=1e-3)

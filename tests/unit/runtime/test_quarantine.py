@@ -15,8 +15,8 @@ from taskhub.model.dead_letters import Address
 from taskhub.model.ids import InstanceId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.storage.interception import intercepted
+from tests.support.plain_application import PlainApplication, PlainOrchestration
 from tests.support.virtual_hub import UNHURRIED, VirtualHub
-from tests.support.world import PlainApplication, PlainOrchestration
 
 LIMIT = {
     "max_dequeue_count": 3,

@@ -8,8 +8,8 @@ from taskhub import Worker
 from taskhub.model.ids import WorkerId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.runtime.receipts import Receipt
+from taskhub.simulation.process import MemoryReceipts
 from tests.support.virtual_hub import VirtualHub
-from tests.support.world import MemoryReceipts
 
 
 async def slow(value):

@@ -2,7 +2,8 @@ import asyncio
 
 from taskhub import TaskHubSettings, Worker
 from taskhub.model.instance import RuntimeStatus
-from tests.support.world import PlainApplication, World
+from taskhub.simulation.world import World
+from tests.support.plain_application import PlainApplication
 
 
 def hello(context):

@@ -20,9 +20,9 @@ class Fate:
     """One thing that befalls a run."""
 
     where: str
-    """``step``, of the event loop, or ``call``, to the store."""
+    """``step``, of the event loop, or a call to the store: ``queue put on hub-workitems``."""
     number: int
-    """Which one, counted from the beginning of the run."""
+    """Which one of these, counted from the beginning of the run."""
     kind: str
     """``kill``, ``pause``, ``move``, or a fault by its name in :class:`~taskhub.storage.faults.FaultRates`."""
     who: str = ""

@@ -1,0 +1,110 @@
+"""Mistakes about whose a partition is, and how long what is in memory may be trusted."""
+
+from __future__ import annotations
+
+from taskhub.core import balancing
+from taskhub.runtime import table_leases
+from taskhub.runtime.checkpoints import Checkpoints
+from taskhub.runtime.control_queue import ControlQueue
+from taskhub.runtime.inbox import Inbox
+from taskhub.runtime.instance_work import InstanceWork
+from taskhub.runtime.orchestrations import Orchestrations
+from taskhub.runtime.ownership import Partition
+from taskhub.runtime.partitions import Partitions
+from taskhub.runtime.table_leases import TableLeases
+from tests.simulation.mutants.mutant import Edit, Mutant
+
+MUTANTS = (
+    Mutant(
+        "no_fence",
+        "Nobody looks at the lease before an episode is stored.",
+        "storage.md 8.4 D",
+        (Edit(Checkpoints._fence, "    if not self._is_ours(partition):\n", "    if False:\n"),),
+    ),
+    Mutant(
+        "lost_leases_are_ignored",
+        "A partition that another worker has claimed is read on, and written for.",
+        "storage.md 5.3",
+        (
+            Edit(TableLeases.round, "        self._estate.drop(queue)\n", "        pass\n"),
+            Edit(Partitions._drop_expired, "            self.drop(queue)\n", "            pass\n"),
+            Edit(
+                Partition.is_ours,
+                "    return not self.is_lost and now + margin < self.expires_at\n",
+                "    return True\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "sessions_survive_their_partition",
+        "Instances stay warm although their partition belonged to another worker in between.",
+        "storage.md 6.10, 8.4 D",
+        (Edit(Inbox.drop, "        if not instance.is_at_work:\n", "        if False:\n"),),
+    ),
+    Mutant(
+        "sessions_survive_a_conflict",
+        "An instance stays warm although its episode could not be stored.",
+        "storage.md 8.4 D",
+        (
+            Edit(
+                InstanceWork.abandon,
+                "    self._inbox.rest(item, None)\n",
+                "    self._inbox.rest(item, item.instance.session)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "sessions_survive_what_was_withheld",
+        "A suspended instance stays warm, so that what its code decided meanwhile is never carried out.",
+        "core.episode",
+        (Edit(Orchestrations._may_stay_warm, "        and not checkpoint.withholds\n", ""),),
+    ),
+    Mutant(
+        "leases_without_etag",
+        "Leases are written whoever has written them since they were read.",
+        "storage.md 5.3",
+        (
+            Edit(
+                table_leases._replace,
+                "encode_lease(lease)), if_match=lease.etag)\n",
+                "encode_lease(lease)))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "living_leases_are_claimed",
+        "A partition is claimed although the lease of its owner has not ended.",
+        "storage.md 5.3",
+        (
+            Edit(
+                balancing._is_free,
+                "    return lease.expires_at is None or now.moment() >= lease.expires_at.moment()\n",
+                "    return True\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "released_before_drained",
+        "A partition is given away while its instances are worked on.",
+        "storage.md 5.3",
+        (
+            Edit(
+                balancing._keep_or_give,
+                "    if lease.queue in standing.drained or lease.queue not in standing.reading:\n",
+                "    if True:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "early_timers_are_dropped_with_their_partition",
+        "Timers that are held in memory are deleted when the partition is given away.",
+        "storage.md 8.4 F; runtime.control_queue",
+        (
+            Edit(
+                ControlQueue.run,
+                "    await self._mailbox.give_back([held for _, _, held in self._early])\n",
+                "    await self._mailbox.delete([held for _, _, held in self._early])\n",
+            ),
+        ),
+    ),
+)
