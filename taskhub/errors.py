@@ -75,8 +75,16 @@ class StaleCheckpoint(TaskHubError):
     """Another worker committed this instance's history first: abandon the work item and reload."""
 
 
+class InstanceParked(TaskHubError):
+    """The code of an instance does not fit its history, and the host wants it left as it is until the code changes."""
+
+
 class StorageError(TaskHubError):
     """Base of what the storage port raises."""
+
+    service: str | None = None
+    """``queue``, ``table`` or ``blob``, when it was raised by a store that is watched (``StorageHealth.watching``) and
+    whose services fail one by one."""
 
 
 class TransientStorageError(StorageError):

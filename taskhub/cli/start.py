@@ -11,6 +11,7 @@ from taskhub.cli.options import Hub, Storage
 from taskhub.errors import ConfigurationError
 from taskhub.host.app_environment import enter_environment, find_environment
 from taskhub.host.official_sdk import SdkChoice, use_sdk
+from taskhub.host.place import app_root_of
 
 _FUNCTIONS = "--functions"
 
@@ -38,7 +39,14 @@ def _with_an_option_for_each_name(words: list[str]) -> list[str]:
 
 
 def start(
-    app_dir: Annotated[Path, typer.Argument(help="Folder of the function app.", show_default=True)] = Path(),
+    app_dir: Annotated[
+        Optional[Path],  # noqa: UP045 (typer evaluates it on 3.10)
+        typer.Argument(
+            help="Folder of the function app; in a container laid out as Azure's, the one that AzureWebJobsScriptRoot "
+            "names.",
+            show_default=".",
+        ),
+    ] = None,
     port: Annotated[
         Optional[int],  # noqa: UP045 (typer evaluates it on 3.10)
         typer.Option("--port", "-p", min=0, max=65535, help="Port of the HTTP server (7071); 0 takes any free one."),
@@ -100,9 +108,13 @@ def start(
             "azure-functions-durable (official); own-json is ours by the JSON protocol.",
         ),
     ] = SdkChoice.AUTO,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Load the app anew when its code changes; instances go on.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the host's own messages too.")] = False,
 ) -> None:
     """Run a function app until Ctrl+C: its HTTP triggers, its orchestrations, the management API."""
+    app_dir = app_dir or app_root_of(os.environ)
     environment = find_environment(app_dir.resolve(), os.environ)
     enter_environment(environment.folders)
     if environment.warning is not None:
@@ -112,6 +124,9 @@ def start(
     except ConfigurationError as error:
         typer.secho(str(error), fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from None
+    from taskhub.host.heir import Heir
+
+    heir = Heir.of(os.environ)
     from taskhub.host.process import HostOptions, run_host  # needs an SDK
 
     options = HostOptions(
@@ -128,5 +143,7 @@ def start(
         storage=storage,
         verbose=verbose,
         workers=workers,
+        watch=watch,
+        heir=heir,
     )
     raise typer.Exit(run_host(options))

@@ -144,6 +144,8 @@ class Checkpoint:
     taken_requests: str | None = None
     """The ids that an entity knows, or that earlier executions have taken, as the sentinel holds them; ``None``: those
     that it holds already."""
+    farewell: tuple[Outbound, ...] = ()
+    """What others must hear of an execution that this one takes the place of; put before anything is stored."""
     status: Union[RuntimeStatus, None] = None  # noqa: UP007 (evaluated on 3.10)
     """What the row shows where the new events do not tell; ``None``: what it shows already."""
 
@@ -375,6 +377,35 @@ def terminate(episode: Episode, *, now: Utc) -> Checkpoint:
     answer = SubOrchestrationFailed(timestamp=now, task_scheduled_id=_parents_task(episode), reason=reason)
     outbound = (*_sent(episode, releases), *_to_parent(episode, answer))
     return _checkpoint(episode, (*(event for event, _ in releases), end), outbound, KEEP_STATUS, now)
+
+
+def taking_the_place(checkpoint: Checkpoint, before: RuntimeState, started: ExecutionStarted) -> Checkpoint:
+    """Return the first checkpoint of an execution, for an instance whose stored one gives way to it.
+
+    If that one has not ended it is as good as terminated: its parent hears of a failure, and what it has locked is open
+    again. The reference leaves both to a termination that its clients send before the start.
+
+    Args:
+        checkpoint: of the new execution.
+        before: the stored one.
+        started: the start of the new one.
+    """
+    if before.started is None or before.status.is_terminal:
+        return checkpoint
+    name = started.instance.instance_id
+    reason = (
+        f"Instance '{name}' was {before.status.name} when another one was started under its ID, which took its place."
+    )
+    clock = started.timestamp
+    ended = terminate(begin_episode(before, [ExecutionTerminated(timestamp=clock, input=reason)], now=clock), now=clock)
+    farewell = [
+        outbound
+        for outbound in ended.outbound
+        # The same parent's same task, asked for a second time: the new execution will answer it.
+        if before.started.parent != started.parent
+        or not isinstance(outbound.outgoing.message.event, SubOrchestrationFailed)
+    ]
+    return replace(checkpoint, farewell=tuple(farewell))
 
 
 def refuse_version(episode: Episode, *, now: Utc) -> Checkpoint:

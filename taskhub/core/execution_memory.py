@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from taskhub.core.runtime_state import Fingerprint
     from taskhub.model.ids import ExecutionId
+
+Fingerprint = str
+"""Of type, time, name and content of something that a client sent."""
 
 MAX_STARTS = 64
 """Executions of one instance whose starts are remembered; the last ones."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from taskhub.core.execution_memory import ExecutionMemory
+from taskhub.core.execution_memory import ExecutionMemory, Fingerprint
 from taskhub.model.entities import RELEASE_EVENT, EntityId, is_entity
 from taskhub.model.history import (
     FAKE_TIMER_ID,
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from taskhub.model.ids import ExecutionId, InstanceId, Utc
-
-Fingerprint = str
-"""Of type, time, name and content of something that a client sent."""
 
 
 @dataclass(slots=True)

@@ -38,6 +38,8 @@ from taskhub.host.retry_policies import read_retry_policy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from azure.functions import FunctionRegister
+
     from taskhub.host.configuration import HostConfiguration
 
 _SCRIPT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_\-]*\.py")
@@ -73,6 +75,15 @@ def load_app(configuration: HostConfiguration) -> App:
     names = ", ".join(folder.name for folder in folders)
     warning = f"Detected mixed function app. Some functions may not be indexed - {names}"
     return App(found.functions, found.errors, found.failure, (*found.warnings, warning))
+
+
+def app_of(app: FunctionRegister, configuration: HostConfiguration) -> App:
+    """Return the functions of an app object that is at hand. Once for each: the library gives them out only once."""
+    try:
+        indexed = _functions_of(app)
+    except _IndexError as error:
+        return App(failure=str(error))
+    return _collect(_v2_functions(indexed, configuration.app_root), configuration)
 
 
 # ---- v2
@@ -111,6 +122,10 @@ def _index_v2(script: str) -> list[Any]:
             "Keep one of them and register the functions of the others with blueprints: app.register_functions(bp)."
         )
     ((_, app),) = apps.values()
+    return _functions_of(app)
+
+
+def _functions_of(app: FunctionRegister) -> list[Any]:
     with _without_auth_level_warning():
         try:
             functions: list[Any] = app.get_functions()

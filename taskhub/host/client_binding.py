@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 def client_payload(
-    configuration: HostConfiguration, *, http_port: int, rpc_port: int | None, keys: KeyStore | None = None
+    configuration: HostConfiguration, base: str, *, rpc_port: int | None, keys: KeyStore | None = None
 ) -> Callable[[Mapping[str, Any]], str]:
     """Return what makes the text from the properties of a binding.
 
     Args:
         configuration: of the app.
-        http_port: of the main door.
+        base: URL of the management API, as others reach it.
         rpc_port: of the loopback door, ``None`` when there is none.
         keys: where the key of the management API is; ``None`` when it asks for none.
     """
     durable, settings = configuration.durable, configuration.settings
     alias = DEFAULT_CONNECTION_ALIAS if durable.connection == DEFAULT_CONNECTION else durable.connection
-    urls = routes.Urls(f"http://localhost:{http_port}{routes.WEBHOOK_PATH}", durable.hub.hub_name, alias)
+    urls = routes.Urls(base, durable.hub.hub_name, alias)
     rpc = None if rpc_port is None else f"http://127.0.0.1:{rpc_port}{routes.RPC_PATH}/"
 
     @functools.lru_cache(maxsize=64)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -32,7 +33,7 @@ from taskhub.host.triggers.storage_bindings import BindingFailed
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from azure.functions.meta import Datum
 
@@ -213,11 +214,23 @@ class Invoker:
         running: concurrent.futures.Future[Outcome]
         is_orchestrator = arguments.plan.function.trigger.kind == ORCHESTRATION_TRIGGER
         if arguments.plan.is_async:
-            running = asyncio.run_coroutine_threadsafe(_call_async(arguments), self._user_loop())
+            running = self._begin_coroutine(_call_async(arguments))
         else:
-            running = (self._orchestrators if is_orchestrator else self._threads).submit(_call, arguments)
+            begin = self._begin_step if is_orchestrator else self._begin_function
+            running = begin(functools.partial(_call, arguments))
         timeout_seconds = None if is_orchestrator else self._timeout_seconds
         return _in_time(self._tracked(running), timeout_seconds, arguments.invocation)
+
+    # Where user code runs; a simulation has other places.
+
+    def _begin_function(self, work: Callable[[], _T]) -> concurrent.futures.Future[_T]:
+        return self._threads.submit(work)
+
+    def _begin_step(self, work: Callable[[], _T]) -> concurrent.futures.Future[_T]:
+        return self._orchestrators.submit(work)
+
+    def _begin_coroutine(self, work: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
+        return asyncio.run_coroutine_threadsafe(work, self._user_loop())
 
     async def _call_with_storage(self, arguments: _Arguments, values: Mapping[str, Any]) -> Outcome:
         plan, storage = arguments.plan, self._storage
@@ -251,14 +264,14 @@ class Invoker:
         invocation = Invocation(str(uuid.uuid4()), function)
 
         def work() -> Awaitable[_T]:
-            return asyncio.wrap_future(self._tracked(self._orchestrators.submit(_step, invocation, step)))
+            return asyncio.wrap_future(self._tracked(self._begin_step(functools.partial(_step, invocation, step))))
 
         return await self._announced(invocation, DURABLE_REASON, work, failure_of)
 
     def in_background(self, work: Callable[[], None]) -> None:
         """Run something short in the pool for orchestrators, soon; not at all once the invoker is closed."""
         with contextlib.suppress(RuntimeError):
-            self._orchestrators.submit(work)
+            self._begin_step(work)
 
     @property
     def is_busy(self) -> bool:

@@ -63,16 +63,22 @@ def load_functions(
     """
     enter_app(configuration.app_root)
     app = load_app(configuration)
-    planned = [_plan(function, configuration, is_official) for function in app.functions]
-    plans = [plan for plan in planned if isinstance(plan, CallPlan)]
-    bad = [error for error in planned if isinstance(error, FunctionError)]
-    errors = [*([app.failure] if app.failure else []), *map(str, app.errors), *map(str, bad)]
+    loaded = plan_app(app, configuration, is_official=is_official)
     if is_told:
         for name in _missing(configuration, app):
             console.warning(
                 f"There is no function '{name}' in the app; --functions and host.json load only those that they name."
             )
-        _tell(console, plans, app.warnings, errors)
+        _tell(console, loaded.plans, app.warnings, loaded.errors)
+    return loaded
+
+
+def plan_app(app: App, configuration: HostConfiguration, *, is_official: bool = False) -> LoadedApp:
+    """Return how to call the functions of an app, and what keeps the others from running."""
+    planned = [_plan(function, configuration, is_official) for function in app.functions]
+    plans = [plan for plan in planned if isinstance(plan, CallPlan)]
+    bad = [error for error in planned if isinstance(error, FunctionError)]
+    errors = [*([app.failure] if app.failure else []), *map(str, app.errors), *map(str, bad)]
     return LoadedApp([plan.function for plan in plans], plans, errors)
 
 

@@ -52,6 +52,7 @@ class Hubs:
         storage: the account of that hub.
         open_connection: opens the account that a connection setting names.
         code: returns what the management URLs must carry as a key, ``code=…``; may change. Empty: none.
+        webhook_path: where the management API is.
     """
 
     def __init__(
@@ -61,7 +62,10 @@ class Hubs:
         storage: Storage,
         open_connection: Callable[[str], Awaitable[Storage]],
         code: Callable[[], str] = str,
+        *,
+        webhook_path: str = routes.WEBHOOK_PATH,
     ) -> None:
+        self._webhook_path = webhook_path
         self._options = options
         self._own = own
         self._open_connection = open_connection
@@ -104,7 +108,7 @@ class Hubs:
         """Return what makes the management URLs of a hub."""
         setting = target.connection or self._options.connection
         alias = DEFAULT_CONNECTION_ALIAS if setting == DEFAULT_CONNECTION else setting
-        return routes.Urls(origin + routes.WEBHOOK_PATH, self._hub(target), alias, self._code())
+        return routes.Urls(origin + self._webhook_path, self._hub(target), alias, self._code())
 
     async def aclose(self) -> None:
         """Close the accounts that requests made it open; the app's own belongs to whoever opened it."""

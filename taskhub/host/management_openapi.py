@@ -16,17 +16,15 @@ if TYPE_CHECKING:
 
     Schema = Mapping[str, Any]
 
-_WEBHOOK = "/runtime/webhooks/durabletask"
+
+@functools.lru_cache(maxsize=8)
+def openapi_text(base: str) -> str:
+    """Return the description as JSON; ``base`` is the URL of the API."""
+    return json.dumps(openapi(base), separators=(",", ":"), ensure_ascii=False)
 
 
-@functools.cache
-def openapi_text() -> str:
-    """Return the description as JSON."""
-    return json.dumps(openapi(), separators=(",", ":"), ensure_ascii=False)
-
-
-def openapi() -> dict[str, Any]:
-    """Return the description."""
+def openapi(base: str) -> dict[str, Any]:
+    """Return the description of the API at a URL."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -35,7 +33,7 @@ def openapi() -> dict[str, Any]:
             "description": "Starts, shows and steers orchestrations and entities of a task hub. The same routes as "
             "those of the Durable Task extension for Azure Functions, of the version named.",
         },
-        "servers": [{"url": _WEBHOOK}],
+        "servers": [{"url": base}],
         "security": [{"code": []}, {"header": []}, {}],
         "paths": _paths(),
         "components": {

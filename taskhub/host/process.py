@@ -32,6 +32,7 @@ from taskhub.host.listing import listing
 from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of
 from taskhub.host.management import Hubs, Management
 from taskhub.host.official_sdk import SdkChoice
+from taskhub.host.place import Place, find_place
 from taskhub.host.server import (
     LOOPBACK,
     DoorOptions,
@@ -45,13 +46,16 @@ from taskhub.host.server import (
 from taskhub.host.server_limits import Limits
 from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.version import package_version
+from taskhub.host.watch import own_command, supervise
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
+from taskhub.runtime.parking import ParkingApplication
 from taskhub.wiring import StoreChoice, choose_store, chosen_again, open_storage, open_store
 
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from taskhub.host.heir import Heir
     from taskhub.host.official_sdk import Sdk
     from taskhub.host.workers import Workers
     from taskhub.wiring import Storage
@@ -91,17 +95,24 @@ class HostOptions:
     verbose: bool = False
     workers: int | None = None
     """Worker processes; ``None``: as many as ``FUNCTIONS_WORKER_PROCESS_COUNT`` says, else none besides the host."""
+    watch: bool = False
+    """Load the app anew when its files change."""
+    heir: Heir | None = None
+    """Of such a host: what this process is, if it is not the supervisor."""
 
 
 def run_host(options: HostOptions) -> int:
     """Run a host until it is told to stop; return the exit code of the process."""
     stream = sys.stdout
     console = Console(stream, verbose=options.verbose, colour=wants_colour(stream, os.environ))
-    console.plain("\nTask Hub for Durable Functions", "33")
-    console.plain(f"Task Hub Version:  {package_version()}\nPython Version:    {sys.version.split()[0]}\n", "90")
+    heir = options.heir
+    if heir is None:
+        console.plain("\nTask Hub for Durable Functions", "33")
+        console.plain(f"Task Hub Version:  {package_version()}\nPython Version:    {sys.version.split()[0]}\n", "90")
     try:
         configuration = load_configuration(options.app_root.resolve(), os.environ, hub=options.hub)
         configuration = configuration.with_functions(options.functions)
+        place = find_place(os.environ, route_prefix=configuration.route_prefix)
         console.configure(configuration.log_levels)
         store = choose_store(
             options.storage,
@@ -109,12 +120,18 @@ def run_host(options: HostOptions) -> int:
             app_root=configuration.app_root,
             setting=configuration.durable.connection,
         )
-        door = _door_options(options, configuration)
-        sockets = _bind(options, configuration)
+        door = _door_options(options, configuration, place)
+        sockets = _bind(options, configuration, place) if heir is None else heir.sockets
     except ConfigurationError as error:
         console.line(str(error), "31")
         return 1
-    _enter_environment(configuration, sockets[0].getsockname()[1])
+    if options.watch and heir is None:
+        console.line(f"Watching {configuration.app_root}; the app is loaded anew when its code changes.")
+        root = configuration.app_root
+        return asyncio.run(
+            supervise(own_command(), app_root=root, sockets=sockets, console=console, grace_seconds=_GRACE_SECONDS)
+        )
+    _enter_environment(configuration, place, sockets[0].getsockname()[1])
     for warning in configuration.warnings:
         console.warning(warning)
     _tell_sdk(options.sdk, console)
@@ -145,39 +162,44 @@ def _tell_sdk(sdk: Sdk, console: Console) -> None:
         )
 
 
-def _bind(options: HostOptions, configuration: HostConfiguration) -> list[socket.socket]:
-    port = options.port if options.port is not None else configuration.local_host.port
-    return bind_main_port(DEFAULT_PORT if port is None else port, _address(options, configuration))
+def _bind(options: HostOptions, configuration: HostConfiguration, place: Place) -> list[socket.socket]:
+    ports = (options.port, place.port, configuration.local_host.port, DEFAULT_PORT)
+    port = next(port for port in ports if port is not None)
+    return bind_main_port(port, _address(options, configuration, place))
 
 
-def _address(options: HostOptions, configuration: HostConfiguration) -> str:
-    address = options.address or configuration.local_host.address or LOOPBACK
+def _address(options: HostOptions, configuration: HostConfiguration, place: Place) -> str:
+    address = options.address or place.address or configuration.local_host.address or LOOPBACK
     return LOOPBACK if address.lower() == "localhost" else address
 
 
-def _door_options(options: HostOptions, configuration: HostConfiguration) -> DoorOptions:
+def _door_options(options: HostOptions, configuration: HostConfiguration, place: Place) -> DoorOptions:
     """Return how the main port treats requests; makes the keys where they are asked for and not there."""
     cors = configuration.local_host.cors
     if options.cors is not None:
         cors = Cors.of(options.cors, allow_credentials=options.cors_credentials)
     elif cors is not None and options.cors_credentials:
         cors = Cors.of(",".join(cors.origins), allow_credentials=True)
-    # Whoever reaches the port can start, end and read everything, unless he is asked for a key.
-    asks_for_keys = not is_loopback(_address(options, configuration)) if options.auth is None else options.auth
+    # Whoever reaches the port can start, end and read everything, unless he is asked for a key. Whom the Functions host
+    # lets through to its custom handler, the handler cannot know.
+    is_exposed = place.is_custom_handler or not is_loopback(_address(options, configuration, place))
+    asks_for_keys = is_exposed if options.auth is None else options.auth
     return DoorOptions(
         http=configuration.http,
         cors=cors,
         keys=KeyStore(secrets_folder(configuration)) if asks_for_keys else None,
         limits=Limits(),
         landing_page=configuration.settings.get("AzureWebJobsDisableHomepage", "").lower() not in ("true", "1"),
+        place=place,
     )
 
 
-def _enter_environment(configuration: HostConfiguration, port: int) -> None:
+def _enter_environment(configuration: HostConfiguration, place: Place, port: int) -> None:
     os.environ.update(configuration.added_settings)
-    os.environ["AZURE_FUNCTIONS_ENVIRONMENT"] = "Development"
     os.environ["AzureWebJobsScriptRoot"] = str(configuration.app_root)  # noqa: SIM112 (its name)
-    os.environ["WEBSITE_HOSTNAME"] = f"localhost:{port}"
+    if not place.is_custom_handler:  # there, the Functions host has told both
+        os.environ["AZURE_FUNCTIONS_ENVIRONMENT"] = "Development"
+        os.environ["WEBSITE_HOSTNAME"] = f"localhost:{port}"
     os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
 
 
@@ -225,6 +247,15 @@ class _Host:
         """
         stop = asyncio.Event()
         self._watch_signals(stop)
+        heir = self._options.heir
+        if heir is not None:
+
+            def on_stop(grace_seconds: float) -> None:
+                self._grace_seconds = grace_seconds
+                stop.set()
+
+            await heir.report(len(self._loaded.functions), self._loaded.errors, on_stop)
+            await heir.may_serve()
         storage = await open_store(self._store)
         try:
             await self._serve_with(storage, stop)
@@ -238,7 +269,7 @@ class _Host:
         app_storage = AppStorage.of(self._configuration, storage, self._store, asked=self._options.storage)
         invoker = make_invoker(self._configuration, self._console, app_storage.bindings)
         keys = self._door.keys
-        payload = client_payload(self._configuration, http_port=self._port, rpc_port=rpc_port, keys=keys)
+        payload = client_payload(self._configuration, self._base_url, rpc_port=rpc_port, keys=keys)
         orchestrations = orchestrations_of(self._options.sdk, invoker, durable.hub, payload)
         application = FunctionsApplication(self._loaded.plans, invoker, orchestrations, client_payload=payload)
         count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
@@ -247,12 +278,20 @@ class _Host:
         if count == 1:
             settings, root = durable.hub, self._configuration.app_root
             is_durable = self._loaded.is_durable
-            workers = OneWorker(storage, settings, application, root, listeners, is_durable=is_durable)
+            worked = ParkingApplication(application, self._tell_parked) if self._options.watch else application
+            workers = OneWorker(storage, settings, worked, root, listeners, is_durable=is_durable)
         else:
             workers = self._worker_processes(storage, count, rpc_port)
             app_storage.wake_others = workers.wake
         self._workers = workers
-        hubs = Hubs(durable, workers.client, storage, self._open_connection, keys.durable_code if keys else str)
+        hubs = Hubs(
+            durable,
+            workers.client,
+            storage,
+            self._open_connection,
+            keys.durable_code if keys else str,
+            webhook_path=self._door.place.webhook_path,
+        )
         management = Management(hubs, application, use_forwarded_host=durable.use_forwarded_host)
         prefix = self._configuration.route_prefix
         functions = HttpFunctions(self._loaded.plans, invoker, prefix=prefix, client_payload=payload)
@@ -299,6 +338,11 @@ class _Host:
         await app_storage.aclose()
         self.is_busy = invoker.is_busy
 
+    @property
+    def _base_url(self) -> str:
+        place = self._door.place
+        return f"{place.public_origin or f'http://localhost:{self._port}'}{place.webhook_path}"
+
     def _worker_processes(self, storage: Storage, count: int, rpc_port: int | None) -> WorkerProcesses:
         configuration = self._configuration
 
@@ -306,9 +350,10 @@ class _Host:
             return WorkerProcessOptions(
                 app_root=str(configuration.app_root),
                 functions=self._options.functions,
+                parks=self._options.watch,
                 number=number,
                 channel=channel,
-                http_port=self._port,
+                base_url=self._base_url,
                 rpc_port=rpc_port,
                 hub=self._options.hub,
                 storage=chosen_again(self._store, self._options.storage),
@@ -330,6 +375,9 @@ class _Host:
             stop.set()
 
         for number in _GRACE_SECONDS:
+            if number == signal.SIGINT and self._options.heir is not None:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                continue
             asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
 
     async def _work(self, workers: Workers, worker_stop: asyncio.Event, stop: asyncio.Event) -> None:
@@ -337,6 +385,8 @@ class _Host:
         ready = asyncio.Event()
         announcing = asyncio.create_task(self._announce_ready(ready), name="announce readiness")
         try:
+            if self._options.heir is not None:
+                await self._options.heir.may_work()
             await workers.run(worker_stop, ready=ready)
         except ConfigurationError as error:
             self._console.line(str(error), "31")
@@ -346,6 +396,9 @@ class _Host:
             self._give_up(stop)
         finally:
             announcing.cancel()
+
+    def _tell_parked(self, text: str) -> None:
+        self._console.line(text, "33")
 
     def _give_up(self, stop: asyncio.Event) -> None:
         self.exit_code = 1
@@ -364,6 +417,8 @@ class _Host:
         hub = self._configuration.durable.hub.hub_name
         self._console.line(f"Task hub '{hub}' is kept in {storage.description}, {self._store.why}.")
         self._console.line(f"Now listening on: http://localhost:{self._port}")
+        if self._door.place.is_custom_handler:
+            self._console.line(f"Custom handler of the Functions host; the management API is at {self._base_url}.")
 
     def _list_functions(self) -> None:
         for line in listing(self._loaded.functions, port=self._port, prefix=self._configuration.route_prefix):

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
 RPC_PATH = "/durabletask"
+HANDLER_PATH = "/durabletask"
+"""Below the route prefix, where the Functions host keeps the webhook's path for itself."""
 TOKEN_HEADER = "x-ms-continuation-token"
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
 """Rows of a page. A caller who wants more goes on with the token, as storage would make him."""
@@ -448,10 +450,10 @@ def _make_primary(_: Request, __: Sequence[str], query: Query) -> Command:
     return MakePrimary(query.target())
 
 
-def _openapi(_: Request, __: Sequence[str], ___: Query) -> Response:
+def _openapi(request: Request, _: Sequence[str], __: Query) -> Response:
     from taskhub.host.management_openapi import openapi_text  # most hosts never need it
 
-    return Response(200, openapi_text())
+    return Response(200, openapi_text(request.url.partition("?")[0][: -len(f"/{OPENAPI_ROUTE}")]))
 
 
 _ROUTES: Mapping[tuple[str, str, int], Callable[[Request, Sequence[str], Query], Command | Response]] = {

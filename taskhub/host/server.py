@@ -27,6 +27,7 @@ from taskhub.host.http_admission import Admission, TooManyRequests
 from taskhub.host.http_functions import HttpRequest
 from taskhub.host.http_keys import Access
 from taskhub.host.http_options import HttpOptions
+from taskhub.host.place import NOTHING_TO_SAY, Place, is_invocation
 from taskhub.host.route_templates import PathRefused, decode_path, without_dots
 from taskhub.host.server_limits import NO_LIMITS, BodyRefused, ConnectionWatch, Limits, read_body
 
@@ -269,6 +270,8 @@ class DoorOptions:
     limits: Limits = NO_LIMITS
     landing_page: bool = True
     """Show one at ``/``."""
+    place: Place = field(default_factory=Place)
+    """Where the management API is, and how URLs begin."""
 
 
 class MainDoor:
@@ -299,15 +302,16 @@ class MainDoor:
         return self._finished(request, await self._answer(request))
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
+        place = self._options.place
         try:
-            raw, origin = without_dots(request.rel_url.raw_path), _origin(request)
+            raw, origin = without_dots(request.rel_url.raw_path), place.public_origin or _origin(request)
         except PathRefused:
             return _empty(400)
         lower = raw.lower()
-        if _is_below(lower, routes.WEBHOOK_PATH):
+        if _is_below(lower, place.webhook_path.lower()):
             if not self._is_allowed(request, Access.SYSTEM):
                 return _empty(401)
-            return await _managed(request, raw, origin, self._manage, routes.WEBHOOK_PATH, self._options.limits)
+            return await _managed(request, raw, origin, self._manage, place.webhook_path, self._options.limits)
         if _is_below(lower, ADMIN_PATH):
             if lower.rstrip("/") not in OPEN_PATHS and not self._is_allowed(request, Access.ADMIN):
                 return _empty(401)
@@ -317,6 +321,8 @@ class MainDoor:
         path = decode_path(raw)
         found = self._functions.find(request.method, path)
         if found is None:
+            if place.is_custom_handler and is_invocation(request.method, path, request.headers):
+                return web.json_response(NOTHING_TO_SAY)
             return self._landing(request.method, path)
         plan, values = found
         if not self._is_allowed(request, self._functions.access_of(plan), plan.function.name):

@@ -26,6 +26,7 @@ from taskhub.host.identity import WorkerIdentity
 from taskhub.host.loading import load_functions, make_invoker, orchestrations_of
 from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.workers import work_and_listen
+from taskhub.runtime.parking import ParkingApplication
 from taskhub.runtime.worker import Worker
 from taskhub.wiring import choose_store, open_store
 
@@ -110,7 +111,7 @@ class _WorkerProcess:
         app_storage.wake_others = lambda key: channel.hint(key, 0.0)
         invoker = make_invoker(configuration, self._console, app_storage.bindings)
         keys = KeyStore(secrets_folder(configuration)) if options.asks_for_keys else None
-        payload = client_payload(configuration, http_port=options.http_port, rpc_port=options.rpc_port, keys=keys)
+        payload = client_payload(configuration, options.base_url, rpc_port=options.rpc_port, keys=keys)
         application = FunctionsApplication(
             self._loaded.plans,
             invoker,
@@ -121,7 +122,7 @@ class _WorkerProcess:
         worker = Worker(
             storage,
             settings,
-            application,
+            ParkingApplication(application, self._tell_parked) if options.parks else application,
             worker_id=identity.id,
             announce=Hints(channel.hint).note,
             receipts=identity.receipts,
@@ -145,6 +146,9 @@ class _WorkerProcess:
             await app_storage.aclose()
             await storage.aclose()
         return 0
+
+    def _tell_parked(self, text: str) -> None:
+        self._console.line(text, "33")
 
     async def _run_until_late(
         self, worker: Worker, listeners: Listeners, stop: asyncio.Event, ready: asyncio.Event

@@ -148,7 +148,8 @@ class WorkerProcessOptions:
     number: int
     channel: int
     """Descriptor of its end of the channel."""
-    http_port: int
+    base_url: str
+    """Of the management API."""
     rpc_port: int | None
     hub: str | None
     storage: str | None
@@ -158,6 +159,8 @@ class WorkerProcessOptions:
     sdk: str = "auto"
     """Value of a :class:`taskhub.host.official_sdk.SdkChoice`."""
     functions: Sequence[str] | None = None
+    parks: bool = False
+    """Park instances whose history the code does not fit."""
 
     @classmethod
     def of(cls, text: str) -> WorkerProcessOptions:

@@ -125,7 +125,6 @@ class Activities:
         return {"instance_id": target.instance_id, "activity": item.task.name, "task_id": item.task.event_id}
 
     async def _read(self, limit: int) -> list[ActivityItem]:
-        asked = self._services.health.asks()
         try:
             messages, count = await self._mailbox.read(
                 self._queue, limit=limit, hide_seconds=self._services.settings.work_item_visibility_seconds
@@ -136,7 +135,6 @@ class Activities:
             self._services.health.failed(error)
             self._poller.failed(pause_seconds=self._services.health.asked_pause(error))
             return []
-        self._services.health.succeeded(asked)
         self._poller.found(count, limit=limit)
         items: list[ActivityItem] = []
         for held in messages:

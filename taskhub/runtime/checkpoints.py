@@ -76,6 +76,7 @@ class Checkpoints:
         ahead = self._encode_ahead(checkpoint, rows)
         is_first = session.etag is None
         self._fence(partition)
+        await self._put(partition, checkpoint.farewell)
         if checkpoint.ahead is not None:
             await self._store_ahead(partition, session, checkpoint.ahead, ahead)
             if checkpoint.replaces:  # an earlier generation's, to go with it

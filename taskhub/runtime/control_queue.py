@@ -77,7 +77,6 @@ class ControlQueue:
             self._poller.wake()
             return
         limit = min(settings.control_queue_batch_size, MAX_MESSAGES_PER_GET)
-        asked = self._services.health.asks()
         try:
             messages, count = await self._mailbox.read(
                 self._partition.queue, limit=limit, hide_seconds=settings.control_queue_visibility_seconds
@@ -89,7 +88,6 @@ class ControlQueue:
             self._services.health.failed(error)
             self._poller.failed(pause_seconds=self._services.health.asked_pause(error))
             return
-        self._services.health.succeeded(asked)
         self._poller.found(count, limit=limit)
         if self._partition.is_lost:
             await self._mailbox.give_back(messages)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from taskhub.errors import LeaseLost, StaleCheckpoint, TransientStorageError
+from taskhub.errors import InstanceParked, LeaseLost, StaleCheckpoint, TransientStorageError
 from taskhub.runtime.clock import Signal
 from taskhub.runtime.nursery import Nursery
 
@@ -108,7 +108,7 @@ class Dispatcher(Generic[_Item, _Result]):
     def _log(self, item: _Item, error: Exception) -> None:
         fields = {"event": "work_item_abandoned", "kind": self._kind, "error": str(error), **self._work.describe(item)}
         where = ", ".join(f"{name} {value}" for name, value in self._work.describe(item).items())
-        if isinstance(error, (LeaseLost, StaleCheckpoint, TransientStorageError)):
+        if isinstance(error, (InstanceParked, LeaseLost, StaleCheckpoint, TransientStorageError)):
             _logger.info("%s put back (%s): %s", self._kind, where, error, extra=fields)
         else:
             _logger.error("%s failed and is put back (%s)", self._kind, where, exc_info=error, extra=fields)

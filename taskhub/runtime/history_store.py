@@ -245,7 +245,6 @@ class HistoryStore:
         attempt = 0
         while True:
             operations = flush.operations(etag, now=Utc.of(self._environment.clock.now()))
-            asked = self._health.asks()
             try:
                 etags = await self._tables.batch(self._table, operations)
             except (RowChanged, RowExists, RowNotFound) as error:
@@ -258,7 +257,6 @@ class HistoryStore:
                     raise
                 # Our own success may be what a second attempt would be refused for: that is settled then.
             else:
-                self._health.succeeded(asked)
                 return etags[-1]
 
     async def _settle(self, flush: _Flush, refusal: Exception) -> ETag | None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.core.batching import batch_for, execution_of
 from taskhub.model.entities import is_entity
+from taskhub.model.history import ExecutionTerminated
 from taskhub.runtime.clock import Signal
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Instance:
     """Kept warm, or being worked with."""
     is_ready: bool = False
     is_at_work: bool = False
+    is_parked: bool = False
+    """Its messages are kept and not worked on, until its partition goes or somebody terminates it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -118,6 +121,8 @@ class Inbox:
             batch = instance.waiting[index]
             batch.execution_id = execution_of(batch.execution_id, message)
             batch.messages.append(held)
+        if isinstance(message.event, ExecutionTerminated):
+            instance.is_parked = False  # its end needs no code
         self._make_ready(instance)
 
     async def take(self, limit: int, *, entities: bool = False) -> list[WorkItem]:
@@ -178,10 +183,20 @@ class Inbox:
         else:
             self._keep_or_forget(instance)
 
+    def park(self, item: WorkItem) -> None:
+        """End the work on an instance and keep its messages, the batch too: nothing is done with it for now."""
+        self.rest(item, None)
+        instance = self._instances.setdefault(item.instance.id, item.instance)
+        if item.partition.is_lost:
+            return
+        instance.is_parked = True
+        instance.waiting.insert(0, item.batch)
+
     def busy(self, partition: Partition) -> int:
         """Return how many instances of a partition have messages waiting or are at work."""
         return sum(
-            instance.partition is partition and (instance.is_at_work or bool(instance.waiting))
+            instance.partition is partition
+            and (instance.is_at_work or (bool(instance.waiting) and not instance.is_parked))
             for instance in self._instances.values()
         )
 
@@ -199,7 +214,7 @@ class Inbox:
         return messages
 
     def _make_ready(self, instance: Instance) -> None:
-        if not instance.is_at_work and not instance.is_ready:
+        if not instance.is_at_work and not instance.is_ready and not instance.is_parked:
             instance.is_ready = True
             self._forget_warm(instance)
             line = self._lines[is_entity(instance.id)]

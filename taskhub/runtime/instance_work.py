@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from taskhub.errors import LeaseLost
+from taskhub.errors import InstanceParked, LeaseLost
 from taskhub.model.ids import Utc
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ class InstanceWork:
         self._inbox.stop()
 
     async def abandon(self, item: WorkItem, error: Exception) -> None:
-        """Put the batch back: at once for the partition's next owner, else for a while."""
+        """Put the batch back: at once for the partition's next owner, else for a while; keep it of a parked one."""
+        if isinstance(error, InstanceParked):
+            self._inbox.park(item)
+            return
         self._inbox.rest(item, None)
         if isinstance(error, LeaseLost):
             await self._mailbox.give_back(item.batch.messages)

@@ -27,6 +27,7 @@ from taskhub.core.admission import (
     judge_start,
 )
 from taskhub.core.operations import EpisodeRules
+from taskhub.core.runtime_state import RuntimeState
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
 from taskhub.core.versioning import VersionRule
 from taskhub.errors import ContentRefused, PayloadError
@@ -100,7 +101,8 @@ class Orchestrations(InstanceWork):
         async with self._renewals.hold(item.batch.messages):
             start = self._start(item)
             session, stored = await self._session(item)
-            if stored is not None and await self._is_over(item, stored):
+            other = None if stored is None else await self._other_execution(item, stored)
+            if other is not None and await self._is_over(item, other):
                 return self._of_an_earlier_execution(item)
             if start is not None and session.state.started is None:
                 verdict = await self._judge_start(item, start, session)
@@ -108,7 +110,8 @@ class Orchestrations(InstanceWork):
                     return await self._without_start(item, start, verdict)
             arrivals = [Arrival(held.envelope, held.dequeue_count) for held in item.batch.messages]
             admission = admit(session.state, arrivals, execution_id=item.batch.execution_id)
-            return await self._act(item, session, stored, admission)
+            outcome = await self._act(item, session, stored, admission)
+            return outcome if other is None else _taking_the_place(outcome, other)
 
     async def complete(self, item: WorkItem, result: Outcome) -> None:
         """Commit the checkpoint; let go of the instance, then of its messages."""
@@ -137,16 +140,20 @@ class Orchestrations(InstanceWork):
         session = item.instance.session = Session(stored)
         return session, stored
 
-    async def _is_over(self, item: WorkItem, stored: StoredHistory) -> bool:
+    async def _other_execution(self, item: WorkItem, stored: StoredHistory) -> StoredHistory | None:
+        """Return what is stored of the instance when it is not the execution that the batch names."""
+        named = item.batch.execution_id
+        if named is None or stored.execution_id in (None, named):
+            return None
+        return await self._load(item, None)
+
+    async def _is_over(self, item: WorkItem, current: StoredHistory) -> bool:
         """Return whether the execution that the batch names has continued as new; see to the row of the one after.
 
         The worker that ran it died before it deleted these messages, and perhaps before it wrote the row.
         """
         named = item.batch.execution_id
-        if named is None or stored.execution_id in (None, named):
-            return False
-        current = await self._load(item, None)
-        if not episodes.follows(current.events, named):
+        if named is None or not episodes.follows(current.events, named):
             return False
         await self._checkpoints.repair_row(item.partition, item.instance.id, current, instead_of=named)
         return True
@@ -311,8 +318,8 @@ class Orchestrations(InstanceWork):
             # Refused for what it holds it is refused each time: the orchestration fails, for everybody to see.
             reason = episodes.failure(episode.started.name, str(error))
             failed = Actions((), None, reason, episode.next_task_id)
-            checkpoint = episodes.finish_episode(episode, failed, now=self._now(), rules=self._rules)
-            checkpoint = replace(checkpoint, taken_requests=session.remembered())
+            ended = episodes.finish_episode(episode, failed, now=self._now(), rules=self._rules)
+            checkpoint = replace(ended, farewell=checkpoint.farewell, taken_requests=session.remembered())
             await self._checkpoints.commit(item.partition, session, checkpoint)
         return checkpoint
 
@@ -352,6 +359,14 @@ class Orchestrations(InstanceWork):
             item.instance.id,
             extra={"event": "message_dropped", "instance_id": item.instance.id, "type": event.type_name},
         )
+
+
+def _taking_the_place(outcome: Outcome, before: StoredHistory) -> Outcome:
+    """Return what became of a batch, if it began an execution in place of a stored one."""
+    if outcome.checkpoint is None or outcome.episode is None:
+        return outcome
+    state = RuntimeState.of(before.events)
+    return replace(outcome, checkpoint=episodes.taking_the_place(outcome.checkpoint, state, outcome.episode.started))
 
 
 def _sorted(messages: Sequence[Held], used_up: Iterable[int], early: Iterable[int], later: Iterable[int]) -> Sorted:

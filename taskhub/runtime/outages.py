@@ -1,21 +1,26 @@
 """Storage that is throttled or away: wait, try again, say so once and say when it is over.
 
 Every loop and every step of a checkpoint goes through one :class:`StorageHealth`, so that an outage of an hour is two
-lines in the log, not one for each call, and a call that fails now and then is none.
+lines in the log for each service that it concerns, not one for each call, and a call that fails now and then is none.
+Queues, tables and blobs of an account are throttled and fail one by one: that tables answer says nothing of queues.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.core.polling import JITTER, retry_delay
-from taskhub.errors import TransientStorageError
+from taskhub.errors import StorageError, StorageRefused, TransientStorageError
+from taskhub.storage.interception import intercepted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from taskhub.runtime.environment import Environment
+    from taskhub.storage.interception import Call
+    from taskhub.storage.port import Storage
 
 _T = TypeVar("_T")
 
@@ -37,60 +42,99 @@ ASKED_JITTER = (1.0, 1.2)
 _logger = logging.getLogger("taskhub.storage")
 
 
+@dataclass(slots=True)
+class _Service:
+    """What is known of one service."""
+
+    failures: int = 0
+    """In a row."""
+    failing_since: float = 0.0
+    was_well: bool = False
+    is_announced: bool = False
+
+
 class StorageHealth:
-    """Whether the storage answers, as the calls of one process see it."""
+    """Whether the storage answers, as the calls of one process see it: each service for itself.
+
+    A store is used as :meth:`watching` returns it. Then every answer is noted; a failure is when whoever made the call
+    says so (:meth:`failed`), because who gives up at once has no outage to tell of.
+    """
 
     def __init__(self, environment: Environment, description: str) -> None:
         self._environment = environment
         self._description = description
-        self._failures = 0
-        self._failing_since = 0.0
-        self._was_well = False
-        self._is_announced = False
+        self._services: dict[str | None, _Service] = {}
 
     def __repr__(self) -> str:
-        return f"<StorageHealth {f'{self._failures} failures in a row' if self._failures else 'well'}>"
-
-    def asks(self) -> float:
-        """Return what :meth:`succeeded` needs to know of a call that is about to be made."""
-        return self._environment.clock.monotonic()
-
-    def succeeded(self, asked: float) -> None:
-        """Note that a call was answered.
-
-        Args:
-            asked: of :meth:`asks`. The answer to a call that was made before the trouble began is no end of it.
-        """
-        self._was_well = True
-        if self._is_announced and asked <= self._failing_since:
-            return
-        self._failures = 0
-        if not self._is_announced:
-            return
-        self._is_announced = False
-        seconds = self._environment.clock.monotonic() - self._failing_since
-        _logger.warning(
-            "storage answers again after %.1f s: %s",
-            seconds,
-            self._description,
-            extra={"event": "storage_back", "seconds": seconds},
+        failing = ", ".join(
+            f"{service or 'storage'}: {state.failures} failures in a row"
+            for service, state in self._services.items()
+            if state.failures
         )
+        return f"<StorageHealth {failing or 'well'}>"
+
+    def watching(self, storage: Storage) -> Storage:
+        """Return a store whose answers are noted here, and whose errors say of which service they are."""
+
+        async def around(call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
+            service = None if storage.fails_as_one else call.service
+            asked = self._environment.clock.monotonic()
+            try:
+                result = await act()
+            except StorageError as error:
+                error.service = service
+                if not isinstance(error, (TransientStorageError, StorageRefused)):
+                    self._answered(service, asked)
+                raise
+            self._answered(service, asked)
+            return result
+
+        return intercepted(storage, around)
 
     def failed(self, error: Exception) -> None:
-        """Note that a call failed; an outage is logged once."""
-        if self._failures == 0:
-            self._failing_since = self._environment.clock.monotonic()
-        self._failures += 1
-        if self._is_announced or (self._was_well and self._failures < FAILURES_OF_AN_OUTAGE):
-            _logger.debug("storage call failed: %s", error, extra={"event": "storage_failure", "error": str(error)})
+        """Note that a call failed; an outage of its service is logged once."""
+        service = error.service if isinstance(error, StorageError) else None
+        state = self._of(service)
+        if state.failures == 0:
+            state.failing_since = self._environment.clock.monotonic()
+        state.failures += 1
+        fields = {"service": service or "all", "error": str(error)}
+        if state.is_announced or (state.was_well and state.failures < FAILURES_OF_AN_OUTAGE):
+            _logger.debug("storage call failed: %s", error, extra={"event": "storage_failure", **fields})
             return
-        self._is_announced = True
+        state.is_announced = True
         _logger.warning(
             "storage does not answer, trying again until it does: %s: %s",
-            self._description,
+            self._place(service),
             error,
-            extra={"event": "storage_trouble", "error": str(error)},
+            extra={"event": "storage_trouble", **fields},
         )
+
+    def _answered(self, service: str | None, asked: float) -> None:
+        """Note that a call was answered that was made at a time; one made before the trouble began is no end of it."""
+        state = self._of(service)
+        state.was_well = True
+        if state.is_announced:
+            if asked <= state.failing_since:
+                return
+            state.is_announced = False
+            seconds = self._environment.clock.monotonic() - state.failing_since
+            _logger.warning(
+                "storage answers again after %.1f s: %s",
+                seconds,
+                self._place(service),
+                extra={"event": "storage_back", "service": service or "all", "seconds": seconds},
+            )
+        state.failures = 0
+
+    def _of(self, service: str | None) -> _Service:
+        state = self._services.get(service)
+        if state is None:
+            state = self._services[service] = _Service()
+        return state
+
+    def _place(self, service: str | None) -> str:
+        return self._description if service is None else f"{service} service of {self._description}"
 
     async def pause(self, attempt: int, error: Exception | None = None) -> None:
         """Wait before the next attempt, longer each time, and for as long as the service asked for.
@@ -127,19 +171,16 @@ class StorageHealth:
                     raise
 
     async def noted(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """Make one storage call, and take note of how it went.
+        """Make one storage call, and take note if it fails.
 
         Raises:
             TransientStorageError: the storage does not answer.
         """
-        asked = self.asks()
         try:
-            result = await call()
+            return await call()
         except TransientStorageError as error:
             self.failed(error)
             raise
-        self.succeeded(asked)
-        return result
 
     async def retry_briefly(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Call until the storage answers, but only for some seconds: somebody waits.

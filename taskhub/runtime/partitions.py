@@ -194,10 +194,7 @@ class Partitions:
             self._manager, self._keeper = hub.manager, self._keep(hub.manager, self)
         if not self._owned and not self._may_own():
             return self._services.settings.lease_round_seconds
-        asked = self._services.health.asks()
-        seconds = await self._keeper.round()
-        self._services.health.succeeded(asked)
-        return seconds
+        return await self._keeper.round()
 
     # ---- what the keeper tells (Estate)
 

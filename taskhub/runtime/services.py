@@ -60,6 +60,7 @@ class Services:
         """
         names = HubNames.of(settings.hub_name)
         health = StorageHealth(environment, storage.description)
+        storage = health.watching(storage)
         large = LargeValues(storage.blobs, names, environment)
         return cls(
             storage=storage,

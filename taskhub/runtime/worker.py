@@ -243,7 +243,6 @@ class Worker:
     async def _create_hub(self) -> None:
         attempt = 0
         while True:
-            asked = self._services.health.asks()
             try:
                 await self._services.hub.create()
             except StorageError as error:
@@ -251,7 +250,6 @@ class Worker:
                 attempt += 1
                 await self._services.health.pause(attempt, error)
             else:
-                self._services.health.succeeded(asked)
                 return
 
     async def _finish(self) -> None:

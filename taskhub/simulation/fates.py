@@ -11,8 +11,14 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskhub.storage.faults import NO_FAULT, Fault, FaultInjector
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    import random
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+
+    from taskhub.storage.faults import FaultRates
+    from taskhub.storage.interception import Call
 
 
 @dataclass(frozen=True, order=True)
@@ -76,3 +82,34 @@ class Fates:
     def counts(self) -> Counter[str]:
         """How often each kind happened."""
         return Counter(fate.kind for fate in self.happened)
+
+
+class FatedFaults(FaultInjector):
+    """Faults of the store that are among what befalls a run.
+
+    Args:
+        fates: of the run.
+        rates: how often each is drawn.
+        random: where they are drawn from.
+        sleep: the clock's.
+    """
+
+    def __init__(
+        self, fates: Fates, rates: FaultRates, random: random.Random, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        super().__init__(rates, random, sleep)
+        self._fates = fates
+        self._calls: Counter[str] = Counter()
+
+    def draw(self, call: Call) -> Fault:
+        """Return what strikes a call: what is drawn, or what stands in the list that is played again."""
+        where = f"{call.service} {call.method} on {call.target}"
+        self._calls[where] += 1
+        for fate in self._fates.at(where, self._calls[where], lambda: self._drawn(call, where)):
+            return Fault(fate.kind, fate.seconds, fate.rows)
+        return NO_FAULT
+
+    def _drawn(self, call: Call, where: str) -> Iterator[Fate]:
+        fault = super().draw(call)
+        if fault is not NO_FAULT:
+            yield Fate(where, self._calls[where], fault.name, seconds=fault.seconds, rows=fault.number)

@@ -55,6 +55,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._time = 0.0
         self._max_seconds = max_seconds
         self._max_steps = max_steps
+        self._idle: list[tuple[int, asyncio.Future[None]]] = []
+        self._jumps = 0
         self.steps = 0
         self.before_step: Callable[[], None] | None = None
 
@@ -77,9 +79,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self._ready.append(timer)
             else:
                 self._timer_cancelled_count = max(0, self._timer_cancelled_count - 1)
-        if not self._ready:
+        if not self._ready and not self._tell_idle():
             if not self._scheduled:
                 raise EndlessRun("every task waits for another one")
+            self._jumps += 1
             self._time = self._scheduled[0]._when
             if self._time > self._max_seconds:
                 raise EndlessRun(f"the run came to {self._time:.0f} s of virtual time")
@@ -101,6 +104,46 @@ class VirtualLoop(asyncio.BaseEventLoop):
         else:
             handle._run()
 
+    def idle(self, *, after_jumps: int = 0) -> asyncio.Future[None]:
+        """Return what is done when nothing is ready any more, before time jumps to the next timer.
+
+        Args:
+            after_jumps: how often time has to jump before that.
+        """
+        future: asyncio.Future[None] = self.create_future()
+        self._idle.append((self._jumps + after_jumps, future))
+        return future
+
+    def _tell_idle(self) -> bool:
+        """Tell those who wait for the loop to be idle; return whether there was somebody."""
+        waiting, self._idle = self._idle, []
+        for jumps, future in waiting:
+            if jumps > self._jumps:
+                self._idle.append((jumps, future))
+            elif not future.done():
+                future.set_result(None)
+        return bool(self._ready)
+
+    # The base class's types need what Python 3.10 does not have.
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Run a function here and now: there are no threads in a simulated world, so ``asyncio.to_thread`` works."""
+        future: asyncio.Future[Any] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # the caller's, handed on as from a thread
+            future.set_exception(error)
+        return future
+
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
+        """Refuse.
+
+        Raises:
+            OSError: always; connections begin here.
+        """
+        raise OSError(f"there is no network in a simulated world, so {host}:{port} cannot be reached from it")
+
     def give_back(self, handles: list[asyncio.Handle]) -> None:
         """Let callbacks be ready that were parked."""
         self._ready.extend(handles)
@@ -115,11 +158,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
             return self.run_until_complete(coro)
         finally:
             asyncio.set_event_loop(None)
-            for task in asyncio.all_tasks(self):
-                task.cancel()
-                task._log_destroy_pending = False  # type: ignore[attr-defined]  # a killed process leaves them
-            self.run_until_complete(_let_end(self))
-            self.close()
+            self.end()
+
+    def end(self) -> None:
+        """Cancel what is left and close the loop."""
+        for task in asyncio.all_tasks(self):
+            task.cancel()
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # a killed process leaves them
+        self.run_until_complete(_let_end(self))
+        self.close()
 
 
 async def _let_end(loop: VirtualLoop) -> None:

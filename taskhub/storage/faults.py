@@ -130,10 +130,10 @@ class FaultInjector:
                 continue
             point -= getattr(self.rates, name)
             if point < 0:
-                return self._drawn(name)
+                return self._of(name)
         return NO_FAULT
 
-    def _drawn(self, name: str) -> Fault:
+    def _of(self, name: str) -> Fault:
         rates, random = self.rates, self._random
         if name == "delay":
             return Fault(name, seconds=random.uniform(-rates.max_delay_seconds, rates.max_delay_seconds))

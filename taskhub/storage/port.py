@@ -445,6 +445,8 @@ class Storage:
     description: str
     """For people: ``embedded store /path/hub.db``, ``Azurite at http://127.0.0.1:10000`` … never a key."""
     closing: Closer
+    fails_as_one: bool = False
+    """Whether what befalls one service befalls all: they are one file."""
 
     async def aclose(self) -> None:
         """Close connections and files; the store must not be used afterwards."""

@@ -151,6 +151,7 @@ async def open_sqlite(path: Path, *, now: Callable[[], datetime] = _system_now) 
         blobs=SqliteBlobs(desk),
         description=f"embedded store {path}",
         closing=desk.close,
+        fails_as_one=True,
     )
 
 

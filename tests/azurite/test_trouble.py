@@ -147,5 +147,37 @@ async def test_an_outage_of_the_real_service_is_told_once(azurite, caplog):
                 after = await hub.end("after")
 
     assert after.output == "4"
-    events = [record.event for record in caplog.records if record.name == "taskhub.storage"]
-    assert events == ["storage_trouble", "storage_back"]
+    told = [(record.service, record.event) for record in caplog.records if record.name == "taskhub.storage"]
+    assert {service for service, _ in told} >= {"queue"}
+    for service in {service for service, _ in told}:
+        assert [event for each, event in told if each == service] == ["storage_trouble", "storage_back"], told
+
+
+@pytest.mark.parametrize("service", ["Queue", "Table"])
+async def test_an_outage_of_one_real_service_is_told_while_the_others_answer(azurite, caplog, service):
+    trouble = Trouble(0, {}, service=service)
+    async with troubled(azurite, trouble) as connection_string, contextlib.AsyncExitStack() as stack:
+        storage = await opened(stack, connection_string)
+        hub = RealHub(storage, {"child": child}, {"add": lambda number: number + 1}, lease_round_seconds=0.5)
+        with caplog.at_level(logging.WARNING):
+            async with hub.working():
+                await hub.start("child", 1, instance_id="before")
+                await hub.end("before")
+                trouble.rates = {"busy": 1.0}
+                await told_of(caplog, "storage_trouble")
+                trouble.rates = {}
+                await told_of(caplog, "storage_back")
+                await hub.start("child", 3, instance_id="after")
+                after = await hub.end("after")
+
+    assert after.output == "4"
+    told = [(record.service, record.event) for record in caplog.records if record.name == "taskhub.storage"]
+    assert told == [(service.lower(), "storage_trouble"), (service.lower(), "storage_back")]
+
+
+async def told_of(caplog, event):
+    """Wait until the log tells of an event."""
+    deadline = time.monotonic() + 40
+    while not any(getattr(record, "event", None) == event for record in caplog.records):
+        assert time.monotonic() < deadline, event
+        await asyncio.sleep(0.1)

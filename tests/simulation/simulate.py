@@ -15,11 +15,11 @@ from taskhub.codec.keys import unescape_instance_id
 from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
-from taskhub.simulation.fates import Fate, Fates
+from taskhub.simulation.fates import Fate, FatedFaults, Fates
 from taskhub.simulation.loop import EndlessRun
 from taskhub.simulation.process import MemoryReceipts, Process
 from taskhub.simulation.world import World
-from taskhub.storage.faults import FAULTS, NO_FAULT, NO_FAULTS, Fault, FaultInjector, FaultRates
+from taskhub.storage.faults import FAULTS, NO_FAULTS, FaultRates
 from taskhub.storage.interception import intercepted
 from tests.simulation.checks import (
     LeaseWatch,
@@ -157,28 +157,6 @@ class Slot:
     receipts: dict[str, Receipt] = field(default_factory=dict)
 
 
-class _Faults(FaultInjector):
-    """Faults of which some befall the run."""
-
-    def __init__(self, fates: Fates, rates: FaultRates, random: random.Random, world: World) -> None:
-        super().__init__(rates, random, world.clock.sleep)
-        self._fates = fates
-        self._calls: Counter[str] = Counter()
-        """By what is called."""
-
-    def draw(self, call: Call) -> Fault:
-        where = f"{call.service} {call.method} on {call.target}"
-        self._calls[where] += 1
-        for fate in self._fates.at(where, self._calls[where], lambda: self._fate_of(call, where)):
-            return Fault(fate.kind, fate.seconds, fate.rows)
-        return NO_FAULT
-
-    def _fate_of(self, call: Call, where: str) -> Iterator[Fate]:
-        fault = super().draw(call)
-        if fault is not NO_FAULT:
-            yield Fate(where, self._calls[where], fault.name, seconds=fault.seconds, rows=fault.number)
-
-
 class Simulation:
     """Draws a workload and a fate from a seed, and lets it happen."""
 
@@ -255,8 +233,11 @@ class Simulation:
         self._moves_left = draw.choice(profile.moves)
         self._strike_rate = draw.choice([0.001, 0.005, 0.02])
         has_faults = draw.random() < profile.faulty
-        self._faults = _Faults(
-            self.fates, profile.rates if has_faults else NO_FAULTS, random.Random(f"{seed}/faults"), self._world
+        self._faults = FatedFaults(
+            self.fates,
+            profile.rates if has_faults else NO_FAULTS,
+            random.Random(f"{seed}/faults"),
+            self._world.clock.sleep,
         )
         # Of its own: a run is the same when what befell it is given.
         self._draw_fates = random.Random(f"{seed}/fates")

@@ -127,11 +127,11 @@ class StartHost(Protocol):
 
     def __call__(
         self,
-        app_dir: Path,
+        app_dir: Path | None,
         *arguments: str,
         storage: str | None = None,
         hub: str | None = None,
-        port: int = 0,
+        port: int | None = 0,
         environment: Mapping[str, str] | None = None,
         packages: Path | None = None,
         wait: bool = True,
@@ -139,11 +139,11 @@ class StartHost(Protocol):
         """Start ``taskhub start app_dir``.
 
         Args:
-            app_dir: folder of the app.
+            app_dir: folder of the app; ``None``: the environment tells.
             arguments: further ones of the command.
             storage: as ``--storage``.
             hub: as ``--hub``.
-            port: as ``--port``; any free one by default.
+            port: as ``--port``; any free one by default, ``None``: the environment tells.
             environment: variables on top of the test's own.
             packages: virtual environment that is activated; by default the host's own.
             wait: until it listens.
@@ -163,16 +163,24 @@ def host_starter() -> Iterator[StartHost]:
     started: list[Host] = []
 
     def start(
-        app_dir: Path,
+        app_dir: Path | None,
         *arguments: str,
         storage: str | None = None,
         hub: str | None = None,
-        port: int = 0,
+        port: int | None = 0,
         environment: Mapping[str, str] | None = None,
         packages: Path | None = None,
         wait: bool = True,
     ) -> Host:
-        command = [sys.executable, "-m", "taskhub.cli", "start", str(app_dir), "--port", str(port), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "taskhub.cli",
+            "start",
+            *([] if app_dir is None else [str(app_dir)]),
+            *arguments,
+        ]
+        command += [] if port is None else ["--port", str(port)]
         command += [*(("--storage", storage) if storage else ()), *(("--hub", hub) if hub else ())]
         host = Host(command, {**_clean_environment(packages), **(environment or {})})
         started.append(host)

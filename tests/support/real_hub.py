@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import uuid
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from taskhub import TaskHubClient, TaskHubSettings, Worker
 from taskhub.model.ids import InstanceId, WorkerId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.names import HubNames
+from tests.support.mortal import Mortal
 from tests.support.plain_application import PlainApplication
 
 if TYPE_CHECKING:
@@ -50,11 +52,19 @@ class RealHub:
         self.client = TaskHubClient(storage, self.settings)
 
     @asynccontextmanager
-    async def working(self, *, worker_id: str = "worker") -> AsyncIterator[Worker]:
-        """Let a worker work on the hub while the block runs, then stop it in order."""
-        worker = Worker(self.storage, self.settings, self.app, worker_id=WorkerId(worker_id))
+    async def working(self, *, worker_id: str = "worker", process: Mortal | None = None) -> AsyncIterator[Worker]:
+        """Let a worker work on the hub while the block runs, then stop it in order.
+
+        Args:
+            worker_id: its name.
+            process: that it runs in, and may die with; one of its own by default.
+        """
+        process = process or Mortal(self.storage)
+        worker = Worker(
+            process.storage, self.settings, self.app, worker_id=WorkerId(worker_id), environment=process.environment
+        )
         stop, ready = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(worker.run(stop, ready=ready), name=worker_id)
+        running = process.spawn(worker.run(stop, ready=ready), name=worker_id)
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -62,7 +72,8 @@ class RealHub:
             yield worker
         finally:
             stop.set()
-            await running
+            with contextlib.suppress(asyncio.CancelledError) if process.is_dead else contextlib.nullcontext():
+                await running
 
     async def start(
         self, name: str, given: Any = None, *, instance_id: str | None = None, **options: Any

@@ -31,17 +31,21 @@ class Trouble:
         seed: of the draws.
         rates: how often each kind strikes, as a share of all requests: ``busy``, ``broken``, ``cut_before``,
             ``cut_after``, ``slow``.
+        service: ``Blob``, ``Queue`` or ``Table`` when only one of them is struck.
     """
 
-    def __init__(self, seed: int, rates: Mapping[str, float]) -> None:
+    def __init__(self, seed: int, rates: Mapping[str, float], *, service: str | None = None) -> None:
         self.rates = dict(rates)
+        self.service = service
         self.struck: Counter[str] = Counter()
         self.retry_after_seconds = 1
         self.slow_seconds = 0.5
         self._random = random.Random(seed)
 
-    def draw(self) -> str:
-        """Return what strikes the next request, ``none`` mostly."""
+    def draw(self, service: str) -> str:
+        """Return what strikes the next request of a service, ``none`` mostly."""
+        if self.service not in (None, service):
+            return "none"
         point = self._random.random()
         kind = "none"
         for name, rate in self.rates.items():
@@ -61,7 +65,7 @@ async def troubled(connection_string: str, trouble: Trouble) -> AsyncIterator[st
         through = connection_string
         try:
             for service, target in _ENDPOINT.findall(connection_string):
-                runner = web.AppRunner(_application(session, target, trouble), access_log=None)
+                runner = web.AppRunner(_application(session, service, target, trouble), access_log=None)
                 runners.append(runner)
                 await runner.setup()
                 site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -74,9 +78,9 @@ async def troubled(connection_string: str, trouble: Trouble) -> AsyncIterator[st
                 await runner.cleanup()
 
 
-def _application(session: aiohttp.ClientSession, target: str, trouble: Trouble) -> web.Application:
+def _application(session: aiohttp.ClientSession, service: str, target: str, trouble: Trouble) -> web.Application:
     async def handle(request: web.Request) -> web.StreamResponse:
-        kind = trouble.draw()
+        kind = trouble.draw(service)
         body = await request.read()
         if kind == "busy":
             headers = {"Retry-After": str(trouble.retry_after_seconds), "x-ms-error-code": "ServerBusy"}

@@ -122,7 +122,6 @@ class BlobScanner:
                 if not singleton.is_held:
                     has_read_receipts = False  # another host writes them meanwhile
                 else:
-                    asked = self._function.connection.health.asks()
                     try:
                         if not has_read_receipts:
                             self._noted = await self._read_receipts()
@@ -130,8 +129,6 @@ class BlobScanner:
                         await self.scan()
                     except StorageError as error:
                         self._function.connection.health.failed(error)
-                    else:
-                        self._function.connection.health.succeeded(asked)
                 self._poller.found(0, limit=1)
                 await self._poller.wait()
         finally:

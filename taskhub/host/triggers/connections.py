@@ -28,6 +28,12 @@ class Connection:
     storage: Storage
     health: StorageHealth
 
+    @classmethod
+    def of(cls, storage: Storage, environment: Environment) -> Connection:
+        """Watch a store."""
+        health = StorageHealth(environment, storage.description)
+        return cls(health.watching(storage), health)
+
 
 class Connections:
     """See the module.
@@ -55,7 +61,7 @@ class Connections:
         self._settings = settings
         self._app_root = app_root
         self._main_settings = {name.lower() for name in main_settings}
-        self._main = Connection(main, StorageHealth(self.environment, main.description))
+        self._main = Connection.of(main, self.environment)
         self._main_key = _key(choice)
         self._opened: dict[object, Connection] = {}
         self._lock = asyncio.Lock()
@@ -79,7 +85,7 @@ class Connections:
         async with self._lock:  # two that open the same must not both do it
             if key not in self._opened:
                 storage = await open_store(choice)
-                self._opened[key] = Connection(storage, StorageHealth(self.environment, storage.description))
+                self._opened[key] = Connection.of(storage, self.environment)
             return self._opened[key]
 
     async def aclose(self) -> None:

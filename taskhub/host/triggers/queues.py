@@ -150,7 +150,6 @@ class QueueListener:
 
     async def _read(self, nursery: Nursery) -> None:
         limit = self._reading.batch_size
-        asked = self._health.asks()
         try:
             messages = await self._get(limit)
         except StorageError as error:
@@ -159,7 +158,6 @@ class QueueListener:
             self._failures = min(self._failures + 1, 10)
             return
         self._failures = 0
-        self._health.succeeded(asked)
         self._poller.found(len(messages), limit=limit)
         for message in messages:
             self._in_progress += 1

@@ -86,7 +86,7 @@ class Singleton:
             logger.debug("the lease %s was not released: %s", self._name, error)
 
     async def _round(self) -> None:
-        began, was_held, asked = self._clock.monotonic(), self.is_held, self._health.asks()
+        began, was_held = self._clock.monotonic(), self.is_held
         try:
             if self._until is None:
                 await self._acquire()
@@ -99,7 +99,6 @@ class Singleton:
             if not self.is_held:
                 self._until = None
         else:
-            self._health.succeeded(asked)
             self._until = began + LEASE_SECONDS
         if was_held != self.is_held:
             self._changed()

@@ -1,6 +1,6 @@
 """Requests of our own to the queue and the table service, over one session.
 
-They carry the calls of every episode, so they are as thin as the wire allows (docs/adr/0010-thin-requests.md).
+They carry the calls of every episode, so they are as thin as the wire allows (docs/adr/0013-thin-requests.md).
 """
 
 from __future__ import annotations

@@ -22,6 +22,13 @@ def waiting(context):
     return (yield context.wait_for_external_event("go"))
 
 
+def parent(context):
+    try:
+        return (yield context.call_sub_orchestrator("waiting", None, "child"))
+    except Exception as error:
+        return str(error)
+
+
 CODE = {"quick": quick, "waiting": waiting}
 
 
@@ -75,3 +82,19 @@ async def test_a_live_instance_is_not_replaced_but_can_be_started_beside(any_sto
         second = await hub.client.restart(first)
         assert (await hub.running(second)).status is RuntimeStatus.Running
         assert (await hub.client.get(InstanceId("first"))).execution_id == first.execution_id
+
+
+async def test_a_running_instance_is_restarted_where_the_hub_allows_it(any_storage):
+    """Its parent hears of it, and late events of the old execution go to nobody."""
+    hub = RealHub(any_storage, {**CODE, "parent": parent}, overridable_running_instances=True)
+    async with hub.working():
+        await hub.start("parent", instance_id="p")
+        first = await hub.running("child")
+        await hub.client.restart(first, with_new_id=False)
+        told = await hub.end("p")
+        second = await hub.until("child", lambda state: state.execution_id != first.execution_id)
+        await hub.client.raise_event(InstanceId("child"), "go", "7")
+        ended = await hub.end("child")
+
+    assert "took its place" in told.output
+    assert (ended.execution_id, ended.generation, ended.output) == (second.execution_id, 1, "7")

@@ -17,8 +17,8 @@ def read(*words):
 @pytest.mark.parametrize(
     ("words", "functions", "folder"),
     [
-        ((), [], "."),
-        (("--functions", "a", "b"), ["a", "b"], "."),
+        ((), [], "None"),
+        (("--functions", "a", "b"), ["a", "b"], "None"),
         (("shop", "--functions", "a", "b", "--port", "0"), ["a", "b"], "shop"),
         (("--functions", "a", "--verbose", "shop"), ["a"], "shop"),
         (("shop", "--functions", "a", "--functions", "b"), ["a", "b"], "shop"),

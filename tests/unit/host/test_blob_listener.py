@@ -13,7 +13,6 @@ from taskhub.host.triggers.blobs import POISON_QUEUE, BlobFunction, BlobRuns, Bl
 from taskhub.host.triggers.connections import Connection
 from taskhub.host.triggers.queues import QueueListener, reading_of
 from taskhub.host.triggers.singleton import HOSTS_CONTAINER, Singleton
-from taskhub.runtime.outages import StorageHealth
 from taskhub.runtime.poller import Wakeups
 from taskhub.simulation.world import World
 from taskhub.storage.interception import intercepted
@@ -30,7 +29,7 @@ class BlobHost:
         self.runs = []
         self.tasks = []
         environment, storage = self.process.environment, self.process.storage
-        self.connection = Connection(storage, StorageHealth(environment, storage.description))
+        self.connection = Connection.of(storage, environment)
         self.wakeups = Wakeups()
         bindings = read_bindings([{"name": "blob", "type": "blobTrigger", "path": path}])
         plan = plan_call(Function("read", read, bindings, None))
@@ -361,4 +360,5 @@ def test_trouble_with_the_storage_is_waited_out(caplog):
         return host
 
     assert play(main).names == ["input/patient"]
-    assert len([record for record in caplog.records if "does not answer" in record.getMessage()]) == 1
+    told = [record.service for record in caplog.records if "does not answer" in record.getMessage()]
+    assert sorted(told) == ["blob", "queue"]

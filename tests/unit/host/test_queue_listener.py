@@ -9,7 +9,6 @@ from taskhub.errors import StorageRefused, TransientStorageError
 from taskhub.host.triggers.connections import Connection
 from taskhub.host.triggers.queue_texts import encode_text
 from taskhub.host.triggers.queues import HIDE_SECONDS, QueueListener, QueueReading
-from taskhub.runtime.outages import StorageHealth
 from taskhub.runtime.poller import Wakeups
 from taskhub.simulation.process import MemoryReceipts
 from taskhub.simulation.world import World
@@ -53,7 +52,7 @@ class QueueHost:
         self.listener = QueueListener(
             replace(READING, **reading),
             handle,
-            Connection(storage, StorageHealth(environment, storage.description)),
+            Connection.of(storage, environment),
             environment,
             self.wakeups,
             receipts=None if kept is None else MemoryReceipts(self.process, kept),

@@ -458,7 +458,7 @@ def test_without_its_loopback_door_the_host_gives_clients_no_address(tmp_path):
     configuration = configuration_of(tmp_path, {"localRpcEndpointEnabled": False})
 
     assert not configuration.durable.local_rpc_endpoint
-    assert json.loads(client_payload(configuration, http_port=1, rpc_port=None)({}))["rpcBaseUrl"] is None
+    assert json.loads(client_payload(configuration, "http://localhost:1", rpc_port=None)({}))["rpcBaseUrl"] is None
 
 
 @shows("httpSettings.useForwardedHost")

@@ -14,7 +14,6 @@ from taskhub.host.triggers.connections import Connection
 from taskhub.host.triggers.singleton import HOSTS_CONTAINER, LEASE_SECONDS, WAIT_SECONDS, Singleton
 from taskhub.host.triggers.timer_status import timer_of
 from taskhub.host.triggers.timers import StatusStore, TimerListener
-from taskhub.runtime.outages import StorageHealth
 from taskhub.simulation.loop import START
 from taskhub.simulation.world import World
 from taskhub.storage.interception import intercepted
@@ -35,7 +34,7 @@ class TimerHost:
         """Seconds since the start, and what the function was given."""
         self.details = []
         environment, storage = self.process.environment, self.process.storage
-        connection = Connection(storage, StorageHealth(environment, storage.description))
+        connection = Connection.of(storage, environment)
         bindings = read_bindings([{"name": "timer", "type": "timerTrigger", "schedule": "0 0 * * * *", **properties}])
         plan = plan_call(Function("tick", tick, bindings, None))
 

@@ -12,6 +12,7 @@ RUNTIME = (
     "taskhub.core",
     "taskhub.codec",
     "taskhub.storage.port",
+    "taskhub.storage.interception",  # docs/adr/0011-health-of-each-service.md
     "taskhub.settings",
     "taskhub.names",
     "taskhub.client",
@@ -20,6 +21,7 @@ RUNTIME = (
 HOST = (*BASE, "taskhub.client", "taskhub.runtime", "taskhub.settings", "taskhub.wiring")
 PORT = ("taskhub.model.ids", "taskhub.errors", "taskhub.storage.port")
 ADAPTER = (*PORT, "taskhub.storage.rules", "taskhub.storage.interception")
+STORES = tuple(f"taskhub.storage.{name}" for name in ("interception", "memory", "faults"))
 SDK = "azure.durable_functions"
 SDK_BASE = tuple(f"{SDK}.{name}" for name in ("_conversion", "_serialization", "constants", "errors"))
 LIVE_SHELL = f"{SDK}.replay"
@@ -61,7 +63,7 @@ TABLE = (
     Row(
         "simulation",
         ("taskhub.simulation",),
-        (*RUNTIME, "taskhub.storage.interception", "taskhub.storage.memory", "taskhub.simulation"),
+        (*RUNTIME, "taskhub.host", *STORES, "taskhub.simulation", "azure.functions", LIVE_SHELL),
     ),
     Row(
         "host.live_orchestrations, .call_plan",
@@ -87,6 +89,8 @@ TABLE = (
     # Optional: only what has to do with agents imports their library, which brings pydantic.
     Row("sdk: agents", (f"{SDK}.openai_agents",), (SDK, "agents", "pydantic", "pydantic_core")),
     Row("sdk: decorators", (f"{SDK}.decorators",), (SDK, "azure.functions", "agents")),
+    # docs/adr/0010-simulation-ships.md
+    Row("sdk: testing", (f"{SDK}.testing",), (SDK, "taskhub", "azure.functions", "pytest")),
     Row("sdk", (SDK,), (SDK, "azure.functions", "aiohttp", "opentelemetry")),
 )
 

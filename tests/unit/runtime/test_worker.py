@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -22,15 +24,16 @@ ECHO = {"echo": lambda value: value}
 class Outage:
     """Fails every call between two times."""
 
-    def __init__(self, error=TransientStorageError):
+    def __init__(self, error=TransientStorageError, *, only=None):
         self.is_on = False
         self.error = error
+        self.only = only
 
     def wrap(self, storage):
         return intercepted(storage, self._around)
 
     async def _around(self, call, act):
-        if self.is_on:
+        if self.is_on and self.only in (None, call.service):
             raise self.error("unreachable")
         return await act()
 
@@ -60,8 +63,55 @@ def test_an_outage_is_told_once_and_its_end_once_and_nothing_is_lost(caplog, err
 
     assert {state.output for state in states} == {'"done"'}
     assert not any(left.messages.values())
-    events = [record.event for record in caplog.records if record.name == "taskhub.storage"]
-    assert events == ["storage_trouble", "storage_back"]
+    told = [(record.service, record.event) for record in caplog.records if record.name == "taskhub.storage"]
+    for service in ("queue", "table", "blob"):
+        assert [event for each, event in told if each == service] == ["storage_trouble", "storage_back"]
+    assert len(told) == 6
+
+
+@pytest.mark.parametrize("service", ["queue", "table", "blob"])
+def test_an_outage_of_one_service_is_told_while_the_others_answer(caplog, service):
+    def patient(context):
+        for _ in range(20):
+            yield context.create_timer(context.current_utc_datetime + timedelta(seconds=20))
+            yield context.call_activity("grow", None)
+        return "done"
+
+    hub, outage = VirtualHub({"patient": patient}, {"grow": lambda _: "x" * 50_000}), Outage(only=service)
+
+    async def main(hub):
+        await hub.worker(wrap=outage.wrap)
+        instance_id = await hub.start("patient")
+        await hub.sleep(30)
+        outage.is_on = True
+        await hub.sleep(200)
+        outage.is_on = False
+        return await hub.end(instance_id)
+
+    with caplog.at_level(logging.WARNING):
+        state = hub.run(main)
+
+    assert state.output == '"done"'
+    told = [record for record in caplog.records if record.name == "taskhub.storage"]
+    assert [(each.service, each.event) for each in told] == [(service, "storage_trouble"), (service, "storage_back")]
+    assert f"{service} service of memory of worker: unreachable" in told[0].getMessage()
+
+
+def test_an_outage_of_a_store_that_is_one_file_is_told_as_one(caplog):
+    hub, outage = VirtualHub({"quick": quick}, ECHO), Outage()
+
+    async def main(hub):
+        await hub.worker(wrap=lambda storage: replace(outage.wrap(storage), fails_as_one=True))
+        outage.is_on = True
+        await hub.sleep(200)
+        outage.is_on = False
+        return await hub.end(await hub.start("quick", 1))
+
+    with caplog.at_level(logging.WARNING):
+        hub.run(main)
+
+    told = [(record.service, record.event) for record in caplog.records if record.name == "taskhub.storage"]
+    assert told == [("all", "storage_trouble"), ("all", "storage_back")]
 
 
 def test_a_worker_that_starts_without_its_storage_says_so_and_begins_when_it_is_there(caplog):

@@ -42,7 +42,7 @@ def mismatch(event: Mapping[str, Any], task: TaskBase | None, code: Any) -> NonD
             f"A previous execution of this orchestration scheduled {_recorded(event)}, but the current "
             f"orchestration replay instead scheduled {_asked(task.action_repr)} with this sequence number.  {_QUESTION}"
         )
-    file, line, source = _position(code)
+    file, line, source = position(code)
     return NonDeterminismError(
         f"Non-Deterministic workflow detected: {text} {_where(file, line, source, task_id)}",
         task_id=task_id,
@@ -114,8 +114,12 @@ def _asked(action: Action) -> str:
             return f"a send event task to instance '{action._recorded_name}'"
 
 
-def _position(code: Any) -> tuple[str | None, int | None, str | None]:
-    """Return file, number and text of the line at which code stands; nothing when it has ended."""
+def position(code: Any) -> tuple[str | None, int | None, str | None]:
+    """Return file, number and text of the line at which code stands; nothing when it has ended.
+
+    Args:
+        code: a generator or coroutine.
+    """
     frame = _innermost_frame(code)
     if frame is None:
         return None, None, None
