@@ -52,12 +52,12 @@ class BadAnswer(Exception):
     """An answer that makes no sense; the message is the extension's.
 
     Attributes:
-        custom_status: JSON text of what the answer set nevertheless.
+        answer: as far as it can be read.
     """
 
-    def __init__(self, message: str, custom_status: str | None = None) -> None:
+    def __init__(self, message: str, answer: Answer | None = None) -> None:
         super().__init__(message)
-        self.custom_status = custom_status
+        self.answer = answer or Answer(())
 
 
 def split_failure(message: str) -> tuple[str, str | None]:
@@ -104,7 +104,7 @@ def read_answer(text: str | None) -> Answer:
     answer = _read_state(state)
     if answer.error:
         # The extension expects failures to be raised.
-        raise BadAnswer(_NULL, answer.custom_status)
+        raise BadAnswer(_NULL, answer)
     return answer
 
 

@@ -103,7 +103,9 @@ class Carried:
     """Those that are not in the history, in ascending order of ids."""
     next_task_id: int
     is_over: bool
-    """All of the list is done, and nothing is open that an execution waits for before it ends."""
+    """All of the list is done, and nothing is open."""
+    open_tasks: frozenset[int] = frozenset()
+    """Ids of the activities, children and timers that an execution waits for before it ends, whatever its code did."""
     restart: ContinueAsNew | None = None
     kept_events: tuple[EventRaised, ...] = ()
     """Came after the list had continued as new: they are the next generation's."""
@@ -243,14 +245,20 @@ class _Run:
 
     def carried(self, error: str | None = None) -> Carried:
         """Return what came of it."""
-        is_open = any(begun.wait is not None and not begun.wait.is_over for begun in self._begun)
+        open_tasks = frozenset(
+            task_id for task_id, begun in enumerate(self._begun) if begun.wait is not None and not begun.wait.is_over
+        )
         waits_for_events = any(self._awaited.values())
-        if error is None and not is_open and not waits_for_events and not self._answer.is_done:
+        if error is None and not open_tasks and not waits_for_events and not self._answer.is_done:
             error = self._unbegun  # nothing else can happen any more
+        is_over = not open_tasks and (self._main.is_over or error is not None)
+        if is_over and error is None and self._answer.error is None and (self._restart or self._answer.is_done):
+            self.begin_release(ReleaseEntities())
         return Carried(
             tuple(begun.operation for begun in self._begun if not begun.is_recorded),
             self.next_task_id,
-            is_over=not is_open and (self._main.is_over or error is not None),
+            is_over=is_over,
+            open_tasks=open_tasks,
             restart=self._restart,
             kept_events=tuple(self._kept),
             error=error,

@@ -433,9 +433,13 @@ def _end(
         case Returned(result=result):
             end = ExecutionCompleted(event_id=task_id, timestamp=now, status=RuntimeStatus.Completed, result=result)
             return end, SubOrchestrationCompleted(timestamp=now, task_scheduled_id=asked, result=result)
-        case Raised(reason=reason, details=details):
-            end = ExecutionCompleted(event_id=task_id, timestamp=now, status=RuntimeStatus.Failed, result=reason)
-            return end, SubOrchestrationFailed(timestamp=now, task_scheduled_id=asked, reason=reason, details=details)
+        case Raised(reason=reason, details=details, failure=failure):
+            end = ExecutionCompleted(
+                event_id=task_id, timestamp=now, status=RuntimeStatus.Failed, result=reason, failure=failure
+            )
+            return end, SubOrchestrationFailed(
+                timestamp=now, task_scheduled_id=asked, reason=reason, details=details, failure=failure
+            )
         case Restarted():
             raise ValueError("an episode that continued as new goes on with its next generation")
 

@@ -9,6 +9,7 @@ Source: Durable Task extension, OutOfProcMiddleware.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ from taskhub.model.history import (
     ExecutionStarted,
     ExecutionSuspended,
     ExecutionTerminated,
+    OrchestratorCompleted,
     SubOrchestrationCompleted,
     SubOrchestrationFailed,
     TaskCompleted,
@@ -60,6 +62,7 @@ _DELIVERED = frozenset(
         ExecutionStarted,
         ExecutionSuspended,
         ExecutionTerminated,
+        OrchestratorCompleted,
         SubOrchestrationCompleted,
         SubOrchestrationFailed,
         TaskCompleted,
@@ -67,7 +70,8 @@ _DELIVERED = frozenset(
         TimerFired,
     )
 )
-"""Types of events that count as played once an episode has seen them."""
+"""Types of events that count as played once an episode has seen them; the end of an episode is seen by none but the
+first of a generation that began in the same work item as it."""
 
 
 class JsonOrchestrations:
@@ -148,7 +152,8 @@ class _JsonOrchestration:
             except BadAnswer as bad:
                 return self._ended(Raised(str(bad), f"Message: {shown}, StackTrace: {error.stack}"))
         except BadAnswer as bad:
-            return self._ended(failure(self._name, str(bad)), bad.custom_status)
+            outcome = replace(failure(self._name, str(bad)), failure=bad.answer.failure)
+            return self._ended(outcome, bad.answer.custom_status)
         carried = carry_out(answer, self._history, self._rules)
         return Actions(
             operations=tuple(map(_written, carried.operations)),
@@ -185,7 +190,7 @@ class _JsonOrchestration:
         if carried.error is not None:
             return failure(self._name, carried.error)
         if answer.error is not None:
-            return failure(self._name, answer.error, stack)
+            return replace(failure(self._name, answer.error, stack), failure=answer.failure)
         if carried.restart is not None:
             return Restarted(carried.restart.input, carried.kept_events)
         return Returned(answer.output) if answer.is_done else None

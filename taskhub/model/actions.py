@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
 if TYPE_CHECKING:
-    from taskhub.model.history import EventRaised
+    from taskhub.model.history import EventRaised, FailureDetails
     from taskhub.model.ids import InstanceId, Utc
 
 
@@ -71,6 +71,8 @@ class Raised:
     """The instance's output: ``Orchestrator function 'x' failed: …``."""
     details: str | None
     """For the parent of a sub-orchestration: ``Message: …, StackTrace: …``."""
+    failure: FailureDetails | None = None
+    """Structured, where the SDK gives it so; the instance's output is then what it says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
         Orchestration,
     )
 
-_MISFIT = re.compile(r"Orchestrator function '[^']*' failed: (Non-Deterministic workflow detected.*)", re.DOTALL)
-"""How both SDKs tell it; of a parent whose child failed so, the text begins with the child's."""
+_MISFIT = re.compile(r"(?:Orchestrator function '[^']*' failed: )?(Non-Deterministic workflow detected.*)", re.DOTALL)
+"""How it is told by either SDK, or by what compares its actions with a history; of a parent whose child failed so, the
+text begins with the child's name."""
 
 
 class ParkingApplication:

@@ -92,13 +92,20 @@ class FatedFaults(FaultInjector):
         rates: how often each is drawn.
         random: where they are drawn from.
         sleep: the clock's.
+        tell: is told what strikes.
     """
 
     def __init__(
-        self, fates: Fates, rates: FaultRates, random: random.Random, sleep: Callable[[float], Awaitable[None]]
+        self,
+        fates: Fates,
+        rates: FaultRates,
+        random: random.Random,
+        sleep: Callable[[float], Awaitable[None]],
+        tell: Callable[[str], None],
     ) -> None:
         super().__init__(rates, random, sleep)
         self._fates = fates
+        self._tell = tell
         self._calls: Counter[str] = Counter()
 
     def draw(self, call: Call) -> Fault:
@@ -106,6 +113,7 @@ class FatedFaults(FaultInjector):
         where = f"{call.service} {call.method} on {call.target}"
         self._calls[where] += 1
         for fate in self._fates.at(where, self._calls[where], lambda: self._drawn(call, where)):
+            self._tell(f"'{where}' meets a fault: {fate.kind.replace('_', ' ')}")
             return Fault(fate.kind, fate.seconds, fate.rows)
         return NO_FAULT
 

@@ -130,7 +130,9 @@ class SimulatedHub:
             now=self.now,
             tell=self.tell,
         )
-        self._faults = FatedFaults(self.fates, NO_FAULTS, random.Random(f"{seed}/faults"), self.world.clock.sleep)
+        self._faults = FatedFaults(
+            self.fates, NO_FAULTS, random.Random(f"{seed}/faults"), self.world.clock.sleep, self.tell
+        )
         self.workers = Workers(
             self.world,
             self.settings,
@@ -255,13 +257,13 @@ class SimulatedHub:
     # ---- what befalls it
 
     def _expose(self, is_exposed: bool) -> None:
-        self.is_exposed = is_exposed and bool(self.risks)
+        self.is_exposed = is_exposed
         rates = FaultRates(
             act_twice=0.02 if self.risks.duplicates else 0.0,
             lose_reply=0.02 if self.risks.duplicates else 0.0,
             delay=0.02 if self.risks.delays else 0.0,
         )
-        self._faults.rates = rates if self.is_exposed else NO_FAULTS
+        self._faults.rates = rates if is_exposed else NO_FAULTS
 
     def _strike(self) -> None:
         if not self.is_exposed:

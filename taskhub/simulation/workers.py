@@ -69,9 +69,11 @@ class Workers:
         return f"<Workers, {sum(place.is_up for place in self.places)} of {len(self.places)} up>"
 
     async def start(self) -> None:
-        """Start them all; return when each has a partition, or there are not enough."""
-        ready = [self._start(place) for place in self.places]
-        await asyncio.wait([asyncio.ensure_future(each.wait()) for each in ready], return_when=asyncio.FIRST_COMPLETED)
+        """Start them all; return when one has a partition."""
+        ready = [asyncio.ensure_future(self._start(place).wait()) for place in self.places]
+        await asyncio.wait(ready, return_when=asyncio.FIRST_COMPLETED)
+        for each in ready:
+            each.cancel()
 
     def wake(self, queue: str, after_seconds: float) -> None:
         """Have all of them look at a queue."""

@@ -7,7 +7,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from tests.support.hosts import Host, host_starter
+from tests.support.hosts import Host, host_starter, on_sdk
 from tests.support.hub_http import HubHttp
 
 pytestmark = pytest.mark.e2e
@@ -17,13 +17,16 @@ TEXTS = {"harbour.txt": 23, "orchard.txt": 26, "station.txt": 29, "workshop.txt"
 
 
 # Hosts are shared by the tests of this module: none of them minds the instances of the others.
-@pytest.fixture(scope="module", params=["embedded", pytest.param("azurite", marks=pytest.mark.azurite)])
+@pytest.fixture(
+    scope="module", params=["embedded", pytest.param("azurite", marks=pytest.mark.azurite), "own-json", "official"]
+)
 def shared_host(request, tmp_path_factory):
     with host_starter() as start:
 
         def start_app(folder: str) -> Host:
-            if request.param == "embedded":
-                return start(ROOT / folder, storage=f"embedded:{tmp_path_factory.mktemp('hub') / 'hub.db'}")
+            if request.param != "azurite":
+                options = {} if request.param == "embedded" else on_sdk(request.param)
+                return start(ROOT / folder, storage=f"embedded:{tmp_path_factory.mktemp('hub') / 'hub.db'}", **options)
             account = {"TestStorage": request.getfixturevalue("azurite")}
             return start(ROOT / folder, storage="TestStorage", environment=account, hub=f"e2e{uuid4().hex[:12]}")
 

@@ -238,6 +238,7 @@ class Simulation:
             profile.rates if has_faults else NO_FAULTS,
             random.Random(f"{seed}/faults"),
             self._world.clock.sleep,
+            tell=lambda text: None,
         )
         # Of its own: a run is the same when what befell it is given.
         self._draw_fates = random.Random(f"{seed}/fates")

@@ -15,9 +15,11 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+
+from tests.support import reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -134,6 +136,7 @@ class StartHost(Protocol):
         port: int | None = 0,
         environment: Mapping[str, str] | None = None,
         packages: Path | None = None,
+        sdk: str | None = None,
         wait: bool = True,
     ) -> Host:
         """Start ``taskhub start app_dir``.
@@ -146,6 +149,7 @@ class StartHost(Protocol):
             port: as ``--port``; any free one by default, ``None``: the environment tells.
             environment: variables on top of the test's own.
             packages: virtual environment that is activated; by default the host's own.
+            sdk: as ``--sdk``.
             wait: until it listens.
         """
 
@@ -170,6 +174,7 @@ def host_starter() -> Iterator[StartHost]:
         port: int | None = 0,
         environment: Mapping[str, str] | None = None,
         packages: Path | None = None,
+        sdk: str | None = None,
         wait: bool = True,
     ) -> Host:
         command = [
@@ -182,6 +187,7 @@ def host_starter() -> Iterator[StartHost]:
         ]
         command += [] if port is None else ["--port", str(port)]
         command += [*(("--storage", storage) if storage else ()), *(("--hub", hub) if hub else ())]
+        command += ["--sdk", sdk] if sdk else []
         host = Host(command, {**_clean_environment(packages), **(environment or {})})
         started.append(host)
         if wait:
@@ -194,6 +200,11 @@ def host_starter() -> Iterator[StartHost]:
         for host in started:
             if host.process.poll() is None:
                 host.kill()
+
+
+def on_sdk(sdk: str) -> dict[str, Any]:
+    """Return options of a host that runs its app on an SDK (``own``, ``own-json``, ``official``)."""
+    return {"packages": reference.environment()} if sdk == "official" else {"sdk": sdk}
 
 
 def _clean_environment(packages: Path | None) -> dict[str, str]:

@@ -32,7 +32,7 @@ from taskhub.host.durable_options import read_durable_options
 from taskhub.host.functions import Function
 from taskhub.host.http_functions import HttpFunctions
 from taskhub.host.invoker import Invoker
-from taskhub.host.live_orchestrations import LiveOrchestrations
+from taskhub.host.json_orchestrations import JsonOrchestrations
 from taskhub.host.management import Hubs, Management
 from taskhub.host.server import Listener, MainDoor, RpcDoor, bind_main_port
 from taskhub.model.ids import InstanceId, WorkerId
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from types import ModuleType
 
+    from taskhub.host.application import Orchestrations
     from taskhub.storage.port import Storage
 
 WAIT_SECONDS = 30
@@ -70,13 +71,18 @@ class Answer:
 class Notes:
     """What passed inside while a scenario ran."""
 
-    batches: list[tuple[str, str]] = field(default_factory=list)
-    """Name of the entity function and what it was given, in order."""
     messages: list[Envelope] = field(default_factory=list)
     """What was put on control queues, in order."""
     work_items: list[Envelope] = field(default_factory=list)
+    triggers: list[tuple[str, str, str]] = field(default_factory=list)
+    """Kind and name of the function and what it was given, in order; of orchestrators only where JSON drives them."""
     puts: list[tuple[str, int, str]] = field(default_factory=list)
     """What was put on any queue: queue, seconds it is hidden, text."""
+
+    @property
+    def batches(self) -> list[tuple[str, str]]:
+        """Name of the entity function and what it was given, in order."""
+        return [(name, text) for kind, name, text in self.triggers if kind == "entity"]
 
     async def watch(self, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
         """Note the messages among the calls to the store."""
@@ -199,7 +205,11 @@ class Lab:
 
 @asynccontextmanager
 async def running_lab(
-    scenario: str, store: Storage | None = None, *, change: Callable[[ModuleType], None] | None = None
+    scenario: str,
+    store: Storage | None = None,
+    *,
+    change: Callable[[ModuleType], None] | None = None,
+    by_json: bool = False,
 ) -> AsyncIterator[tuple[ModuleType, Lab]]:
     """Start everything for a scenario; yields its module and the lab for its ``drive``.
 
@@ -207,6 +217,7 @@ async def running_lab(
         scenario: its name.
         store: where the hub lies; by default in a memory of its own.
         change: what to make otherwise in its module.
+        by_json: drive the orchestrators by the JSON protocol, also those that answer with states written by hand.
     """
     module = load_module(EXTENSION / scenario / "scenario.py", f"recorded_{scenario}")
     if change is not None:
@@ -218,8 +229,15 @@ async def running_lab(
     notes = Notes()
     storage = intercepted(store or open_memory(now=lambda: datetime.now(timezone.utc)), notes.watch)
     invoker = Invoker(Console(io.StringIO()))
-    orchestrations = LiveOrchestrations(invoker, options.hub)
-    application = FunctionsApplication(_plans(module, notes), invoker, orchestrations, client_payload=lambda _: "{}")
+    orchestrations: Orchestrations
+    if by_json:
+        orchestrations, plans = JsonOrchestrations(invoker, options.hub, lambda _: "{}"), _json_plans(module, notes)
+    else:
+        from taskhub.host.live_orchestrations import LiveOrchestrations  # needs our SDK
+
+        orchestrations, plans = LiveOrchestrations(invoker, options.hub), _live_plans(module)
+    plans += _other_plans(module, notes)
+    application = FunctionsApplication(plans, invoker, orchestrations, client_payload=lambda _: "{}")
     worker = Worker(storage, options.hub, application, worker_id=WorkerId("worker"))
     hubs = Hubs(options, worker.client, storage, _no_other_account)
     management = Management(hubs, application, use_forwarded_host=options.use_forwarded_host)
@@ -252,7 +270,7 @@ async def running_lab(
                 await storage.aclose()
 
 
-def _plans(module: ModuleType, notes: Notes) -> list[Any]:
+def _live_plans(module: ModuleType) -> list[Any]:
     plans = []
     for name, function in getattr(module, "ORCHESTRATORS", {}).items():
         bindings = read_bindings([{"name": "context", "type": "orchestrationTrigger"}])
@@ -260,14 +278,39 @@ def _plans(module: ModuleType, notes: Notes) -> list[Any]:
     for name in getattr(module, "RAW", {}):
         bindings = read_bindings([{"name": "context", "type": "orchestrationTrigger"}])
         plans.append(plan_call(Function(name, df.Orchestrator.create(_written_by_hand), bindings, Path())))
+    return plans
+
+
+def _json_plans(module: ModuleType, notes: Notes) -> list[Any]:
+    made: dict[str, Callable[[Any], str]] = {
+        name: df.Orchestrator.create(each) for name, each in getattr(module, "ORCHESTRATORS", {}).items()
+    }
+    by_hand = {name: _handle_of_body(each) for name, each in getattr(module, "RAW", {}).items()}
+    return [_noted_plan("orchestrator", name, handle, notes) for name, handle in {**made, **by_hand}.items()]
+
+
+def _noted_plan(kind: str, name: str, handle: Callable[[Any], str], notes: Notes) -> Any:
+    def noted(context) -> str:  # type: ignore[no-untyped-def]
+        notes.triggers.append((kind, name, context.body))
+        return handle(context)
+
+    noted.__annotations__ = {"return": str}
+    trigger = "orchestrationTrigger" if kind == "orchestrator" else "entityTrigger"
+    bindings = read_bindings([{"name": "context", "type": trigger}])
+    return plan_call(Function(name, noted, bindings, Path()), is_official=True)
+
+
+def _other_plans(module: ModuleType, notes: Notes) -> list[Any]:
+    plans = []
     for name, function in getattr(module, "ACTIVITIES", {}).items():
         parameter = function.__code__.co_varnames[0]
         bindings = read_bindings([{"name": parameter, "type": "activityTrigger"}])
-        plans.append(plan_call(Function(name, function, bindings, Path())))
+        # No annotations that count: they would be those of our SDK.
+        plans.append(plan_call(Function(name, function, bindings, Path()), is_official=True))
     for name, function in getattr(module, "ENTITIES", {}).items():
-        plans.append(_entity_plan(name, df.Entity.create(function), notes))
+        plans.append(_noted_plan("entity", name, df.Entity.create(function), notes))
     for name, function in getattr(module, "RAW_ENTITIES", {}).items():
-        plans.append(_entity_plan(name, _handle_of_body(function), notes))
+        plans.append(_noted_plan("entity", name, _handle_of_body(function), notes))
     return plans
 
 
@@ -279,15 +322,6 @@ def _written_by_hand(context: Any) -> Any:
 
 def _handle_of_body(function: Callable[[str], str]) -> Callable[[Any], str]:
     return lambda context: function(context.body)
-
-
-def _entity_plan(name: str, handle: Callable[[Any], str], notes: Notes) -> Any:
-    def noted(context) -> str:  # type: ignore[no-untyped-def]
-        notes.batches.append((name, context.body))
-        return handle(context)
-
-    noted.__annotations__ = {"return": str}
-    return plan_call(Function(name, noted, read_bindings([{"name": "context", "type": "entityTrigger"}]), Path()))
 
 
 async def _no_other_account(setting: str) -> Any:

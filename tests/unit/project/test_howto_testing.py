@@ -10,9 +10,10 @@ PAGE = Path(__file__).parents[3] / "docs/howto/testing.md"
 
 
 def test_the_tests_of_the_page_pass(tmp_path):
-    app, tests, *_ = blocks(PAGE, "python")
+    app, tests, crashes, *_ = blocks(PAGE, "python")
     (tmp_path / "function_app.py").write_text(app)
     (tmp_path / "test_approval.py").write_text(tests)
+    (tmp_path / "test_crashes.py").write_text(crashes)
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"],
@@ -23,4 +24,4 @@ def test_the_tests_of_the_page_pass(tmp_path):
     )
 
     assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout

@@ -1,15 +1,15 @@
 """Retries and polls: what the host is told, and that it, our live shell and the code agree about every id.
 
 The official extension makes the timers and attempts of a retried call by itself, and those of an HTTP call that polls.
-``ExtensionEngine`` does it as the extension does; here it writes the histories, which the JSON shell and the live shell
-then replay.
+``core.action_list`` does it as the extension does; here it writes the histories, which the JSON shell and the live
+shell then replay.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import azure.durable_functions as df
@@ -21,16 +21,18 @@ from azure.durable_functions.replay import (
     OrchestrationSession,
     Raised,
     Returned,
-    ScheduleActivity,
-    StartSubOrchestration,
 )
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from taskhub.codec.action_lists import read_answer
+from taskhub.codec.messages import event_of
+from taskhub.core.action_list import HTTP_ACTIVITY, Carried, ListRules, carry_out
+from taskhub.model import actions
+from taskhub.runtime.live_replay import actions_of
 from tests.support.contexts import START, context_text
 from tests.support.contexts import event as raw_event
 from tests.support.contexts import run as replay
-from tests.support.extension_engine import HTTP_ACTIVITY, ExtensionEngine, Operation
 
 FULL = {
     "first_retry_interval_in_milliseconds": 1500,
@@ -39,6 +41,9 @@ FULL = {
     "max_retry_interval_in_milliseconds": 60_000,
     "retry_timeout_in_milliseconds": 600_000,
 }
+
+
+RULES = ListRules(timedelta(days=6), timedelta(days=3), entity_window_seconds=0, http_poll=timedelta(seconds=30))
 
 
 class KnownDivergence(BaseException):
@@ -53,27 +58,26 @@ class ExtensionHost:
         self.rng = rng
         self.history: list[dict[str, Any]] = []
         self.now = START
-        self.open: dict[int, Operation] = {}
+        self.open: dict[int, Any] = {}
         self.outcome: Any = None
 
     def run(self, *, episodes: int) -> None:
-        arrived = [self._event(0, Name="Flow", Version=None, Input=None)]
+        instance = {"InstanceId": "i-1", "ExecutionId": "e-1"}
+        arrived = [self._event(0, OrchestrationInstance=instance, Name="Flow", Version=None, Input=None)]
         for _ in range(episodes):
             begins = len(self.history)
             self.history += [self._event(12), *arrived]
             state = self._ask()
-            engine = ExtensionEngine(state["actions"][0])
-            new = engine.run(self.history)
+            carried = carry_out(read_answer(json.dumps(state)), map(event_of, self.history), RULES)
+            assert carried.error is None, carried.error
             decisions = OrchestrationSession(self.function, instance_id="i-1").advance(self.history, replayed=begins)
             if state["isDone"]:
                 # The rest of the batch is the host's own business: retries that nobody waits for go on there.
                 assert decisions.outcome == Returned(compact_json(state["output"]))
                 self.outcome = state["output"]
                 return
-            assert [facts(each) for each in decisions.operations] == [
-                (each.task_id, each.kind, each.fire_at if each.kind == 10 else each.name) for each in new
-            ]
-            self._commit(engine, new)
+            assert list(map(facts, actions_of(decisions, "Flow").operations)) == list(map(facts, carried.operations))
+            self._commit(carried)
             if not self.open:
                 return
             arrived = [self._answer() for _ in range(min(len(self.open), self.rng.choice((1, 1, 2, 3))))]
@@ -82,42 +86,40 @@ class ExtensionHost:
         state: dict[str, Any] = json.loads(df.Orchestrator.create(self.function)(context_text(history=self.history)))
         return state
 
-    def _commit(self, engine: ExtensionEngine, new: list[Operation]) -> None:
-        for operation in new:
-            facts: dict[str, Any] = {"Name": operation.name}
-            if operation.kind == 10:
-                facts = {"FireAt": _text(operation.fire_at)}
-            if operation.kind == 7:
-                facts["InstanceId"] = "child"
-            self.history.append(self._event(operation.kind, operation.task_id, **facts))
-            self.open[operation.task_id] = operation
+    def _commit(self, carried: Carried) -> None:
+        for operation in carried.operations:
+            task_id, kind, what = facts(operation)
+            told = {"FireAt": str(what)} if kind == 10 else {"Name": what}
+            if kind == 7:
+                told["InstanceId"] = "child"
+            self.history.append(self._event(kind, task_id, **told))
+            self.open[task_id] = operation
         self.history.append(self._event(13))
-        for task_id, operation in engine.operations.items():
-            if operation.is_cancelled:
-                self.open.pop(task_id, None)
+        self.open = {task_id: each for task_id, each in self.open.items() if task_id in carried.open_tasks}
 
     def _answer(self) -> dict[str, Any]:
-        timers = sorted((each for each in self.open.values() if each.kind == 10), key=lambda each: str(each.fire_at))
-        others = [each for each in self.open.values() if each.kind != 10]
+        timers = [each for each in self.open.values() if isinstance(each, actions.CreateTimer)]
+        timers.sort(key=lambda each: each.fire_at.padded())
+        others = [each for each in self.open.values() if not isinstance(each, actions.CreateTimer)]
         chosen = self.rng.choice([*others, *timers[:1]])
         del self.open[chosen.task_id]
-        if chosen.kind == 10:
-            assert chosen.fire_at is not None
+        if isinstance(chosen, actions.CreateTimer):
             # A timer may fire up to a second early.
             early = timedelta(milliseconds=self.rng.choice((0, 0, 500, 1000)))
-            self.now = max(self.now, chosen.fire_at - early)
-            return self._event(11, TimerId=chosen.task_id, FireAt=_text(chosen.fire_at))
+            self.now = max(self.now, chosen.fire_at.moment() - early)
+            return self._event(11, TimerId=chosen.task_id, FireAt=str(chosen.fire_at))
         self.now += timedelta(microseconds=self.rng.choice((0, 1, 700_000, 30_000_000)))
+        is_activity = isinstance(chosen, actions.ScheduleActivity)
         if self.rng.random() < 0.6:
             error = self.rng.choice(("ValueError", "KeyError", "OSError"))
             return self._event(
-                6 if chosen.kind == 4 else 9,
+                6 if is_activity else 9,
                 TaskScheduledId=chosen.task_id,
                 Reason=f"Activity function '{chosen.name}' failed:  {error}: {self.rng.randrange(100)}",
                 Details=None,
             )
         result = self._response() if chosen.name == HTTP_ACTIVITY else str(chosen.task_id)
-        return self._event(5 if chosen.kind == 4 else 8, TaskScheduledId=chosen.task_id, Result=result)
+        return self._event(5 if is_activity else 8, TaskScheduledId=chosen.task_id, Result=result)
 
     def _response(self) -> str:
         headers = {"Location": "/status", "Retry-After": "7"}
@@ -132,18 +134,13 @@ class ExtensionHost:
 
 def facts(operation: Any) -> tuple[int, int, Any]:
     match operation:
-        case ScheduleActivity():
+        case actions.ScheduleActivity():
             return operation.task_id, 4, operation.name
-        case StartSubOrchestration():
+        case actions.StartSubOrchestration():
             return operation.task_id, 7, operation.name
-        case CreateTimer():
+        case actions.CreateTimer():
             return operation.task_id, 10, operation.fire_at
     raise AssertionError(operation)
-
-
-def _text(when: datetime | None) -> str:
-    assert when is not None
-    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 HANDLES = {

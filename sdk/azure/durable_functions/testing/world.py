@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._serialization import df_dumps
 from azure.durable_functions.testing.errors import DurableWorldError
+from azure.durable_functions.testing.exploring import Exploration, Explorer
 from azure.durable_functions.testing.fakes import Fake, HttpReply, http_responder
 from azure.durable_functions.testing.instances import EntityInstance, Instance
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from taskhub.simulation.app import Call
 
 _NOTHING: Any = object()
+_MANAGEMENT_API = "http://localhost:7071/runtime/webhooks/durabletask"
+"""What durable clients are told; nobody is there."""
 _NOUNS = {ACTIVITY_TRIGGER: "activity", ORCHESTRATION_TRIGGER: "orchestrator", ENTITY_TRIGGER: "entity"}
 
 
@@ -60,7 +63,11 @@ class DurableWorld:
         self._seed = seed
         self._risks = Risks()
         self._fates = Fates()
-        self._steps = 1000
+        self._steps = 1
+        self._setup: list[Callable[[], object]] = []
+        self._has_lived = False
+        self._is_exploring = False
+        self._is_again = False
         self._hub: SimulatedHub | None = None
         self._folder: AppFolder | None = None
         self._base = Path.cwd()
@@ -90,6 +97,7 @@ class DurableWorld:
         Raises:
             DurableWorldError: there is no such app, or it cannot be loaded; says why.
         """
+        self._note(lambda: self.load(folder))
         root = (self._base / folder).resolve()
         self._check_empty()
         entered = AppFolder(root)
@@ -112,6 +120,7 @@ class DurableWorld:
         Raises:
             DurableWorldError: it has no functions, or they cannot be called; says why.
         """
+        self._note(lambda: self.app(app))
         self._check_empty()
         try:
             opened = open_app(app)
@@ -128,7 +137,7 @@ class DurableWorld:
         self._hub = SimulatedHub(
             opened.loaded.plans,
             configuration.durable.hub,
-            client_payload=client_payload(configuration, "http://localhost:7071", rpc_port=None),
+            client_payload=client_payload(configuration, _MANAGEMENT_API, rpc_port=None),
             seed=self._seed,
             risks=self._risks,
             fates=self._fates,
@@ -144,6 +153,78 @@ class DurableWorld:
                 'this world has no app yet: durable_world.load("the folder of the app"), or durable_world.app(app)'
             )
         return self._hub
+
+    @property
+    def _alive(self) -> SimulatedHub:
+        """The hub, for what is more than a preparation."""
+        self._has_lived = True
+        return self._world
+
+    # ---- runs under many seeds
+
+    def explore(
+        self,
+        scenario: Callable[[], object],
+        *,
+        seeds: int = 50,
+        first_seed: int = 1,
+        kills: bool = True,
+        duplicates: bool = True,
+        delays: bool = False,
+        reordering: bool = True,
+    ) -> None:
+        """Run something in this world under many seeds: first in a calm one, then in worlds where things befall it.
+
+        What was loaded and faked before holds in all of them. With pytest, ``@pytest.mark.durable(seeds=50)`` does this
+        with a test. The first seed that fails is made small: what befell the run is taken away as long as it still
+        fails. The report is printed.
+
+        Args:
+            scenario: what to run; it uses this world, and raises when something is wrong.
+            seeds: how many.
+            first_seed: the first of them.
+            kills: a worker dies, at any of its steps.
+            duplicates: what is sent comes twice, and answers of the store are lost.
+            delays: workers stand still beyond their leases, messages are late.
+            reordering: what is ready at one time runs in any order; workers, partitions, and whether code is kept in
+                memory or replayed, are as drawn.
+
+        Raises:
+            Exception: what the scenario raised, in the smallest run that was found.
+        """
+        exploration = Exploration(seeds, first_seed, kills, duplicates, delays, reordering)
+        explorer = self._explorer(scenario, exploration)
+        explorer.run(how_to_repeat=lambda seed: f"explore(…, seeds=1, first_seed={seed})", tell=print)
+
+    def _explorer(
+        self,
+        scenario: Callable[[], object],
+        exploration: Exploration,
+        failures: tuple[type[BaseException], ...] = (Exception,),
+    ) -> Explorer:
+        return Explorer(_Runs(self), scenario, exploration, failures)
+
+    def _note(self, step: Callable[[], object]) -> None:
+        """Remember a preparation, to be made again in other runs."""
+        if not self._is_again:
+            self._setup.append(step)
+
+    def _begin_again(self, seed: int, risks: Risks, fates: Fates, steps: int) -> None:
+        """Start anew, with what was prepared before the first run."""
+        if not self._is_exploring and self._has_lived:
+            raise DurableWorldError(
+                "something was started, skipped or signalled before the runs under many seeds began: do it in the test"
+            )
+        self._is_exploring = True
+        self.close()
+        self._seed, self._risks, self._fates, self._steps = seed, risks, fates, steps
+        self._is_again = True
+        for step in self._setup:
+            step()
+
+    @property
+    def _exposed_steps(self) -> int:
+        return 1 if self._hub is None else self._hub.exposed_steps
 
     # ---- activities
 
@@ -193,6 +274,7 @@ class DurableWorld:
             current_call=app.current_call,
         )
         app.replace(kind, name, fake.as_function())
+        self._note(lambda: self.fake(function, by, returns=returns, raises=raises, in_turn=in_turn))
 
     def fake_http(
         self, by: Callable[[Any], HttpReply] | None = None, *, status: int = 200, content: Any = "", headers: Any = None
@@ -207,6 +289,7 @@ class DurableWorld:
             headers: its headers.
         """
         self._world.app.answer_http(http_responder(by, status, content, headers))
+        self._note(lambda: self.fake_http(by, status=status, content=content, headers=headers))
 
     def calls(self, activity: str | Any) -> list[Call]:
         """Return the calls of an activity in order, each with its ``input``, ``result`` or ``error`` and ``runs``.
@@ -250,7 +333,7 @@ class DurableWorld:
         Raises:
             DurableWorldError: the app has no such orchestrator, or the id is that of a running instance.
         """
-        hub = self._world
+        hub = self._alive
         name = _name_of(orchestrator)
         if hub.app.plan_of(ORCHESTRATION_TRIGGER, name) is None:
             raise DurableWorldError(self._unknown(name, ORCHESTRATION_TRIGGER))
@@ -319,7 +402,7 @@ class DurableWorld:
         Raises:
             DurableWorldError: the app has no entity of this name.
         """
-        hub = self._world
+        hub = self._alive
         if hub.app.plan_of(ENTITY_TRIGGER, name) is None:
             raise DurableWorldError(self._unknown(name, ENTITY_TRIGGER))
         return EntityInstance(hub, name, key)
@@ -366,7 +449,7 @@ class DurableWorld:
         whole = (span or timedelta()) + timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
         if whole < timedelta():
             raise DurableWorldError(f"time does not run backwards: {whole}")
-        hub = self._world
+        hub = self._alive
         hub.play(hub.skip(whole.total_seconds()))
 
     def skip_to(self, moment: datetime) -> None:
@@ -410,6 +493,24 @@ class DurableWorld:
             noun = {"activity": "Activities", "orchestrator": "Orchestrators", "entity": "Entities"}[_NOUNS[kind]]
             parts.append(f"{noun}: {known}.")
         return " ".join([*parts, *self._errors])
+
+
+class _Runs:
+    """A world as what runs tests under many seeds sees it."""
+
+    def __init__(self, world: DurableWorld) -> None:
+        self._world = world
+
+    @property
+    def story(self) -> str:
+        return self._world.story
+
+    @property
+    def exposed_steps(self) -> int:
+        return self._world._exposed_steps
+
+    def begin_again(self, seed: int, risks: Risks, fates: Fates, steps: int) -> None:
+        self._world._begin_again(seed, risks, fates, steps)
 
 
 def _name_of(function: Any) -> str:
