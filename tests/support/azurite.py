@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tests.support import npm
@@ -27,6 +28,7 @@ ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1
 """Azurite's fixed and public account; no secret."""
 
 START_SECONDS = 60
+STOP_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,25 @@ class Azurite:
             )
         )
 
+    def end(self) -> None:
+        """End it at once; nothing of it is kept that was not written."""
+        self.process.kill()
+        self._bury()
+
+    def stop(self) -> None:
+        """Stop it in order, so that all it knows is on the disk, if it has one."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=STOP_SECONDS)
+        finally:
+            self.process.kill()
+            self._bury()
+
+    def _bury(self) -> None:
+        self.process.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
 
 @contextmanager
 def running_azurite(*options: str) -> Iterator[Azurite]:
@@ -60,30 +81,45 @@ def running_azurite(*options: str) -> Iterator[Azurite]:
     Args:
         options: further ones of its command line.
     """
-    program = npm.install() / "node_modules/azurite/dist/src/azurite.js"
     with tempfile.TemporaryDirectory(prefix="azurite-") as room:
-        process = subprocess.Popen(
-            [
-                str(npm.node()),
-                *("--require", str(npm.PINNED / "exit_with_parent.cjs")),
-                str(program),
-                *("--inMemoryPersistence", "--disableTelemetry", "--silent"),
-                *("--blobPort", "0", "--queuePort", "0", "--tablePort", "0"),
-                *options,
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=room,
-        )
+        emulator = start_azurite(Path(room), "--inMemoryPersistence", *options)
         try:
-            yield _when_listening(process)
+            yield emulator
         finally:
-            process.kill()
-            process.wait()
-            assert process.stdin is not None
-            process.stdin.close()
+            emulator.end()
+
+
+def start_azurite(room: Path, *options: str, ports: tuple[int, int, int] = (0, 0, 0)) -> Azurite:
+    """Start an emulator; whoever does also ends it.
+
+    Args:
+        room: its working folder; what it keeps is there, unless ``--inMemoryPersistence`` is among the options.
+        options: further ones of its command line.
+        ports: of blobs, queues and tables; 0: any.
+    """
+    program = npm.install() / "node_modules/azurite/dist/src/azurite.js"
+    names = ("--blobPort", "--queuePort", "--tablePort")
+    process = subprocess.Popen(
+        [
+            str(npm.node()),
+            *("--require", str(npm.PINNED / "exit_with_parent.cjs")),
+            str(program),
+            *("--disableTelemetry", "--silent"),
+            *(each for name, port in zip(names, ports, strict=True) for each in (name, str(port))),
+            *options,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=room,
+    )
+    try:
+        return _when_listening(process)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
 
 
 def _when_listening(process: subprocess.Popen[str]) -> Azurite:
