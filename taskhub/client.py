@@ -635,8 +635,7 @@ class TaskHubClient:
         # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
         # woken before the row is there.
         await retry(lambda: services.messenger.put(packed, due=started.scheduled_start, wake=False))
-        replaces = None if existing is None else existing.etag
-        await retry(lambda: services.instances.create(instance_id, row, replaces=replaces))
+        await retry(lambda: services.instances.create(instance_id, row, replaces=existing))
         services.messenger.wake(message, started.scheduled_start)
 
     async def _send(self, instance_id: InstanceId, event: HistoryEvent, *, due: Utc | None = None) -> None:

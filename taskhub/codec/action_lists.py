@@ -44,6 +44,10 @@ _NO_STATE = "Out of proc orchestrators must return a valid JSON schema"
 _NULL = "Object reference not set to an instance of an object."
 """Texts of the extension, which are the output of the instances that fail so."""
 
+_LONGEST_RETRY_INTERVAL = "6.00:00:00"
+_FOR_EVER = "10675199.02:48:05.4775807"
+"""The longest span of .NET."""
+
 _SCHEMAS = ("Original", "V2", "V3", "V4")
 _V2, _V3 = 1, 2
 
@@ -287,6 +291,8 @@ def _http(written: Mapping[str, Any], path: str) -> ListedAction:
     """Return the request as the built-in activity gets it: all eight keys, nulls included."""
     asked = {str(name).lower(): value for name, value in written["httpRequest"].items()}
     options = asked.get("retryoptions")
+    if options is not None:
+        options = {str(name).lower(): value for name, value in options.items()}
     request = {
         "$type": f"{_EXTENSION}.DurableHttpRequest, {_EXTENSION}",
         "method": asked.get("method") or "GET",
@@ -296,13 +302,25 @@ def _http(written: Mapping[str, Any], path: str) -> ListedAction:
         "tokenSource": asked.get("tokensource"),
         # What does not say so does not poll; no release of the official SDK does.
         "asynchronousPatternEnabled": asked.get("asynchronouspatternenabled") is True,
-        "retryOptions": None
-        if options is None
-        else {"$type": f"{_EXTENSION}.HttpRetryOptions, {_EXTENSION}", **options},
+        "retryOptions": None if options is None else _http_retry_json(options),
         "timeout": asked.get("timeout"),
     }
-    retry = None if options is None else _http_retry({str(name).lower(): value for name, value in options.items()})
+    retry = None if options is None else _http_retry(options)
     return CallHttp(request, retry, polls=request["asynchronousPatternEnabled"] is True)
+
+
+def _http_retry_json(options: Mapping[str, Any]) -> dict[str, object]:
+    """Return retry options in the input of the built-in activity: all of them, in the extension's spelling."""
+    codes = options.get("statuscodestoretry")
+    return {
+        "$type": f"{_EXTENSION}.HttpRetryOptions, {_EXTENSION}",
+        "FirstRetryInterval": options["firstretryinterval"],
+        "MaxRetryInterval": options.get("maxretryinterval") or _LONGEST_RETRY_INTERVAL,
+        "BackoffCoefficient": float(options.get("backoffcoefficient") or 1),
+        "RetryTimeout": options.get("retrytimeout") or _FOR_EVER,
+        "MaxNumberOfAttempts": options["maxnumberofattempts"],
+        "StatusCodesToRetry": list(codes or ()),
+    }
 
 
 def _http_retry(options: Mapping[str, Any]) -> RetryOptions:

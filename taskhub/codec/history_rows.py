@@ -198,7 +198,7 @@ def sentinel_columns(
         execution_id: who owns the history now.
         complete: whether the batch holds the last event of its episode.
         completed_at: now, with ``complete``; else ``None``, and a merge keeps the time that is stored.
-        taken_requests: of an entity, see :func:`encode_taken_requests`; ``None``: a merge keeps what is stored.
+        taken_requests: see :func:`encode_taken_requests`; ``None``: a merge keeps what is stored.
     """
     columns: Columns = {EXECUTION_ID_COLUMN: execution_id, "IsCheckpointComplete": complete}
     if completed_at is not None:

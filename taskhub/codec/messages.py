@@ -94,6 +94,13 @@ def message_blob_name(envelope: Envelope) -> str:
     return f"{blob_folder(message.target.instance_id)}/message-{activity_id}-{message.event.type_name}.json.gz"
 
 
+def instance_of_blob(blob_name: str) -> InstanceId | None:
+    """Return whose message a blob holds, ``None`` where the name does not tell; see :func:`message_blob_name`."""
+    folder, _, name = blob_name.rpartition("/")
+    is_told = name.startswith("message-") and folder and blob_folder(folder) == folder
+    return InstanceId(folder) if is_told else None
+
+
 def encode_pointer(blob_name: str) -> str:
     """Return the text that a queue carries in place of the large message in ``blob_name``."""
     return writable(

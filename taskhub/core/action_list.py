@@ -410,7 +410,7 @@ class _Run:
                 # The SDK waits for this timer, which old histories have.
                 yield self._operation(CreateTimer(self.next_task_id, Utc.of(self._now())))
                 return last
-            if retry.timeout is not None and self._now() >= first + retry.timeout:
+            if retry.timeout is not None and self._now() - first >= retry.timeout:
                 return last
             wait = self._retry_wait(retry, number)
             yield self._operation(CreateTimer(self.next_task_id, Utc.of(self._now() + wait)))

@@ -169,7 +169,8 @@ def admit(state: RuntimeState, arrivals: Sequence[Arrival], *, execution_id: Exe
         return NothingNew(early, refresh_row=False)
     start = state.started or _start_among(arrivals, on_time)
     if start is None:
-        for index in on_time:
+        # What came beside mail for a dead execution may be for a living one.
+        for index in on_time if execution_id is None else ():
             event = arrivals[index].event
             if isinstance(event, ExecutionTerminated):
                 return TerminatedUnstarted(event, early)
@@ -192,7 +193,8 @@ def _is_early(state: RuntimeState, arrival: Arrival, is_known_execution: bool) -
         is_known = event.name in state.requests
     else:
         return False
-    if is_known or state.is_terminal:
+    is_of_another = state.started is not None and arrival.execution_id not in (None, state.execution_id)
+    if is_known or state.is_terminal or is_of_another:
         return False
     return is_known_execution or arrival.dequeue_count <= MAX_EARLY_READS
 
@@ -209,9 +211,10 @@ def _discard(
     arrivals: Sequence[Arrival], indices: Sequence[int], execution_id: ExecutionId | None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Split a batch that nobody wants: what names the dead execution goes, the rest may be for a living one."""
-    named = tuple(index for index in indices if arrivals[index].execution_id is not None)
-    if execution_id is None or not named:
+    if execution_id is None:
         return tuple(indices), ()
+    # Also when what names the execution is put back as too early: whatever came beside it may be for a living one.
+    named = tuple(index for index in indices if arrivals[index].execution_id is not None)
     return named, tuple(index for index in indices if arrivals[index].execution_id is None)
 
 

@@ -67,6 +67,11 @@ class RequestMemory:
         """Return what is to be remembered."""
         return dict(self._minutes)
 
+    @staticmethod
+    def key(text: str) -> str:
+        """Return the key of an id: 16 bytes in 22 characters; ids are GUIDs, but nobody makes sure of it."""
+        return _key(text)
+
     def _note(self, key: str, now: datetime) -> None:
         self.has_changed = True
         minute = int(now.timestamp() // 60)
@@ -77,7 +82,6 @@ class RequestMemory:
 
 
 def _key(text: str) -> str:
-    """Return 16 bytes in 22 characters; ids are GUIDs, but nobody makes sure of it."""
     try:
         raw = uuid.UUID(text).bytes
     except ValueError:

@@ -101,6 +101,10 @@ class MessageSorter:
         if source is None:
             source = self._sources[sender.lower()] = _Source(sender, NEVER, request.parent_execution)
         elif source.execution_id != request.parent_execution:
+            if request.timestamp.ticks <= source.last.ticks:
+                # A late message, or a second copy, of an execution that is over: the order of the current one stands.
+                yield request
+                return
             # Labels begin anew with every execution: what still waits is the rest of the one before.
             for ticks in sorted(source.waiting):
                 yield source.waiting.pop(ticks)

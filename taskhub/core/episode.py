@@ -142,7 +142,8 @@ class Checkpoint:
     """Decisions were left out, so that the code in memory is ahead of the history."""
     ahead: Ahead | None = None
     taken_requests: str | None = None
-    """Of an entity: the ids that it knows, as its sentinel holds them."""
+    """The ids that an entity knows, or that earlier executions have taken, as the sentinel holds them; ``None``: those
+    that it holds already."""
     farewell: tuple[Outbound, ...] = ()
     """What others must hear of an execution that this one takes the place of; put before anything is stored."""
     status: Union[RuntimeStatus, None] = None  # noqa: UP007 (evaluated on 3.10)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from taskhub.core.execution_memory import ExecutionMemory, Fingerprint
 from taskhub.model.entities import RELEASE_EVENT, EntityId, is_entity
 from taskhub.model.history import (
     FAKE_TIMER_ID,
@@ -42,9 +44,6 @@ if TYPE_CHECKING:
 
     from taskhub.model.ids import ExecutionId, InstanceId, Utc
 
-Fingerprint = tuple[int, str, str | None, int]
-"""Type, time, name and hash of the content of something that a client sent."""
-
 
 @dataclass(slots=True)
 class RuntimeState:
@@ -74,6 +73,8 @@ class RuntimeState:
     locks: dict[str, list[InstanceId]] = field(default_factory=dict)
     """By the id of the request: entities that are locked, or will be, and were not told to open."""
     received: set[Fingerprint] = field(default_factory=set)
+    earlier: ExecutionMemory = field(default_factory=ExecutionMemory)
+    """What earlier executions of the instance have taken."""
     rewound: dict[int, int] = field(default_factory=dict)
     """How often a rewind took back each task; empty for executions that were never rewound."""
 
@@ -112,7 +113,8 @@ class RuntimeState:
             return task_id in self.scheduled and task_id not in self.open
         if isinstance(event, EventRaised) and event.name in self.answered:
             return True
-        return fingerprint(event) in self.received
+        mark = fingerprint(event)
+        return mark in self.received or self.earlier.has_taken(mark)
 
 
 def answered_task(event: HistoryEvent) -> int | None:
@@ -128,13 +130,18 @@ def fingerprint(event: HistoryEvent) -> Fingerprint | None:
     """Return what tells a message of a client from its next, ``None`` for events that no client sends."""
     match event:
         case EventRaised(name=name, input=content):
-            return event.type_number, event.timestamp, name, hash(content)
+            return _mark(event, name, content)
         case ExecutionSuspended(reason=content) | ExecutionResumed(reason=content):
-            return event.type_number, event.timestamp, None, hash(content)
+            return _mark(event, None, content)
         case ExecutionTerminated(input=content) | GenericEvent(data=content):
-            return event.type_number, event.timestamp, None, hash(content)
+            return _mark(event, None, content)
         case _:
             return None
+
+
+def _mark(event: HistoryEvent, name: str | None, content: str | None) -> Fingerprint:
+    text = f"{event.type_number}\n{event.timestamp}\n{name}\n{content}"
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _json_object(content: str | None) -> dict[str, object]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from taskhub.codec.overflow import Columns, EncodedRow
     from taskhub.core.episode import Ahead, Outbound
+    from taskhub.model.history import OrchestrationInstance
     from taskhub.model.ids import ETag, ExecutionId, InstanceId
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.history_store import StoredHistory
@@ -229,8 +230,34 @@ class Checkpoints:
                     return
                 etag, is_new = (row.etag, False) if row else (None, True)
             else:
+                if etag is None and not is_new and not self._is_ours(partition):
+                    await self._undo_late_write(instance_id)
+                elif is_new and not is_first and not await self._is_current(checkpoint.instance):
+                    # Purged while we wrote: nothing may be left of it.
+                    await self._services.instances.delete(instance_id, etag=session.row_etag)
                 return
         raise TransientStorageError(f"the row of instance '{instance_id}' is written by others all the time")
+
+    async def _undo_late_write(self, instance_id: InstanceId) -> None:
+        """Let a row say what the history says, after we wrote it without an ETag, and perhaps too late.
+
+        We may have been paused in the middle, and the partition's new owner may have written it before us.
+        """
+        row = await self._services.instances.read(instance_id)
+        stored = await self._services.history.load(instance_id)
+        if row is None or stored.execution_id is None or not stored.events:
+            return
+        columns = repair_columns(
+            stored.events,
+            hub=self._services.names.hub,
+            execution_id=stored.execution_id,
+            row_exists=True,
+            has_input=row.execution_id == stored.execution_id,
+            input_url=stored.urls.input,
+            output_url=stored.urls.output,
+        )
+        with contextlib.suppress(RowChanged, RowNotFound):
+            await self._services.instances.merge(instance_id, columns, etag=row.etag)
 
     async def _unknown_row(self, instance_id: InstanceId, *, is_first: bool) -> tuple[ETag | None, bool]:
         """Return the ETag of a row that this process has not seen, and whether there must be none.
@@ -249,11 +276,16 @@ class Checkpoints:
     async def _still_counts(self, checkpoint: Checkpoint, row: InstanceState | None) -> bool:
         """Return whether a row that was written by somebody else is to be written with our checkpoint after all."""
         instance = checkpoint.instance
-        if row is None or row.execution_id in (None, instance.execution_id):
+        if row is None:
+            return await self._is_current(instance)  # or it was purged
+        if row.execution_id in (None, instance.execution_id):
             return True
         if row.status is RuntimeStatus.Pending:
             return False  # a client started the instance anew: the row belongs to that start
         # An earlier execution's, or a later one's: then the history is, too.
+        return await self._is_current(instance)
+
+    async def _is_current(self, instance: OrchestrationInstance) -> bool:
         return await self._services.history.execution_of(instance.instance_id) == instance.execution_id
 
     def _columns(self, checkpoint: Checkpoint, rows: Sequence[EncodedRow]) -> Columns:

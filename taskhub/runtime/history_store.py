@@ -67,7 +67,7 @@ class StoredHistory:
     urls: BlobUrls = _NO_URLS
     """Where a large input and output lie, for the instance's row."""
     taken_requests: str | None = None
-    """Of an entity: ids that it knows."""
+    """Ids of messages that an entity knows, or that earlier executions of an orchestration have taken."""
 
 
 class HistoryStore:
@@ -97,7 +97,7 @@ class HistoryStore:
         guard = decode_sentinel(sentinel.columns) if sentinel else None
         current = execution_of(sentinel.columns) if sentinel else loading.execution_id
         if execution_id is not None and current != execution_id:
-            return StoredHistory(current, (), etag)
+            return StoredHistory(current, (), etag, taken_requests=guard.taken_requests if guard else None)
         if current != loading.execution_id:  # the rows are those of another execution
             loading = _Loading()
         blobs = loading.blobs
@@ -161,7 +161,7 @@ class HistoryStore:
             etag: the sentinel's as last seen; ``None`` when there was none.
             give_up: asked when the storage does not answer: whether to stop trying.
             is_complete: whether the episode ends with them.
-            taken_requests: of an entity; ``None`` leaves what is stored.
+            taken_requests: as in :class:`StoredHistory`; ``None`` leaves what is stored.
 
         Raises:
             StaleCheckpoint: somebody else wrote in between; nothing of ours may be assumed stored.

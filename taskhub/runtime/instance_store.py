@@ -22,7 +22,7 @@ from taskhub.codec.instance_rows import (
     termination_columns,
 )
 from taskhub.codec.keys import escape_instance_id, prefix_bounds, unescape_instance_id
-from taskhub.errors import BlobNotFound, MalformedMessage, RowChanged, RowExists, RowNotFound
+from taskhub.errors import BlobNotFound, MalformedMessage, RowChanged, RowExists, RowNotFound, TransientStorageError
 from taskhub.model.ids import Utc
 from taskhub.model.instance import InstancePage, RuntimeStatus
 from taskhub.runtime.nursery import run_all
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from taskhub.storage.port import Filter, TableStore
 
 MAX_PARALLEL_BLOBS = 16
+
+MAX_CREATE_ATTEMPTS = 6
+"""Tries to put a row in the place of a former instance's."""
 
 _logger = logging.getLogger("taskhub.instances")
 
@@ -123,7 +126,7 @@ class InstanceStore:
         """
         return creation_columns(started, hub=self._hub, now=self._now(), input_url=input_url, new_suffix=self._suffix)
 
-    async def create(self, instance_id: InstanceId, row: EncodedRow, *, replaces: ETag | None) -> None:
+    async def create(self, instance_id: InstanceId, row: EncodedRow, *, replaces: InstanceState | None) -> None:
         """Write the row of an instance that a client started, after its message was put.
 
         When another client was quicker nothing is written: the worker will discard our message.
@@ -131,12 +134,26 @@ class InstanceStore:
         Args:
             instance_id: of the instance.
             row: of :meth:`encode`.
-            replaces: the ETag of the row of the id's former instance.
+            replaces: the id's former instance, as it was read.
+
+        Raises:
+            TransientStorageError: somebody else writes the row all the time.
         """
         await self._large.put_all(row.offloaded)
-        kind = Write.INSERT if replaces is None else Write.REPLACE
-        with contextlib.suppress(RowExists, RowChanged, RowNotFound):
-            await self._write(kind, instance_id, row.columns, replaces)
+        found = replaces
+        for _ in range(MAX_CREATE_ATTEMPTS):
+            kind = Write.INSERT if found is None else Write.REPLACE
+            try:
+                await self._write(kind, instance_id, row.columns, None if found is None else found.etag)
+            except (RowExists, RowChanged, RowNotFound):
+                found = await self.read(instance_id)
+            else:
+                return
+            # A worker may have written more of the former instance, or it was purged; else there is a newer one.
+            is_former = replaces is not None and found is not None and found.execution_id == replaces.execution_id
+            if found is not None and not is_former:
+                return
+        raise TransientStorageError(f"the row of instance '{instance_id}' is written by others all the time")
 
     async def merge(
         self, instance_id: InstanceId, columns: Columns, *, etag: ETag | None, is_new: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from taskhub.codec.keys import blob_folder, escape_instance_id
 from taskhub.codec.overflow import compress, decompress
 from taskhub.errors import BlobExists, BlobNotFound
 from taskhub.runtime.nursery import run_all
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from taskhub.codec.overflow import Offloaded
+    from taskhub.model.ids import InstanceId
     from taskhub.names import HubNames
     from taskhub.runtime.environment import Environment
     from taskhub.storage.port import BlobStore
@@ -82,6 +84,12 @@ class LargeValues:
         """Delete texts; those that are gone already are no error."""
         for name in blob_names:
             await self._blobs.delete_blob(self._container, name)
+
+    async def history_of(self, instance_id: InstanceId) -> list[str]:
+        """Return the names of the texts that belong to the history of an instance."""
+        folder = blob_folder(escape_instance_id(instance_id))
+        prefix = f"{folder}/history-"
+        return [name for name in await self.names_in(folder) if name.startswith(prefix)]
 
     async def names_in(self, folder: str) -> list[str]:
         """Return the names of the texts in a folder, but not of those in folders below it."""

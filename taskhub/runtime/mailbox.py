@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.codec.keys import refusal_of_instance_id
-from taskhub.codec.messages import BlobPointer, decode_envelope, is_plain, to_base64
+from taskhub.codec.messages import BlobPointer, decode_envelope, instance_of_blob, is_plain, to_base64
 from taskhub.core.poison import Verdict
 from taskhub.core.polling import abandon_seconds
 from taskhub.errors import (
@@ -75,6 +75,7 @@ class Mailbox:
     def __init__(self, services: Services, wakeups: Wakeups, receipts: Receipts, quarantine: Quarantine) -> None:
         self._queues = services.storage.queues
         self._large = services.large
+        self._instances = services.instances
         self._environment = services.environment
         self._health = services.health
         self._base64 = services.settings.base64_messages
@@ -268,8 +269,12 @@ class Mailbox:
     async def _cannot_read(
         self, queue: str, message: QueueMessage, pointer: BlobPointer | None, error: Exception
     ) -> None:
-        self._report_unreadable(queue, message, error)
         try:
+            is_lost = isinstance(error, BlobNotFound) and not self._quarantine.is_open
+            if is_lost and pointer is not None and await self._was_purged(pointer):
+                await self._queues.delete(queue, message.id, message.receipt)
+                return
+            self._report_unreadable(queue, message, error)
             if self._quarantine.takes_unreadable(message):
                 await self._quarantine.park(queue, message, envelope=None, pointer=pointer, why=str(error))
             else:
@@ -279,6 +284,11 @@ class Mailbox:
             pass
         except StorageError as trouble:
             self._health.failed(trouble)
+
+    async def _was_purged(self, pointer: BlobPointer) -> bool:
+        """Return whether the instance of a message is gone, and took the message's blob with it."""
+        instance_id = instance_of_blob(pointer.blob_name)
+        return instance_id is not None and await self._instances.read(instance_id) is None
 
     async def _update(self, held: Held, seconds: int, *, text: str | None = None) -> None:
         receipt = held.receipt

@@ -99,7 +99,7 @@ class Orchestrations(InstanceWork):
     async def process(self, item: WorkItem) -> Outcome:
         """Run an episode, if the batch holds something new for the code."""
         async with self._renewals.hold(item.batch.messages):
-            start = self._top_level_start(item)
+            start = self._start(item)
             session, stored = await self._session(item)
             other = None if stored is None else await self._other_execution(item, stored)
             if other is not None and await self._is_over(item, other):
@@ -107,7 +107,7 @@ class Orchestrations(InstanceWork):
             if start is not None and session.state.started is None:
                 verdict = await self._judge_start(item, start, session)
                 if verdict is not StartVerdict.PROCESS:
-                    return self._without_start(item, start, verdict)
+                    return await self._without_start(item, start, verdict)
             arrivals = [Arrival(held.envelope, held.dequeue_count) for held in item.batch.messages]
             admission = admit(session.state, arrivals, execution_id=item.batch.execution_id)
             outcome = await self._act(item, session, stored, admission)
@@ -163,15 +163,19 @@ class Orchestrations(InstanceWork):
         named = tuple(held for held in messages if held.envelope.message.target.execution_id is not None)
         return Outcome(messages=Sorted(named, later=tuple(held for held in messages if held not in named)))
 
-    def _top_level_start(self, item: WorkItem) -> ExecutionStarted | None:
+    def _start(self, item: WorkItem) -> ExecutionStarted | None:
         for held in item.batch.messages:
             event = held.envelope.message.event
-            if isinstance(event, ExecutionStarted) and event.parent is None:
+            if isinstance(event, ExecutionStarted):
                 return event
         return None
 
     async def _judge_start(self, item: WorkItem, start: ExecutionStarted, session: Session) -> StartVerdict:
-        """Compare a start with its row; wait a moment for a row that is not there yet."""
+        """Compare a start with what began before, a client's also with its row; wait a moment for a row to come."""
+        if start.instance.execution_id is not None and session.memory.has_begun(start.instance.execution_id):
+            return StartVerdict.DUPLICATE
+        if start.parent is not None:
+            return StartVerdict.PROCESS
         held = item.batch.messages[0]
         for pause in (*ROW_WAITS_SECONDS, None):
             row = await self._services.instances.read(item.instance.id)
@@ -183,10 +187,11 @@ class Orchestrations(InstanceWork):
             session.row_etag = row.etag
         return verdict
 
-    def _without_start(self, item: WorkItem, start: ExecutionStarted, verdict: StartVerdict) -> Outcome:
+    async def _without_start(self, item: WorkItem, start: ExecutionStarted, verdict: StartVerdict) -> Outcome:
         messages = item.batch.messages
         if verdict is StartVerdict.WAIT:
             return Outcome(messages=Sorted(early=tuple(messages)))
+        await self._clear_away(item)
         starts = tuple(held for held in messages if held.envelope.message.event is start)
         return Outcome(messages=Sorted(starts, later=tuple(held for held in messages if held not in starts)))
 
@@ -228,6 +233,9 @@ class Orchestrations(InstanceWork):
     async def _run(self, session: Session, episode: Episode) -> tuple[Episode, Checkpoint]:
         """Run the code through an episode, and through the generations that begin in it."""
         first = episode
+        execution_id = episode.started.instance.execution_id
+        if session.state.started is None and execution_id is not None:
+            session.memory.begin(execution_id, after=session.stored_execution_id)
         if episode.terminated is not None:
             return episode, episodes.terminate(episode, now=self._now())
         if not self._versions.accepts(episode.started):
@@ -240,14 +248,15 @@ class Orchestrations(InstanceWork):
                 if self._services.settings.commit_before_requests:
                     checkpoint = episodes.storing_ahead(checkpoint, first)
                 return episode, checkpoint
+            before = episode
             episode = episodes.next_generation(
-                episode,
+                before,
                 actions,
-                execution_id=episodes.next_execution_id(first, episode),
-                now=episodes.next_clock(episode),
+                execution_id=episodes.next_execution_id(first, before),
+                now=episodes.next_clock(before),
                 rules=self._rules,
             )
-            session.begin_again()
+            session.begin_again(before)
 
     async def _unknown(self, item: WorkItem, messages: Sorted) -> Sorted:
         """Drop messages for an instance that never was, but not those for one whose start is still to come."""
@@ -256,6 +265,7 @@ class Orchestrations(InstanceWork):
         if row is None or row.status is not RuntimeStatus.Pending:
             for held in messages.used_up:
                 self._log_dropped(item, held)
+            await self._clear_away(item)
             return messages
         named = tuple(held for held in messages.used_up if held not in unnamed)
         if row.scheduled_start is None:
@@ -263,6 +273,17 @@ class Orchestrations(InstanceWork):
         wait = row.scheduled_start.moment() - self._services.environment.clock.now()
         seconds = max(1, min(int(wait.total_seconds()) + 1, MAX_HIDDEN_SECONDS))
         return replace(messages, used_up=named, hidden=tuple((held, seconds) for held in unnamed))
+
+    async def _clear_away(self, item: WorkItem) -> None:
+        """Delete large values that an episode wrote ahead of a history which was purged meanwhile.
+
+        Its commit was refused, so its messages came back, and nobody writes the instance but us.
+        """
+        instance_id = item.instance.id
+        if await self._services.history.execution_of(instance_id) is not None:
+            return
+        if await self._services.instances.read(instance_id) is None:
+            await self._services.large.delete_all(await self._services.large.history_of(instance_id))
 
     def _rejects(self, episode: Episode) -> bool:
         """Return whether an episode is left to a worker of another version; a termination needs no code."""
@@ -290,6 +311,7 @@ class Orchestrations(InstanceWork):
 
     async def _commit(self, item: WorkItem, session: Session, episode: Episode, checkpoint: Checkpoint) -> Checkpoint:
         """Commit a checkpoint, or the failure of an orchestration whose decisions cannot be stored."""
+        checkpoint = replace(checkpoint, taken_requests=session.remembered())
         try:
             await self._checkpoints.commit(item.partition, session, checkpoint)
         except (PayloadError, ContentRefused) as error:
@@ -297,7 +319,7 @@ class Orchestrations(InstanceWork):
             reason = episodes.failure(episode.started.name, str(error))
             failed = Actions((), None, reason, episode.next_task_id)
             ended = episodes.finish_episode(episode, failed, now=self._now(), rules=self._rules)
-            checkpoint = replace(ended, farewell=checkpoint.farewell)
+            checkpoint = replace(ended, farewell=checkpoint.farewell, taken_requests=session.remembered())
             await self._checkpoints.commit(item.partition, session, checkpoint)
         return checkpoint
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskhub.codec.entity_texts import decode_taken_requests, encode_taken_requests
 from taskhub.codec.messages import raw_event
 from taskhub.core.episode import failure
-from taskhub.core.runtime_state import RuntimeState
+from taskhub.core.execution_memory import ExecutionMemory
+from taskhub.core.runtime_state import RuntimeState, fingerprint
 from taskhub.errors import UnknownFunction
 from taskhub.model import actions
 from taskhub.model.entities import EntityId, is_entity
@@ -57,6 +59,9 @@ class Session(StoredInstance):
 
     def __init__(self, stored: StoredHistory) -> None:
         super().__init__(stored)
+        self.stored_execution_id = stored.execution_id
+        """Of the history that is stored, which may be another's."""
+        self.memory = self.state.earlier = ExecutionMemory(decode_taken_requests(stored.taken_requests))
         self._unfed: Sequence[HistoryEvent] = stored.events
         self._code: Orchestration | None = None
 
@@ -82,14 +87,29 @@ class Session(StoredInstance):
         self._unfed = ()
         return _up_to_refused(decided, application, started)
 
-    def begin_again(self) -> None:
-        """Forget the execution, but not what is stored: its next generation begins."""
+    def begin_again(self, episode: Episode) -> None:
+        """Forget the execution, but not what is stored nor what it was told: its next generation begins.
+
+        Args:
+            episode: the last one of the execution.
+        """
         self.close()
-        self.state = RuntimeState()
+        taken = (*self.state.received, *(fingerprint(event) for event in episode.new_events))
+        execution_id = episode.started.instance.execution_id
+        if execution_id is None:
+            raise ValueError("an episode belongs to an execution")
+        self.memory.go_on(execution_id, taken, episode.clock.moment())
+        self.state = RuntimeState(earlier=self.memory)
         self._unfed = ()
+
+    def remembered(self) -> str | None:
+        """Return what is to be stored of earlier executions, ``None`` when nothing was added."""
+        return encode_taken_requests(self.memory.remembered()) if self.memory.has_changed else None
 
     def committed(self, checkpoint: Checkpoint, episode: Episode) -> None:
         """Take over what a checkpoint stored."""
+        self.stored_execution_id = checkpoint.instance.execution_id
+        self.memory.has_changed = False
         for event in checkpoint.new_events:
             self.state.apply(event)
         self._unfed = checkpoint.new_events[len(episode.new_events) :]

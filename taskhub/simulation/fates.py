@@ -30,11 +30,13 @@ class Fate:
     number: int
     """Which one of these, counted from the beginning of the run."""
     kind: str
-    """``kill``, ``pause``, or a fault by its name in :class:`~taskhub.storage.faults.FaultRates`."""
+    """``kill``, ``pause``, ``move``, or a fault by its name in :class:`~taskhub.storage.faults.FaultRates`."""
     who: str = ""
     """Whom it befalls; of a fault, whoever makes the call."""
     seconds: float = 0.0
-    """Until a killed process is back; how long a pause or a delay lasts."""
+    """Until a killed process is back; how long a pause or a delay lasts; how much later a second copy is seen."""
+    rows: int = 0
+    """Of a short page; which order messages come in."""
 
 
 class Fates:
@@ -112,10 +114,10 @@ class FatedFaults(FaultInjector):
         self._calls[where] += 1
         for fate in self._fates.at(where, self._calls[where], lambda: self._drawn(call, where)):
             self._tell(f"'{where}' meets a fault: {fate.kind.replace('_', ' ')}")
-            return Fault(fate.kind, fate.seconds)
+            return Fault(fate.kind, fate.seconds, fate.rows)
         return NO_FAULT
 
     def _drawn(self, call: Call, where: str) -> Iterator[Fate]:
         fault = super().draw(call)
         if fault is not NO_FAULT:
-            yield Fate(where, self._calls[where], fault.name, seconds=fault.seconds)
+            yield Fate(where, self._calls[where], fault.name, seconds=fault.seconds, rows=fault.number)

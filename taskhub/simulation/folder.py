@@ -49,7 +49,7 @@ class AppFolder:
     def __init__(self, root: Path) -> None:
         """Remember where it is."""
         self._root = root
-        self._before: tuple[str, list[str], dict[str, str]] | None = None
+        self._before: tuple[str, list[str], dict[str, str], dict[str, ModuleType]] | None = None
 
     def __repr__(self) -> str:
         return f"<AppFolder {self._root}, {'left' if self._before is None else 'entered'}>"
@@ -60,7 +60,7 @@ class AppFolder:
         Raises:
             ConfigurationError: the folder holds no app that can be loaded; says why.
         """
-        self._before = os.getcwd(), list(sys.path), dict(os.environ)
+        self._before = os.getcwd(), list(sys.path), dict(os.environ), dict(sys.modules)
         try:
             return self._enter()
         except BaseException:
@@ -77,8 +77,7 @@ class AppFolder:
                     sys.modules.pop(name, None)
         known = _folders.get(self._root)
         if known is not None:
-            for name, module in known.modules.items():
-                sys.modules.setdefault(name, module)
+            sys.modules.update(known.modules)
             enter_app(self._root)
             return known
         _forget_others(configuration)
@@ -92,10 +91,17 @@ class AppFolder:
         """Put everything back as it was."""
         if self._before is None:
             return
+        folder, path, environment, modules = self._before
+        own = _modules_below(self._root)
         known = _folders.get(self._root)
         if known is not None:
-            known.modules = _modules_below(self._root)
-        folder, path, environment = self._before
+            known.modules = own
+        for name in own:
+            if name not in modules:
+                del sys.modules[name]
+        for name, module in modules.items():
+            if sys.modules.get(name) is not module and (name not in sys.modules or name in own):
+                sys.modules[name] = module
         self._before = None
         os.chdir(folder)
         sys.path[:] = path
@@ -156,7 +162,8 @@ def _forget_others(configuration: HostConfiguration) -> None:
     name = script.removesuffix(".py")
     found = sys.modules.get(name)
     file = getattr(found, "__file__", None)
-    if file is not None and Path(file).resolve() != (root / script).resolve():
+    # Without a file: what pytest puts there for the folder of a test, if that has the name of the script.
+    if found is not None and (file is None or Path(file).resolve() != (root / script).resolve()):
         del sys.modules[name]
 
 

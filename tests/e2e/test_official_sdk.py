@@ -6,11 +6,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.support.hosts import on_sdk
 from tests.support.hub_http import HubHttp
 from tests.support.reference import environment
 
 pytestmark = pytest.mark.e2e
 
+SAMPLE_APP = Path(__file__).parents[2] / "function_app"
 SAMPLES = Path(__file__).parents[1] / "apps" / "samples"
 GREETINGS = ["Hello Trieste!", "Hello Osaka!", "Hello Lima!"]
 
@@ -75,3 +77,20 @@ def test_the_official_sdk_can_be_asked_for_only_where_it_is(start_host, tmp_path
 
     assert host.wait() == 1
     assert "azure-functions-durable is asked for (--sdk official), but this environment has" in host.output()
+
+
+@pytest.mark.parametrize(("before", "after"), [("own", "official"), ("official", "own")])
+async def test_an_instance_goes_on_under_the_other_sdk(start_host, http, tmp_path, before, after):
+    storage = f"embedded:{tmp_path / 'hub.db'}"
+    host = start_host(SAMPLE_APP, storage=storage, **on_sdk(before))
+    hub = HubHttp(http, host.url)
+    instance = await hub.start("approval", {"expense": "train", "timeout_seconds": 600})
+    await hub.custom_status(instance, "waiting for approval")
+    assert host.stop() == 0
+
+    host = start_host(SAMPLE_APP, storage=storage, **on_sdk(after))
+    hub = HubHttp(http, host.url)
+    await hub.raise_event(instance, "Approval", {"approved": True, "by": "Ada"})
+    ended = await hub.ended(instance)
+
+    assert ended["output"] == {"expense": "train", "result": "approved", "by": "Ada"}

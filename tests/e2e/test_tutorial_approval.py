@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(shutil.which("curl") is None, reason="the page's commands need curl"),
+]
 
 PAGE = (Path(__file__).parents[2] / "docs/tutorial/human-approval.md").read_text(encoding="utf-8")
 STEPS = re.findall(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import textwrap
 import urllib.request
 from http import client as http_client
@@ -198,6 +199,17 @@ async def test_a_host_that_dies_is_started_again_on_the_next_change(start_host, 
 
     await answers(http, host, "mended")
     assert host.stop() == 0
+
+
+async def test_nothing_outlives_a_supervisor_that_is_killed(start_host, app, tmp_path):
+    host = start_host(app, "--watch", storage=f"embedded:{tmp_path / 'hub.db'}")
+    host.wait_until_ready()
+
+    host.process.kill()
+
+    host.wait_for_end_of_output()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", host.port), timeout=5)
 
 
 def test_a_configuration_that_is_wrong_from_the_start_ends_it(start_host, app):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from taskhub.codec.entity_texts import decode_scheduler
 from taskhub.codec.instance_rows import decode_instance
-from taskhub.codec.keys import SENTINEL
+from taskhub.codec.keys import SENTINEL, unescape_instance_id
+from taskhub.core.partitioning import partition_of
 from taskhub.core.runtime_state import RuntimeState, answered_task
 from taskhub.model.history import (
     ExecutionCompleted,
@@ -17,10 +19,13 @@ from taskhub.model.history import (
     OrchestratorCompleted,
     OrchestratorStarted,
 )
+from taskhub.storage.port import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime
 
+    from taskhub.names import HubNames
     from taskhub.storage.interception import Call
     from taskhub.storage.port import Row, TableWrite
     from tests.simulation.programs import Start
@@ -45,12 +50,28 @@ class Watch:
         if call.method != "batch" or call.target != self._table:
             return
         operations: Sequence[TableWrite] = call.arguments[0]
+        kinds = {operation.kind for operation in operations}
+        if kinds == {Write.DELETE}:  # a purge
+            for operation in operations:
+                self._rows.pop((operation.row.partition_key, operation.row.row_key), None)
+            return
+        if kinds == {Write.MERGE} and all("Reason" in operation.row.columns for operation in operations):
+            for operation in operations:
+                self._rewound(operation.row)
+            return
         if operations[-1].row.row_key != SENTINEL:
             raise Violation("a history batch without its sentinel")
         if len(operations) > 100:
             raise Violation("a history batch of more than 100 operations")
         for operation in operations[:-1]:
             self._event(operation.row)
+
+    def _rewound(self, row: Row) -> None:
+        key = (row.partition_key, row.row_key)
+        execution_id, event_type, timestamp = self._rows[key]
+        if event_type == "ExecutionCompleted":
+            self.ends[row.partition_key, execution_id] -= 1
+        self._rows[key] = (execution_id, row.columns.get("EventType", event_type), timestamp)
 
     def _event(self, row: Row) -> None:
         execution_id = str(row.columns["ExecutionId"])
@@ -64,6 +85,103 @@ class Watch:
             self.ends[row.partition_key, execution_id] += 1
             if self.ends[row.partition_key, execution_id] > 1:
                 raise Violation(f"{row.partition_key} was completed twice")
+
+
+class LeaseWatch:
+    """Looks at what workers do with partitions, and at the leases in the Partitions table.
+
+    Nobody may store histories of a partition, or delete from its control queue, when its lease is somebody else's. A
+    call may be under way when that changes, and a worker that was paused between its look at the lease and its call
+    cannot know: what happens that soon is left to ETags and receipts.
+
+    Args:
+        names: of the hub.
+        now: the store's clock.
+        partition_count: of the hub.
+    """
+
+    GRACE = timedelta(seconds=10)
+    """For calls under way and for clocks that differ."""
+
+    def __init__(self, names: HubNames, now: Callable[[], datetime], partition_count: int) -> None:
+        self._names = names
+        self._now = now
+        self._partition_count = partition_count
+        self._workers: dict[str, str] = {}
+        self._owners: dict[str, tuple[str | None, datetime]] = {}
+        """Who has each queue, since when."""
+        self._resumed: dict[str, datetime] = {}
+
+    def know(self, process: str, worker_id: str) -> None:
+        """Take note of which worker runs in a process."""
+        self._workers[process] = worker_id
+
+    def resumed(self, process: str) -> None:
+        """Take note of the end of a pause."""
+        self._resumed[process] = self._now()
+
+    def see(self, process: str, call: Call) -> None:
+        """Take a call to the store into account that succeeded."""
+        if call.target == self._names.partitions_table and call.method in ("write", "batch"):
+            (given,) = call.arguments
+            for operation in [given] if call.method == "write" else given:
+                if not operation.row.columns:
+                    continue  # a fault, which changes nothing but the ETag
+                self._own(operation.row.row_key, str(operation.row.columns.get("CurrentOwner") or "") or None)
+            return
+        if process not in self._workers:
+            return
+        if call.target == self._names.history_table and call.method == "batch":
+            instance_id = unescape_instance_id(call.arguments[0][0].row.partition_key)
+            self._act(process, self._names.control_queue(partition_of(instance_id, self._partition_count)), call)
+        elif call.method == "delete" and call.target in self._owners:
+            self._act(process, call.target, call)
+
+    def _own(self, queue: str, owner: str | None) -> None:
+        if self._owners.get(queue, (None, None))[0] != owner:
+            self._owners[queue] = (owner, self._now())
+
+    def _act(self, process: str, queue: str, call: Call) -> None:
+        owner, since = self._owners.get(queue, (None, None))
+        worker = self._workers[process]
+        if owner in (None, worker) or since is None:
+            return
+        since = max(since, self._resumed.get(process, since))
+        if self._now() - since > self.GRACE:
+            raise Violation(
+                f"{worker} acts on {queue} ({call.service} {call.method}), which is {owner}'s since {since}"
+            )
+
+
+def entries_of(hub: HubState) -> Counter[tuple[str, str, int]]:
+    """Return how often each entry is in the counters: by key, label and number."""
+    return Counter((key, label, number) for key, entries in _counters(hub).items() for label, number in entries)
+
+
+def check_order(hub: HubState, label: str, numbers: Sequence[int]) -> None:
+    """Check that entries which one execution wrote one after the other are in each counter in this order."""
+    wanted = set(numbers)
+    for key, entries in _counters(hub).items():
+        found = [number for writer, number in entries if writer == label and number in wanted]
+        if found != sorted(found):
+            raise Violation(f"{key} has the entries of {label} in the order {found}")
+
+
+def _counters(hub: HubState) -> dict[str, list[tuple[str, int]]]:
+    rows = [row for row in hub.instances if row.partition_key.startswith("@counter@")]
+    return {row.partition_key.rpartition("@")[2]: _state_at_rest(row) or [] for row in rows}
+
+
+def check_nothing_is_left(hub: HubState) -> None:
+    """Check that nothing is stored of instances when all of them were purged."""
+    for what, left in (
+        ("messages", [queue for queue, count in hub.messages.items() if count]),
+        ("history rows", [(row.partition_key, row.row_key) for row in hub.history]),
+        ("instances", [row.partition_key for row in hub.instances]),
+        ("blobs", list(hub.blobs)),
+    ):
+        if left:
+            raise Violation(f"{what} are left when everything was purged: {left}")
 
 
 def check_at_rest(hub: HubState, *, never_begun: Collection[str] = ()) -> dict[str, list[HistoryEvent]]:
@@ -153,6 +271,7 @@ def check_history(partition_key: str, events: Sequence[HistoryEvent]) -> None:
         raise Violation(f"history of {partition_key} ends with {events[-1]}")
     state = RuntimeState()
     answered: set[int] = set()
+    next_id = 0
     for index, event in enumerate(events):
         if isinstance(event, ExecutionStarted) and index != 1:
             raise Violation(f"{partition_key} started twice")
@@ -163,6 +282,9 @@ def check_history(partition_key: str, events: Sequence[HistoryEvent]) -> None:
             if task_id in answered:
                 raise Violation(f"{partition_key}: task {task_id} was answered twice")
             answered.add(task_id)
-        if event.event_id >= 0 and not isinstance(event, ExecutionCompleted) and event.event_id != state.next_task_id:
-            raise Violation(f"{partition_key}: task ids jump to {event.event_id}")
+        if event.event_id >= 0 and not isinstance(event, ExecutionCompleted):
+            # What a rewind took back keeps its id, and is asked anew under the same one.
+            if event.event_id != next_id and event.event_id not in state.rewound:
+                raise Violation(f"{partition_key}: task ids jump to {event.event_id}")
+            next_id = max(next_id, event.event_id + 1)
         state.apply(event)

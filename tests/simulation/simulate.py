@@ -1,9 +1,9 @@
-"""One simulated run: a whole hub with two workers and a client, from one seed."""
+"""One simulated run: a whole hub with workers and clients, from one seed."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import hashlib
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,35 +11,114 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from taskhub import TaskHubClient, TaskHubSettings, Worker
+from taskhub.codec.keys import unescape_instance_id
 from taskhub.model.ids import InstanceId, WorkerId
-from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
-from taskhub.simulation.fates import Fate, Fates
+from taskhub.simulation.fates import Fate, FatedFaults, Fates
 from taskhub.simulation.loop import EndlessRun
 from taskhub.simulation.process import MemoryReceipts, Process
 from taskhub.simulation.world import World
-from taskhub.storage.faults import NO_FAULT, NO_FAULTS, Fault, FaultInjector, FaultRates
-from tests.simulation.checks import Violation, Watch, check_at_rest, check_entities
-from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start, draw_start
+from taskhub.storage.faults import FAULTS, NO_FAULTS, FaultRates
+from taskhub.storage.interception import intercepted
+from tests.simulation.checks import (
+    LeaseWatch,
+    Violation,
+    Watch,
+    check_at_rest,
+    check_entities,
+    check_nothing_is_left,
+    check_order,
+    entries_of,
+)
+from tests.simulation.lives import FATES, Clients, Life, Plan, draw_plan
+from tests.simulation.model import Reader
+from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start
 from tests.simulation.progress import Progress
+from tests.simulation.workload import ACTIVITY_NAMES, Journal, SimulatedApplication, counter
 from tests.support.hub_state import read_hub
-from tests.support.plain_application import PlainApplication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from taskhub.runtime.receipts import Receipt
     from taskhub.storage.interception import Call
+    from taskhub.storage.port import Storage
 
 HUB = "SimHub"
-FAULTS = FaultRates(fail_before=0.01, lose_reply=0.01, act_twice=0.01, delay=0.02, throttle=0.005)
-PROFILES = {"none": NO_FAULTS, "default": FAULTS}
-"""How often storage fails, by the names that ``--faults`` takes."""
-KINDS = ("fail_before", "lose_reply", "act_twice", "delay", "throttle", "kill", "pause")
+MAX_SECONDS = 6 * 3600.0
+MAX_STEPS = 3_000_000
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How hard a run is."""
+
+    rates: FaultRates
+    faulty: float
+    """Share of the runs in which storage fails."""
+    kills: tuple[int, ...]
+    pauses: tuple[int, ...]
+    moves: tuple[int, ...]
+    workers: tuple[int, ...]
+    skew_seconds: float
+    """By which the clocks of processes are wrong at most. Two may differ by less than the margin of the fence."""
+    most_instances: int
+
+
+PROFILES = {
+    "none": Profile(NO_FAULTS, 0.0, (0,), (0,), (0,), (2,), skew_seconds=1.0, most_instances=4),
+    "default": Profile(
+        FaultRates(
+            fail_before=0.01,
+            lose_reply=0.01,
+            act_twice=0.01,
+            delay=0.02,
+            throttle=0.005,
+            second_copy=0.02,
+            reorder=0.05,
+            short_hiding=0.02,
+            short_page=0.03,
+            touch=0.01,
+            max_copy_seconds=120,
+        ),
+        faulty=0.5,
+        kills=(0, 1, 2, 3, 5),
+        pauses=(0, 0, 1, 3),
+        moves=(0, 0, 1, 2),
+        workers=(2, 2, 2, 3),
+        skew_seconds=2.0,
+        most_instances=4,
+    ),
+    "heavy": Profile(
+        FaultRates(
+            fail_before=0.02,
+            lose_reply=0.03,
+            act_twice=0.03,
+            delay=0.04,
+            throttle=0.01,
+            second_copy=0.08,
+            reorder=0.1,
+            short_hiding=0.04,
+            short_page=0.1,
+            touch=0.02,
+            max_copy_seconds=600,
+        ),
+        faulty=0.85,
+        kills=(0, 2, 4, 8, 15),
+        pauses=(0, 1, 3, 6),
+        moves=(0, 1, 2, 4),
+        workers=(2, 3, 4),
+        skew_seconds=2.4,
+        most_instances=6,
+    ),
+}
+
+STRIKES = ("kill", "pause", "move")
+"""What befalls workers."""
+
+KINDS = (*FAULTS, *STRIKES, *FATES)
 """Everything that befalls runs. One that never does, over many runs, is a fault of the harness."""
-MAX_SECONDS = 7200.0
-MAX_STEPS = 2_000_000
 
 
 @dataclass
@@ -53,10 +132,16 @@ class Report:
     kills: int = 0
     restarts: int = 0
     pauses: int = 0
+    moves: int = 0
     faults: int = 0
-    activity_runs: int = 0
+    """Storage faults of all kinds."""
     injected: Counter[str] = field(default_factory=Counter)
-    """How often each thing befell it, by the names in :data:`KINDS`."""
+    """How often everything that may befall a run did, by the names in :data:`KINDS`."""
+    activity_runs: int = 0
+    calls: int = 0
+    """To the store."""
+    digest: str = ""
+    """Of all calls to the store that succeeded, in order, with their time and caller: the same for the same run."""
     told: list[str] = field(default_factory=list)
 
 
@@ -72,28 +157,6 @@ class Slot:
     receipts: dict[str, Receipt] = field(default_factory=dict)
 
 
-class _Faults(FaultInjector):
-    """Faults of which some befall the run."""
-
-    def __init__(self, fates: Fates, rates: FaultRates, random: random.Random, world: World) -> None:
-        super().__init__(rates, random, world.clock.sleep)
-        self._fates = fates
-        self._calls: Counter[str] = Counter()
-        """By what is called."""
-
-    def draw(self, call: Call) -> Fault:
-        where = f"{call.service} {call.method} on {call.target}"
-        self._calls[where] += 1
-        for fate in self._fates.at(where, self._calls[where], lambda: self._drawn(call, where)):
-            return Fault(fate.kind, fate.seconds)
-        return NO_FAULT
-
-    def _drawn(self, call: Call, where: str) -> Iterator[Fate]:
-        fault = super().draw(call)
-        if fault is not NO_FAULT:
-            yield Fate(where, self._calls[where], fault.name, seconds=fault.seconds)
-
-
 class Simulation:
     """Draws a workload and a fate from a seed, and lets it happen."""
 
@@ -101,54 +164,102 @@ class Simulation:
         self,
         seed: int,
         *,
-        workload: Mapping[str, Start] | None = None,
+        workload: Mapping[str, Plan | Start] | None = None,
         workers: int | None = None,
         faults: str = "default",
         fates: Fates | None = None,
         tell: Callable[[str], None] = lambda _: None,
         **overrides: Any,
     ) -> None:
-        """What is not given is drawn: the workload by instance id, what befalls the run, the settings."""
-        self._draw = random.Random(f"{seed}/workload")
+        """What is not given is drawn: the workload by instance id, what befalls the run, the settings.
+
+        Args:
+            seed: of everything that is drawn.
+            workload: by instance id.
+            workers: how many.
+            faults: name of the :data:`PROFILES` that tells how hard the run is.
+            fates: what befalls it.
+            tell: hears the story.
+            overrides: settings of the hub.
+        """
+        draw = random.Random(f"{seed}/settings")
+        self._seed = seed
+        self._profile = profile = PROFILES[faults]
         self._world = World(seed, shuffled=True, max_seconds=MAX_SECONDS, max_steps=MAX_STEPS)
-        self._watch = Watch(HubNames.of(HUB).history_table)
+        names = HubNames.of(HUB)
+        self._watch = Watch(names.history_table)
         self._tell = tell
         self._report = Report(seed)
-        self._app = PlainApplication(ORCHESTRATORS, ACTIVITIES, ENTITIES)
         settings = {
             "hub_name": HUB,
-            "partition_count": self._draw.choice([1, 2, 4]),
-            "max_concurrent_activities": self._draw.choice([1, 3, 20]),
-            "max_concurrent_orchestrations": self._draw.choice([1, 3, 20]),
-            "max_concurrent_entities": self._draw.choice([1, 3, 20]),
-            "max_entity_batch": self._draw.choice([1, 3, 5000]),
-            "control_queue_buffer_threshold": self._draw.choice([4, 64, 256]),
-            "warm_sessions": self._draw.random() < 0.7,
-            "max_warm_history_events": self._draw.choice([20, 500_000]),
-            "wake_readers": self._draw.random() < 0.7,
-            "max_polling_interval_seconds": self._draw.choice([0.5, 5.0]),
-            "partition_manager": self._draw.choice([None, None, *PartitionManager]),
+            "partition_count": draw.choice([1, 2, 4]),
+            "max_concurrent_activities": draw.choice([1, 3, 20]),
+            "max_concurrent_orchestrations": draw.choice([1, 3, 20]),
+            "max_concurrent_entities": draw.choice([1, 3, 20]),
+            "max_entity_batch": draw.choice([1, 3, 5000]),
+            "control_queue_buffer_threshold": draw.choice([4, 64, 256]),
+            "warm_sessions": draw.random() < 0.7,
+            "max_warm_history_events": draw.choice([20, 500_000]),
+            "wake_readers": draw.random() < 0.7,
+            "max_polling_interval_seconds": draw.choice([0.5, 5.0]),
+            "partition_manager": draw.choice([None, None, *PartitionManager]),
             # More often than workers die here: nothing may be parked.
-            "max_dequeue_count": self._draw.choice([0, 0, 8]),
+            "max_dequeue_count": draw.choice([0, 0, 40]),
+            "base64_messages": draw.random() < 0.2,
+            "overridable_running_instances": True,
         }
+        if workload is None:
+            chosen = random.Random(f"{seed}/workload")
+            workload = {
+                f"i-{number}": draw_plan(random.Random(f"{seed}/workload/{number}"), f"i-{number}")
+                for number in range(chosen.randrange(1, profile.most_instances + 1))
+            }
+        self.workload: dict[str, Plan | Start] = dict(workload)
+        self._plans = {
+            instance_id: Plan(instance_id, start=each) if isinstance(each, Start) else each
+            for instance_id, each in workload.items()
+        }
+        if not any(plan.fate == "replace" for plan in self._plans.values()):
+            settings["overridable_running_instances"] = False
         self.settings = TaskHubSettings(**{**settings, **overrides})
-        self.workload = workload or {f"i-{n}": draw_start(self._draw) for n in range(self._draw.randrange(1, 6))}
-        self.slots = [Slot(number) for number in range(2 if workers is None else workers)]
+        self._leases = LeaseWatch(names, self._world.clock.now, self.settings.partition_count)
+        self._journal = Journal(random.Random(f"{seed}/journal"))
+        self._app = self._application()
+        drawn_workers = draw.choice(profile.workers)
+        self.slots = [Slot(number) for number in range(drawn_workers if workers is None else workers)]
         self.fates = fates or Fates()
-        self._kills_left = self._draw.choice([0, 1, 2, 3, 5])
-        self._kill_rate = self._draw.choice([0.001, 0.005, 0.02])
-        self._pauses_left = self._draw.choice([0, 0, 1, 3])
-        has_faults = self._draw.random() < 0.4
-        self._faults = _Faults(
-            self.fates, PROFILES[faults] if has_faults else NO_FAULTS, random.Random(f"{seed}/faults"), self._world
+        self._kills_left = draw.choice(profile.kills)
+        self._pauses_left = draw.choice(profile.pauses)
+        self._moves_left = draw.choice(profile.moves)
+        self._strike_rate = draw.choice([0.001, 0.005, 0.02])
+        has_faults = draw.random() < profile.faulty
+        self._faults = FatedFaults(
+            self.fates,
+            profile.rates if has_faults else NO_FAULTS,
+            random.Random(f"{seed}/faults"),
+            self._world.clock.sleep,
+            tell=lambda text: None,
         )
         # Of its own: a run is the same when what befell it is given.
         self._draw_fates = random.Random(f"{seed}/fates")
         self._world.loop.before_step = self._strike
         self._is_over = False
-        self._progress = Progress(HubNames.of(HUB))
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._raised: dict[str, set[str]] = {}
+        self._progress = Progress(names)
         self._violation: Violation | None = None
         """What was seen first of what must never be."""
+
+    def _application(self) -> SimulatedApplication:
+        programs = [plan.program for plan in self._plans.values() if plan.program is not None]
+        orchestrators = {name: each for program in programs for name, each in program.orchestrators().items()}
+        names = [*ACTIVITY_NAMES, *(name for program in programs for name in program.names())]
+        return SimulatedApplication(
+            {**ORCHESTRATORS, **orchestrators},
+            {**ACTIVITIES, **{name: self._journal.activity(name) for name in names}},
+            {**ENTITIES, "counter": counter},
+            journal=self._journal,
+        )
 
     def run(self) -> Report:
         """Run to the end and check everything."""
@@ -159,56 +270,65 @@ class Simulation:
             raise Violation(f"never ends: {error}") from error
         self._report.seconds = self._world.loop.time()
         self._report.steps = self._world.loop.steps
-        self._report.faults = sum(count for name, count in self._faults.injected.items() if name != "none")
-        self._report.injected = self.fates.counts
+        injected = self._faults.injected
+        self._report.faults = sum(count for name, count in injected.items() if name != "none")
+        self._report.injected.update({name: count for name, count in injected.items() if name != "none"})
+        self._report.injected.update(kill=self._report.kills, pause=self._report.pauses, move=self._report.moves)
+        self._report.injected = +self._report.injected
         self._report.activity_runs = sum(self._app.runs.values())
+        self._report.digest = self._digest.hexdigest()
         return self._report
 
     async def _main(self) -> None:
-        client_process = self._process("client")
-        client = TaskHubClient(client_process.storage, self.settings, environment=client_process.environment)
+        process, client = self._client("looker-on", is_safe=True)
         for slot in self.slots:
             self._start(slot)
-        self._report.instances = len(self.workload)
-        fates = [
-            client_process.spawn(self._one(client, InstanceId(instance_id), start), name=instance_id)
-            for instance_id, start in self.workload.items()
+        self._report.instances = len(self._plans)
+        clients = Clients(
+            make=self._client,
+            sleep=self._world.clock.sleep,
+            say=self._say,
+            count=self._report.injected,
+            journal=self._journal,
+            raised=self._raised,
+        )
+        lives = [
+            Life(plan, clients, random.Random(f"{self._seed}/life/{instance_id}"))
+            for instance_id, plan in self._plans.items()
         ]
-        for fate in fates:
-            await fate
-        await self._settle(client_process)
+        living = [process.spawn(life.run(), name=life.plan.instance_id) for life in lives]
+        for each in living:
+            await each
+        await self._settle(process)
         self._is_over = True
         await self._stop_all()
-        hub = await read_hub(client_process.storage, HubNames.of(HUB), partition_count=self.settings.partition_count)
-        check_at_rest(hub)
-        check_entities(hub, self.workload)
-        for instance_id, start in self.workload.items():
-            self._check_activities(instance_id, start)
+        await self._check(process, client, lives)
 
-    async def _one(self, client: TaskHubClient, instance_id: InstanceId, start: Start) -> None:
-        clock = self._world.clock
-        await clock.sleep(self._draw.random() * 5)
-        given = None if start.input is None else json.dumps(json.dumps(start.input))
-        await client.start(start.name, instance_id=instance_id, input=given)
-        self._say(f"{instance_id} {start.name}({start.input}) is started")
-        if start.event_after is not None:
-            await clock.sleep(start.event_after)
-            await client.raise_event(instance_id, "approval", "7")
-        while True:
-            state = await client.get(instance_id)
-            if state is not None and state.status is not None and state.status.is_terminal:
-                break
-            await clock.sleep(1)
-        if state.status is not RuntimeStatus.Completed:
-            raise Violation(f"{instance_id} {start} ended {state}")
-        if json.loads(state.output or "null") != start.expected:
-            raise Violation(f"{instance_id} {start} returned {state.output}")
-        self._say(f"{instance_id} is completed")
+    async def _check(self, process: Process, client: TaskHubClient, lives: list[Life]) -> None:
+        names = HubNames.of(HUB)
+        hub = await read_hub(process.storage, names, partition_count=self.settings.partition_count)
+        unstarted = [life.plan.instance_id for life in lives if life.may_be_unstarted]
+        begun = {row.partition_key for row in hub.history}
+        check_at_rest(hub, never_begun=[each for each in unstarted if each not in begun])
+        starts = {plan.instance_id: plan.start for plan in self._plans.values() if plan.start is not None}
+        check_entities(hub, starts)
+        reader = Reader(self._journal, self._raised)
+        for life in lives:
+            life.check(reader)
+        reader.tally.check(entries_of(hub))
+        for life in lives:
+            if life.plan.program is not None and life.plan.fate in ("plain", "suspend", "client_death"):
+                check_order(hub, life.plan.instance_id, life.plan.program.entries_in_order())
+        for instance_id, start in starts.items():
+            self._check_activities(instance_id, start)
+        for row in hub.instances:
+            await client.purge(InstanceId(unescape_instance_id(row.partition_key)))
+        check_nothing_is_left(await read_hub(process.storage, names, partition_count=self.settings.partition_count))
 
     async def _settle(self, process: Process) -> None:
         """Let everybody go on, and wait until nothing is in the queues: second copies and late answers included."""
         self._faults.rates = NO_FAULTS
-        self._pauses_left = 0
+        self._pauses_left = self._kills_left = self._moves_left = 0
         for each in self._world.processes:
             if each.is_paused:
                 each.resume()
@@ -216,7 +336,7 @@ class Simulation:
         queues = [names.work_item_queue, *(names.control_queue(n) for n in range(self.settings.partition_count))]  # type: ignore[arg-type]
         looks = 0
         while looks < 3:
-            await self._world.clock.sleep(5)
+            await self._world.clock.sleep(5 if looks else 20)
             is_empty = not any([await process.storage.queues.count(queue) for queue in queues])
             looks = looks + 1 if is_empty else 0
 
@@ -227,36 +347,53 @@ class Simulation:
 
     # ---- workers and their fate
 
-    def _process(self, name: str) -> Process:
-        # The client's own calls do not fail: what it then may do is its user's choice.
-        wrap = (lambda storage: storage) if name == "client" else self._faults.wrap
-        skew = timedelta(0) if name == "client" else timedelta(seconds=self._draw.uniform(-1, 1))
-        process = self._world.process(name, wrap=wrap, skew=skew)
-        process.observer = self._observe
-        return process
+    def _process(self, name: str, *, is_safe: bool = False) -> Process:
+        skew = random.Random(f"{self._seed}/skew/{name}").uniform(-1, 1) * self._profile.skew_seconds
 
-    def _observe(self, call: Call) -> None:
+        async def observe(call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
+            answer = await act()
+            self._see(name, call)
+            return answer
+
+        def wrap(storage: Storage) -> Storage:
+            # What the store has done is seen, whether or not its reply is lost.
+            watched = intercepted(storage, observe)
+            return watched if is_safe else self._faults.wrap(watched)
+
+        return self._world.process(name, wrap=wrap, skew=timedelta(seconds=0 if is_safe else skew))
+
+    def _see(self, name: str, call: Call) -> None:
+        self._report.calls += 1
+        told = f"{self._world.loop.time():.6f} {name} {call.method} {call.target} {call.arguments}"
+        self._digest.update(told.encode("utf-8", "surrogatepass"))
         try:
             self._watch(call)
+            self._leases.see(name, call)
             self._progress.see(call, self._world.loop.time())
         except Violation as violation:
             # Whoever made the call would take it for a failure of its own, and try again.
             self._violation = self._violation or violation
+
+    def _client(self, name: str, *, is_safe: bool = False) -> tuple[Process, TaskHubClient]:
+        process = self._process(name, is_safe=is_safe)
+        return process, TaskHubClient(process.storage, self.settings, environment=process.environment)
 
     def _start(self, slot: Slot) -> None:
         slot.starts += 1
         name = f"worker-{slot.number}.{slot.starts}"
         slot.process = self._process(name)
         slot.stop = asyncio.Event()
-        has_old_name = self._draw.random() < 0.5
+        has_old_name = random.Random(f"{self._seed}/name/{name}").random() < 0.5
+        worker_id = WorkerId(f"worker-{slot.number}" if has_old_name else name)
         worker = Worker(
             slot.process.storage,
             self.settings,
             self._app,
-            worker_id=WorkerId(f"worker-{slot.number}" if has_old_name else name),
+            worker_id=worker_id,
             environment=slot.process.environment,
             receipts=MemoryReceipts(slot.process, slot.receipts) if has_old_name else None,
         )
+        self._leases.know(name, worker_id)
         slot.running = slot.process.spawn(worker.run(slot.stop), name="run")
         self._say(f"{name} is started")
 
@@ -270,21 +407,47 @@ class Simulation:
             slot = next(each for each in self.slots if fate.who == str(each.number))
             if fate.kind == "pause":
                 self._pause(slot, fate.seconds)
+            elif fate.kind == "move":
+                self._move(slot, fate.seconds)
             else:
                 self._kill(slot, fate.seconds)
 
     def _draw_strike(self) -> Iterator[Fate]:
         draw, step = self._draw_fates, self._world.loop.steps
-        if self._pauses_left > 0 and draw.random() < self._kill_rate:
+        if self._pauses_left > 0 and draw.random() < self._strike_rate:
             slot = draw.choice(self.slots)
             if slot.process is not None and not slot.process.is_dead and not slot.process.is_paused:
                 self._pauses_left -= 1
                 yield Fate("step", step, "pause", str(slot.number), draw.choice([1.0, 20.0, 45.0, 100.0]))
-        if self._kills_left > 0 and draw.random() < self._kill_rate:
+        if self._kills_left > 0 and draw.random() < self._strike_rate:
             slot = draw.choice(self.slots)
             if slot.process is not None and not slot.process.is_dead:
                 self._kills_left -= 1
                 yield Fate("step", step, "kill", str(slot.number), draw.choice([0.0, 0.5, 10.0, 50.0]))
+
+        if self._moves_left > 0 and draw.random() < self._strike_rate:
+            slot = draw.choice(self.slots)
+            if slot.process is not None and not slot.process.is_dead and not slot.process.is_paused:
+                self._moves_left -= 1
+                yield Fate("step", step, "move", str(slot.number), draw.choice([0.0, 20.0]))
+
+    def _move(self, slot: Slot, seconds: float) -> None:
+        """Stop a worker as Ctrl+C does, so that its partitions go to others, and start it again some time later."""
+        if slot.process is None or slot.process.is_dead or slot.stop is None or slot.stop.is_set():
+            return
+        self._report.moves += 1
+        self._say(f"{slot.process.name} is told to stop")
+        slot.stop.set()
+        assert slot.running is not None
+        process = slot.process
+
+        def start_again(ended: asyncio.Task[Any]) -> None:
+            if not process.is_dead:
+                self._say(f"{process.name} has stopped")
+                process.kill()
+                self._world.loop.call_later(seconds, self._restart, slot)
+
+        slot.running.add_done_callback(start_again)
 
     def _pause(self, slot: Slot, seconds: float) -> None:
         process = slot.process
@@ -298,6 +461,7 @@ class Simulation:
     def _resume(self, process: Process) -> None:
         if not process.is_dead:
             self._say(f"{process.name} goes on")
+            self._leases.resumed(process.name)
             process.resume()
 
     def _kill(self, slot: Slot, seconds: float) -> None:

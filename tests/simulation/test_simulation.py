@@ -1,14 +1,16 @@
 import contextlib
+from collections import Counter
 
 import pytest
 
 from taskhub.simulation.fates import Fate, Fates
+from taskhub.storage.faults import FAULTS
 from tests.simulation.checks import Violation
 from tests.simulation.programs import Start
-from tests.simulation.simulate import Simulation, simulate
+from tests.simulation.simulate import KINDS, Simulation, simulate
 
-SEEDS = 200
-PARTS = 8
+SEEDS = 300
+PARTS = 4
 
 
 @contextlib.contextmanager
@@ -22,9 +24,12 @@ def naming(run):
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_hub_whose_workers_die_and_come_back_loses_and_doubles_nothing(part):
+    injected = Counter()
     for seed in range(part, SEEDS, PARTS):
         with naming(f"seed {seed}; replay it with: python -m tests.simulation --seed {seed} --trace"):
-            simulate(seed)
+            injected += simulate(seed).injected
+
+    assert [kind for kind in KINDS if not injected[kind]] == []
 
 
 def test_the_runs_kill_workers_in_the_middle_of_work():
@@ -34,9 +39,12 @@ def test_the_runs_kill_workers_in_the_middle_of_work():
     assert sum(report.restarts for report in reports) >= 10
 
 
-def test_one_seed_is_one_run():
-    first, second = simulate(11), simulate(11)
+@pytest.mark.parametrize("faults", ["default", "heavy"])
+def test_one_seed_is_one_run_to_the_byte(faults):
+    first, second = simulate(11, faults=faults), simulate(11, faults=faults)
 
+    assert first.digest == second.digest
+    assert first.told == second.told
     assert first == second
 
 
@@ -56,7 +64,8 @@ def test_only_some_of_what_is_drawn_may_happen():
 
     few = Simulation(seed, fates=Fates(kinds={"kill"}, most=1)).run()
 
-    assert few.injected == {"kill": 1}
+    assert few.injected["kill"] == 1
+    assert not any(few.injected[kind] for kind in (*FAULTS, "pause", "move"))
 
 
 HELLO = Start("hello_sequence", None, [f"Hello {city}!" for city in ("Tokyo", "Seattle", "London")], activities=3)

@@ -102,6 +102,12 @@ class Host:
         """Wait until the worker owns a partition."""
         self.wait_for(READY)
 
+    def wait_for_end_of_output(self, *, seconds: float = START_SECONDS) -> None:
+        """Wait until nobody is left who writes to the output: no child outlives the process."""
+        self._reader.join(timeout=seconds)
+        if self._reader.is_alive():
+            pytest.fail(f"a process still holds the output of the host after {seconds} s:\n{self.output()}")
+
     def kill(self) -> None:
         """End the process as kill -9 does: nothing of it gets to run."""
         self.process.kill()

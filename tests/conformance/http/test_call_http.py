@@ -77,11 +77,27 @@ MASKS = (
 )
 
 
-async def test_recorded_calls_send_and_bring_what_was_recorded():
+def with_their_states(base):
+    """Let a scenario call our server; its raw actions stay as they are."""
+
+    def answering(run):
+        return lambda payload: run(payload).replace(RECORDED, base)
+
+    def change(module):
+        module.BASE = base
+        module.RAW = {name: answering(run) for name, run in module.RAW.items()}
+
+    return change
+
+
+@pytest.mark.parametrize("by_json", [False, True], ids=["live", "by json"])
+async def test_recorded_calls_send_and_bring_what_was_recorded(by_json):
     with running_target() as target:
-        async with running_lab("call_http", change=with_our_server(target.base)) as (module, lab):
+        change = with_their_states(target.base) if by_json else with_our_server(target.base)
+        async with running_lab("call_http", change=change, by_json=by_json) as (module, lab):
             await module.drive(lab)
-            statuses = {name: (await lab.status(f"{name}-1"))["runtimeStatus"] for name in module.ORCHESTRATORS}
+            names = {**module.ORCHESTRATORS, **module.RAW}
+            statuses = {name: (await lab.status(f"{name}-1"))["runtimeStatus"] for name in names}
         base = target.base
 
     ours = [(each.message.target.instance_id, each.message.event) for each in lab.notes.work_items]
@@ -101,5 +117,5 @@ async def test_recorded_calls_send_and_bring_what_was_recorded():
         base,
     )
     # The raw function caught the failure of its multipart request.
-    failed = {"refused": "Failed", "multipart": "Failed"}
-    assert statuses == {name: failed.get(name, "Completed") for name in module.ORCHESTRATORS}
+    failed = {"refused": "Failed", **({} if by_json else {"multipart": "Failed"})}
+    assert statuses == {name: failed.get(name, "Completed") for name in names}

@@ -134,9 +134,25 @@ def test_what_names_a_dead_execution_goes_and_the_rest_is_looked_at_again(state)
     assert admission == kind(used_up=(0,), later=(1,), early=())
 
 
-@pytest.mark.parametrize("execution_id", [None, ExecutionId("e1")])
-def test_events_for_an_instance_that_never_was_are_used_up(execution_id):
-    assert admit(EMPTY, [arrival(raised(), execution_id=None)], execution_id=execution_id) == Unknown((0,), (), ())
+def test_events_for_an_instance_that_never_was_are_used_up():
+    assert admit(EMPTY, [arrival(raised(), execution_id=None)], execution_id=None) == Unknown((0,), (), ())
+
+
+@pytest.mark.parametrize("event", [raised(), ExecutionTerminated(timestamp=NOON, input="stop")])
+def test_what_comes_beside_a_late_answer_of_an_older_execution_is_looked_at_again(event):
+    """The batch has the execution of the answer; the current one has not been looked at."""
+    arrivals = [arrival(completed(0)), arrival(event, execution_id=None)]
+
+    admission = admit(EMPTY, arrivals, execution_id=ExecutionId("e1"))
+
+    assert admission == Unknown((), later=(1,), early=(0,))
+
+
+def test_an_answer_for_another_execution_is_not_kept_for_the_current_one():
+    """Where the batch names none: it was looked at before, together with what was for the other one."""
+    answer = arrival(completed(7), execution_id=ExecutionId("e0"))
+
+    assert admit(WAITING, [answer], execution_id=None) == NothingNew((), refresh_row=True)
 
 
 def test_a_termination_before_the_start_is_noted():

@@ -88,6 +88,12 @@ def test_a_new_execution_of_the_sender_begins_anew_and_frees_what_waited():
     assert receive([C, B, again]) == [[], [], ["b", "c", "z"]]
 
 
+def test_a_late_message_of_an_execution_that_is_over_does_not_disturb_the_order_of_the_current_one():
+    late, first, second = message("late", 1), message("y", 5, execution="e2"), message("z", 6, after=5, execution="e2")
+
+    assert receive([first, late, second]) == [["y"], ["late"], ["z"]]
+
+
 def test_what_is_older_than_the_horizon_is_not_sorted():
     new, old = message("new", 5000), message("old", 5000 - WINDOW - 11, after=1)
 

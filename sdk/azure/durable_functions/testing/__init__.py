@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 from azure.durable_functions.testing.OrchestratorGeneratorWrapper import orchestrator_generator_wrapper
 
 if TYPE_CHECKING:
-    from azure.durable_functions.testing.errors import DurableWorldError, UnexpectedState
+    from azure.durable_functions.testing.errors import DurableWorldError, HistoryMismatch, UnexpectedState
     from azure.durable_functions.testing.instances import EntityInstance, Instance
+    from azure.durable_functions.testing.replaying import Replayed
     from azure.durable_functions.testing.world import DurableWorld
 
 __all__ = [
     "DurableWorld",
     "DurableWorldError",
     "EntityInstance",
+    "HistoryMismatch",
     "Instance",
+    "Replayed",
     "UnexpectedState",
     "orchestrator_generator_wrapper",
 ]
@@ -31,7 +34,9 @@ _HOMES = {
     "DurableWorld": "world",
     "DurableWorldError": "errors",
     "EntityInstance": "instances",
+    "HistoryMismatch": "errors",
     "Instance": "instances",
+    "Replayed": "replaying",
     "UnexpectedState": "errors",
 }
 

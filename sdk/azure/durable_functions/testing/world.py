@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._serialization import df_dumps
-from azure.durable_functions.testing.errors import DurableWorldError
+from azure.durable_functions.testing.errors import DurableWorldError, HistoryMismatch
 from azure.durable_functions.testing.exploring import Exploration, Explorer
 from azure.durable_functions.testing.fakes import Fake, HttpReply, http_responder
 from azure.durable_functions.testing.instances import EntityInstance, Instance
+from azure.durable_functions.testing.recordings import read_recordings
+from azure.durable_functions.testing.replaying import Replay, Replayed
 
 from taskhub.errors import ConfigurationError, InstanceExists, PayloadError
 from taskhub.host.client_binding import client_payload
@@ -24,7 +26,7 @@ from taskhub.simulation.hub import Risks, SimulatedHub
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from azure.functions import FunctionRegister
@@ -417,6 +419,53 @@ class DurableWorld:
             value: its input.
         """
         self.entity(name, key).signal(operation, value)
+
+    # ---- recorded histories
+
+    def replay(
+        self,
+        recording: str | os.PathLike[str] | Mapping[str, Any] | Sequence[Any],
+        *,
+        name: str | None = None,
+    ) -> list[Replayed]:
+        """Replay recorded histories against the app's code, as a worker does that takes an instance over.
+
+        Nothing is run but orchestrators. What they ask for must be what the history says they asked for: the same
+        activities, sub-orchestrations, timers and requests, in the same order (inputs and times may differ). Whether
+        they end, they must end alike; what they return may differ.
+
+        Args:
+            recording: a file, relative to the current directory at the beginning of the test, or its content: a status
+                of the management API (``showHistory=true&showHistoryOutput=true``), the events alone
+                (``taskhub instances history ID --json``, or :attr:`Instance.history`), or a dump of a whole hub
+                (``taskhub hub dump``). A dump knows all of a history; the others leave out what is then found by
+                running the code.
+            name: of the orchestrator, where the recording does not tell it or it has another name now.
+
+        Returns:
+            For each history how the code does on it.
+
+        Raises:
+            HistoryMismatch: the code does not agree with a history: which event, where, and why; with a dump, of
+                every instance with which it does not.
+            DurableWorldError: the recording cannot be read, or the app has no such orchestrator.
+        """
+        if isinstance(recording, (str, Path)):
+            recording = self._base / recording
+        replayed, mismatches = [], []
+        for each in read_recordings(recording, name):
+            plan = self._world.app.plan_of(ORCHESTRATION_TRIGGER, each.name)
+            if plan is None:
+                raise DurableWorldError(f"{each.source}: " + self._unknown(each.name, ORCHESTRATION_TRIGGER))
+            try:
+                replayed.append(Replay(each, plan.function.call).run())
+            except HistoryMismatch as mismatch:
+                mismatches.append(mismatch)
+        if len(mismatches) > 1:
+            raise HistoryMismatch("\n\n".join(map(str, mismatches)))
+        if mismatches:
+            raise mismatches[0]
+        return replayed
 
     # ---- time and trouble
 
