@@ -103,6 +103,7 @@ def start_azurite(room: Path, *options: str, ports: tuple[int, int, int] = (0, 0
         [
             str(npm.node()),
             *("--require", str(npm.PINNED / "exit_with_parent.cjs")),
+            *("--require", str(npm.PINNED / "close_connections.cjs")),
             str(program),
             *("--disableTelemetry", "--silent"),
             *(each for name, port in zip(names, ports, strict=True) for each in (name, str(port))),
