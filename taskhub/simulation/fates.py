@@ -112,12 +112,12 @@ class FatedFaults(FaultInjector):
         """Return what strikes a call: what is drawn, or what stands in the list that is played again."""
         where = f"{call.service} {call.method} on {call.target}"
         self._calls[where] += 1
-        for fate in self._fates.at(where, self._calls[where], lambda: self._drawn(call, where)):
+        for fate in self._fates.at(where, self._calls[where], lambda: self._fate_of(call, where)):
             self._tell(f"'{where}' meets a fault: {fate.kind.replace('_', ' ')}")
             return Fault(fate.kind, fate.seconds, fate.rows)
         return NO_FAULT
 
-    def _drawn(self, call: Call, where: str) -> Iterator[Fate]:
+    def _fate_of(self, call: Call, where: str) -> Iterator[Fate]:
         fault = super().draw(call)
         if fault is not NO_FAULT:
             yield Fate(where, self._calls[where], fault.name, seconds=fault.seconds, rows=fault.number)

@@ -13,6 +13,7 @@ from taskhub.codec.keys import SENTINEL, unescape_instance_id
 from taskhub.core.partitioning import partition_of
 from taskhub.core.runtime_state import RuntimeState, answered_task
 from taskhub.model.history import (
+    EventRaised,
     ExecutionCompleted,
     ExecutionStarted,
     HistoryEvent,
@@ -275,6 +276,8 @@ def check_history(partition_key: str, events: Sequence[HistoryEvent]) -> None:
     for index, event in enumerate(events):
         if isinstance(event, ExecutionStarted) and index != 1:
             raise Violation(f"{partition_key} started twice")
+        if isinstance(event, EventRaised) and event.name in state.answered:
+            raise Violation(f"{partition_key}: request {event.name} was answered twice")
         task_id = answered_task(event)
         if task_id is not None:
             if task_id not in state.scheduled:

@@ -116,7 +116,7 @@ class Reader:
 
     def use_event(self, name: str, content: Any) -> None:
         """Check that a value is an event of this name that nobody got before."""
-        if content not in self._raised.get(name, ()):
+        if not isinstance(content, str) or content not in self._raised.get(name, ()):
             raise Violation(f"event {name} brought {shortened(content)}, which nobody raised")
         if content in self._used_events:
             raise Violation(f"event {content} was given out twice")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.simulation.mutants.catalogue import MUTANTS
+from tests.simulation.mutants.catalogue import MUTANTS, UNSHOWN
 from tests.simulation.unreached import UNREACHED
 
 PAGE = Path(__file__).parents[2] / "docs/design/simulation.md"
@@ -16,7 +16,10 @@ def page_with_tables(text: str) -> str:
     mutants = [("mutant", "what it breaks", "see", "found within")]
     mutants += [(f"`{each.name}`", each.breaks, each.hazard, f"{each.seeds} seeds") for each in MUTANTS]
     unreached = [("where", "why"), *((f"`{name}`", why) for name, why in UNREACHED.items())]
-    return _with(_with(text, "mutants", mutants), "unreached", unreached)
+    unshown = [("mutant", "why it is not shown"), *((f"`{name}`", why) for name, why in UNSHOWN.items())]
+    for name, rows in (("mutants", mutants), ("unshown", unshown), ("unreached", unreached)):
+        text = _with(text, name, rows)
+    return text
 
 
 def _with(text: str, name: str, rows: list[tuple[str, ...]]) -> str:

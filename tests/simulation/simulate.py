@@ -21,6 +21,7 @@ from taskhub.simulation.process import MemoryReceipts, Process
 from taskhub.simulation.world import World
 from taskhub.storage.faults import FAULTS, NO_FAULTS, FaultRates
 from taskhub.storage.interception import intercepted
+from tests.simulation.agreement import Agreement
 from tests.simulation.checks import (
     LeaseWatch,
     Violation,
@@ -247,7 +248,8 @@ class Simulation:
         self._digest = hashlib.blake2b(digest_size=16)
         self._raised: dict[str, set[str]] = {}
         self._progress = Progress(names)
-        self._violation: Violation | None = None
+        self._agreement = Agreement(names)
+        self._violation: Exception | None = None
         """What was seen first of what must never be."""
 
     def _application(self) -> SimulatedApplication:
@@ -370,8 +372,9 @@ class Simulation:
             self._watch(call)
             self._leases.see(name, call)
             self._progress.see(call, self._world.loop.time())
-        except Violation as violation:
-            # Whoever made the call would take it for a failure of its own, and try again.
+            self._agreement.see(call)
+        except Exception as violation:
+            # Or a check that broke. Whoever made the call would take it for a failure of its own, and try again.
             self._violation = self._violation or violation
 
     def _client(self, name: str, *, is_safe: bool = False) -> tuple[Process, TaskHubClient]:

@@ -4,28 +4,27 @@ import json
 
 import pytest
 
+from taskhub.model.leases import PartitionManager
 from taskhub.simulation.fates import Fate, Fates
 from tests.simulation import reached, tool
 from tests.simulation.checks import Violation
+from tests.simulation.lives import Plan
 from tests.simulation.mutants.catalogue import BY_NAME
-from tests.simulation.mutants.hunt import hunt, known_seeds
 from tests.simulation.mutants.mutant import Edit, Mutant
 from tests.simulation.programs import Start
-from tests.simulation.runs import run_seeds
+from tests.simulation.runs import run_seed, run_seeds
 from tests.simulation.shrink import Shrinker, failing_case, kind_of
 from tests.simulation.simulate import Simulation
 from tests.simulation.story import tell_run
+from tests.simulation.workload import Program
 
 EASY = "second_answers_count"
 """A mutant that any run with second copies shows."""
 
 
-def found_at(name):
-    mutant = BY_NAME[name]
-    start = known_seeds().get(name, 0)
-    found = hunt(mutant, range(start, start + mutant.seeds))
-    assert found is not None
-    return found.seed
+def failing_seed(name):
+    with BY_NAME[name].applied():
+        return next(seed for seed in range(60) if run_seed(seed, {}).failure is not None)
 
 
 def run_tool(capsys, *arguments):
@@ -58,7 +57,7 @@ def test_what_never_happens_over_many_runs_is_a_failure(capsys, monkeypatch):
 
 
 def test_a_failing_seed_is_told_with_how_to_see_it_again(capsys):
-    seed = found_at(EASY)
+    seed = failing_seed(EASY)
 
     status, told = run_tool(capsys, "--mutant", EASY, "--start", str(seed), "--seeds", "1")
 
@@ -123,10 +122,7 @@ def test_a_failing_run_is_made_smaller_and_fails_in_the_same_way():
 
 
 def names_for_tests():
-
-    from taskhub.model.leases import PartitionManager
-
-    return {each.__name__: each for each in (Fate, Fates, PartitionManager, Simulation, Start)}
+    return {each.__name__: each for each in (Fate, Fates, PartitionManager, Plan, Program, Simulation, Start)}
 
 
 @pytest.mark.parametrize(

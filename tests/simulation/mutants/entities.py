@@ -9,6 +9,7 @@ from taskhub.core.entity_batch import _Taking, finish_batch
 from taskhub.core.entity_sorter import MessageSorter
 from taskhub.runtime.entities import Entities
 from tests.simulation.mutants.mutant import Edit, Mutant
+from tests.simulation.mutants.workloads import BOOKS, MONEY
 
 MUTANTS = (
     Mutant(
@@ -21,8 +22,13 @@ MUTANTS = (
                 "    if self._memory.has_taken(request.id) or self._memory.has_released(request.id):\n",
                 "    if self._memory.has_released(request.id):\n",
             ),
-            Edit(MessageSorter.receive, "    if request.timestamp.ticks <= source.last.ticks:\n", "    if False:\n"),
+            Edit(
+                MessageSorter.receive,
+                "    if request.timestamp.ticks <= source.last.ticks:\n        return\n    if",
+                "    if",
+            ),
         ),
+        workload=BOOKS,
     ),
     Mutant(
         "memory_of_requests_is_not_stored",
@@ -35,6 +41,7 @@ MUTANTS = (
                 "taken_requests=None",
             ),
         ),
+        workload=BOOKS,
     ),
     Mutant(
         "requests_in_any_order",
@@ -47,6 +54,7 @@ MUTANTS = (
                 "    return False\n",
             ),
         ),
+        workload=BOOKS,
     ),
     Mutant(
         "locked_entities_serve_everybody",
@@ -59,6 +67,7 @@ MUTANTS = (
                 "        if False:\n",
             ),
         ),
+        workload=MONEY,
     ),
     Mutant(
         "holders_wait_in_line",
@@ -71,6 +80,7 @@ MUTANTS = (
                 "    if False:\n",
             ),
         ),
+        workload=MONEY,
     ),
     Mutant(
         "locks_come_back_after_their_release",
@@ -89,6 +99,7 @@ MUTANTS = (
                 "            pass\n",
             ),
         ),
+        workload=MONEY,
     ),
     Mutant(
         "cut_batches_wait",
@@ -107,6 +118,7 @@ MUTANTS = (
                 "    self.instance_ids = tuple(self.entities)\n",
             ),
         ),
+        workload=MONEY,
     ),
     Mutant(
         "unread_events_are_dropped",

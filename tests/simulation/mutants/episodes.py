@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from taskhub.core import episode, operations
 from taskhub.core.episode import finish_episode, next_execution_id, next_generation
-from taskhub.core.timers import on_arrival
 from taskhub.runtime.sessions import Session
 from tests.simulation.mutants.mutant import Edit, Mutant
+from tests.simulation.mutants.workloads import ACTIVITIES, FAMILIES, GENERATIONS, MONEY
 
 MUTANTS = (
     Mutant(
@@ -32,6 +32,7 @@ MUTANTS = (
                 "        outbound=(),\n",
             ),
         ),
+        workload=GENERATIONS,
     ),
     Mutant(
         "generations_share_an_execution_id",
@@ -44,6 +45,7 @@ MUTANTS = (
                 "    return ExecutionId(f'{episode.started.instance.execution_id}+')\n",
             ),
         ),
+        workload=GENERATIONS,
     ),
     Mutant(
         "children_are_orphaned_when_they_continue",
@@ -68,6 +70,7 @@ MUTANTS = (
                 "child_execution_id(ExecutionId(f'{execution_id}{now}'), operation.task_id, times_rewound)",
             ),
         ),
+        workload=FAMILIES,
     ),
     Mutant(
         "parents_are_not_told",
@@ -81,18 +84,14 @@ MUTANTS = (
                 "            outbound.extend(_to_parent(episode, answer))\n",
             ),
         ),
+        workload=MONEY,
     ),
     Mutant(
         "locks_outlive_their_holder",
         "An orchestration that ends leaves the entities locked that it had locked.",
         "storage.md 6.13; extension.md",
         (Edit(episode._releases, "    held = [", "    held = [] and ["),),
-    ),
-    Mutant(
-        "timers_fire_when_they_arrive",
-        "A timer that arrives before its time fires at once.",
-        "storage.md H20",
-        (Edit(on_arrival, "    if left <= 0:\n", "    if True:\n"),),
+        workload=MONEY,
     ),
     Mutant(
         "code_is_fed_its_own_commits_twice",
@@ -105,5 +104,6 @@ MUTANTS = (
                 "    self._unfed = checkpoint.new_events\n",
             ),
         ),
+        workload=ACTIVITIES,
     ),
 )

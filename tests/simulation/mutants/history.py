@@ -6,6 +6,7 @@ from taskhub.core.admission import admit
 from taskhub.runtime.history_store import HistoryStore, _Flush, _Loading
 from taskhub.runtime.orchestrations import Orchestrations
 from tests.simulation.mutants.mutant import Edit, Mutant
+from tests.simulation.mutants.workloads import ACTIVITIES, BOOKS
 
 MUTANTS = (
     Mutant(
@@ -92,6 +93,7 @@ MUTANTS = (
                 "            sorted_messages = Sorted(tuple(messages))\n",
             ),
         ),
+        workload=BOOKS,
     ),
     Mutant(
         "old_generations_are_read",
@@ -116,6 +118,7 @@ MUTANTS = (
                 "        token = None\n",
             ),
         ),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "etag_of_another_execution_is_forgotten",
@@ -124,8 +127,8 @@ MUTANTS = (
         (
             Edit(
                 HistoryStore.load,
-                "        return StoredHistory(current, (), etag)\n",
-                "        return StoredHistory(current, (), None)\n",
+                "        return StoredHistory(current, (), etag, ",
+                "        return StoredHistory(current, (), None, ",
             ),
         ),
     ),

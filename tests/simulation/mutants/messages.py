@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from taskhub.core import admission
+from taskhub.core import admission, runtime_state
 from taskhub.core.admission import judge_start
-from taskhub.core.runtime_state import RuntimeState, fingerprint
+from taskhub.core.runtime_state import RuntimeState
 from taskhub.runtime.activities import Activities
 from taskhub.runtime.inbox import Inbox
 from taskhub.runtime.instance_work import InstanceWork
 from taskhub.runtime.mailbox import Mailbox
 from taskhub.runtime.orchestrations import Orchestrations
 from tests.simulation.mutants.mutant import Edit, Mutant
+from tests.simulation.mutants.workloads import ACTIVITIES, BOOKS, EVENTS, FAMILIES, GENERATIONS
 
 MUTANTS = (
     Mutant(
@@ -24,6 +25,7 @@ MUTANTS = (
                 "        return False\n",
             ),
         ),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "second_answers_of_one_batch_count",
@@ -36,14 +38,45 @@ MUTANTS = (
                 "            if False:\n",
             ),
         ),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "second_events_count",
         "A second copy of an event reaches the code.",
         "storage.md 6.5",
         (
-            Edit(RuntimeState.has_seen, "    return fingerprint(event) in self.received\n", "    return False\n"),
+            Edit(
+                RuntimeState.has_seen,
+                "    return mark in self.received or self.earlier.has_taken(mark)\n",
+                "    return False\n",
+            ),
             Edit(admission._accept, "            if mark in received:\n", "            if False:\n"),
+        ),
+        workload=EVENTS,
+    ),
+    Mutant(
+        "copies_for_earlier_executions_count",
+        "A late copy of an event that an earlier execution took reaches the current one.",
+        "storage.md 6.9; core.execution_memory",
+        (
+            Edit(
+                RuntimeState.has_seen,
+                "    return mark in self.received or self.earlier.has_taken(mark)\n",
+                "    return mark in self.received\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "old_starts_begin_again",
+        "A late copy of a start begins an execution anew that has ended long ago.",
+        "storage.md 6.4, H19; core.execution_memory",
+        (
+            Edit(
+                Orchestrations._judge_start,
+                "    if start.instance.execution_id is not None and "
+                "session.memory.has_begun(start.instance.execution_id):\n",
+                "    if False:\n",
+            ),
         ),
     ),
     Mutant(
@@ -52,9 +85,9 @@ MUTANTS = (
         "storage.md 6.5",
         (
             Edit(
-                fingerprint,
-                "            return event.type_number, event.timestamp, name, hash(content)\n",
-                "            return event.type_number, None, name, hash(content)\n",
+                runtime_state._mark,
+                "{event.timestamp}",
+                "",
             ),
         ),
     ),
@@ -70,6 +103,7 @@ MUTANTS = (
             ),
             Edit(admission._accept, "            if event.name in replies:\n", "            if False:\n"),
         ),
+        workload=BOOKS,
     ),
     Mutant(
         "early_answers_are_dropped",
@@ -88,12 +122,14 @@ MUTANTS = (
                 "            return Outcome(keep, messages=Sorted(tuple(messages)))\n",
             ),
         ),
+        workload=FAMILIES,
     ),
     Mutant(
         "early_answers_count",
         "An answer counts although its question is not stored.",
         "storage.md 6.5, H11",
         (Edit(admission._is_early, "    task_id = answered_task(event)\n", "    return False\n"),),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "zombies_come_back_for_ever",
@@ -106,6 +142,7 @@ MUTANTS = (
                 "    return True\n",
             ),
         ),
+        workload=GENERATIONS,
     ),
     Mutant(
         "answers_to_another_execution_count",
@@ -123,6 +160,7 @@ MUTANTS = (
                 "        if False:\n",
             ),
         ),
+        workload=GENERATIONS,
     ),
     Mutant(
         "start_before_its_row_is_dropped",
@@ -135,6 +173,7 @@ MUTANTS = (
                 "    return StartVerdict.DUPLICATE\n",
             ),
         ),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "events_of_an_ended_generation_are_lost",
@@ -143,7 +182,7 @@ MUTANTS = (
         (
             Edit(
                 admission._discard,
-                "    if execution_id is None or not named:\n",
+                "    if execution_id is None:\n",
                 "    if True:\n",
             ),
             Edit(
@@ -153,6 +192,7 @@ MUTANTS = (
                 "    return Outcome(messages=Sorted(tuple(messages)))\n",
             ),
         ),
+        workload=EVENTS,
     ),
     Mutant(
         "events_before_the_start_are_dropped",
@@ -165,6 +205,7 @@ MUTANTS = (
                 "    if True:\n",
             ),
         ),
+        workload=EVENTS,
     ),
     Mutant(
         "deleted_after_a_conflict",
@@ -177,6 +218,7 @@ MUTANTS = (
                 "        await self._mailbox.delete(item.batch.messages)\n",
             ),
         ),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "deleted_after_the_lease",
@@ -189,6 +231,7 @@ MUTANTS = (
                 "        await self._mailbox.delete(item.batch.messages)\n",
             ),
         ),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "messages_that_come_meanwhile_are_forgotten",
@@ -202,18 +245,7 @@ MUTANTS = (
                 "    self._keep_or_forget(instance)\n",
             ),
         ),
-    ),
-    Mutant(
-        "work_in_hand_is_answered",
-        "An activity counts as answered as soon as it is begun: after a crash of the put its work item is deleted.",
-        "storage.md 6.11",
-        (
-            Edit(
-                Activities.abandon,
-                "    self._in_progress.discard(item.question)\n",
-                "    self._remember_answered(item.question)\n",
-            ),
-        ),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "questions_are_known_by_their_number",
@@ -226,6 +258,7 @@ MUTANTS = (
                 "            if any(each[1] == event.event_id for each in (*self._in_progress, *self._answered)):\n",
             ),
         ),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "second_copies_are_deleted",
@@ -238,5 +271,6 @@ MUTANTS = (
                 "            await self._queues.delete(queue, message.id, message.receipt)\n",
             ),
         ),
+        workload=ACTIVITIES,
     ),
 )

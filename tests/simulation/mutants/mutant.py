@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import CodeType, FunctionType
 
 
@@ -52,8 +52,10 @@ class Mutant:
     hazard: str
     """Where the spec, or the design, tells why it is done right."""
     edits: tuple[Edit, ...]
-    seeds: int = 100
+    seeds: int = 60
     """Within so many seeds it is found."""
+    workload: Mapping[str, Any] | None = None
+    """What the runs consist of, by instance id; ``None``: what is drawn."""
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from taskhub.runtime.checkpoints import Checkpoints
 from taskhub.runtime.entities import Entities
 from taskhub.runtime.orchestrations import Orchestrations
 from tests.simulation.mutants.mutant import Edit, Mutant
+from tests.simulation.mutants.workloads import ACTIVITIES
 
 _PUT = "    await self._put(partition, checkpoint.outbound)\n"
 
@@ -49,6 +50,7 @@ MUTANTS = (
                 "    instance_id = checkpoint.instance.instance_id\n" + _PUT,
             ),
         ),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "row_before_history",
@@ -107,23 +109,6 @@ MUTANTS = (
                 Checkpoints.repair_row,
                 "    if stored.execution_id is None or not stored.events:\n",
                 "    if True:\n",
-            ),
-        ),
-    ),
-    Mutant(
-        "repair_with_what_was_known_before_a_pause",
-        "The fence is asked before the row that is to be repaired is read, not after.",
-        "storage.md 6.7; runtime.checkpoints",
-        (
-            Edit(
-                Checkpoints.repair_row,
-                "    row = await self._services.instances.read(instance_id)\n",
-                "    self._fence(partition)\n    row = await self._services.instances.read(instance_id)\n",
-            ),
-            Edit(
-                Checkpoints.repair_row,
-                "    self._fence(partition)\n    shown",
-                "    shown",
             ),
         ),
     ),

@@ -13,6 +13,7 @@ from taskhub.runtime.ownership import Partition
 from taskhub.runtime.partitions import Partitions
 from taskhub.runtime.table_leases import TableLeases
 from tests.simulation.mutants.mutant import Edit, Mutant
+from tests.simulation.mutants.workloads import BOOKS, SLOW, TIMERS
 
 MUTANTS = (
     Mutant(
@@ -20,6 +21,7 @@ MUTANTS = (
         "Nobody looks at the lease before an episode is stored.",
         "storage.md 8.4 D",
         (Edit(Checkpoints._fence, "    if not self._is_ours(partition):\n", "    if False:\n"),),
+        workload=BOOKS,
     ),
     Mutant(
         "lost_leases_are_ignored",
@@ -34,12 +36,14 @@ MUTANTS = (
                 "    return True\n",
             ),
         ),
+        workload=BOOKS,
     ),
     Mutant(
         "sessions_survive_their_partition",
         "Instances stay warm although their partition belonged to another worker in between.",
         "storage.md 6.10, 8.4 D",
         (Edit(Inbox.drop, "        if not instance.is_at_work:\n", "        if False:\n"),),
+        workload=SLOW,
     ),
     Mutant(
         "sessions_survive_a_conflict",
@@ -52,6 +56,7 @@ MUTANTS = (
                 "    self._inbox.rest(item, item.instance.session)\n",
             ),
         ),
+        workload=BOOKS,
     ),
     Mutant(
         "sessions_survive_what_was_withheld",
@@ -70,6 +75,7 @@ MUTANTS = (
                 "encode_lease(lease)))\n",
             ),
         ),
+        workload=BOOKS,
     ),
     Mutant(
         "living_leases_are_claimed",
@@ -82,6 +88,7 @@ MUTANTS = (
                 "    return True\n",
             ),
         ),
+        workload=BOOKS,
     ),
     Mutant(
         "released_before_drained",
@@ -94,6 +101,7 @@ MUTANTS = (
                 "    if True:\n",
             ),
         ),
+        workload=BOOKS,
     ),
     Mutant(
         "early_timers_are_dropped_with_their_partition",
@@ -106,5 +114,6 @@ MUTANTS = (
                 "    await self._mailbox.delete([held for _, _, held in self._early])\n",
             ),
         ),
+        workload=TIMERS,
     ),
 )
