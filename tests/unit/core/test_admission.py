@@ -11,6 +11,7 @@ from taskhub.core.admission import (
     TerminatedUnstarted,
     Unknown,
     admit,
+    is_of_later,
     judge_start,
 )
 from taskhub.core.runtime_state import RuntimeState
@@ -244,3 +245,20 @@ START = started(timestamp=at(1), generation=0)
 )
 def test_a_start_is_compared_with_its_row(stored, dequeue_count, taken_at, verdict):
     assert judge_start(START, stored, dequeue_count=dequeue_count, taken_at=taken_at) is verdict
+
+
+@pytest.mark.parametrize(
+    ("status", "created", "expected"),
+    [
+        (RuntimeStatus.Pending, at(-9), True),
+        (RuntimeStatus.Pending, at(9), True),
+        (RuntimeStatus.Completed, at(-9), False),
+        (RuntimeStatus.Running, at(-9), False),
+        (RuntimeStatus.Terminated, at(9), True),
+        (RuntimeStatus.Completed, None, True),
+    ],
+)
+def test_a_row_of_another_execution_is_a_client_s_new_start_or_what_was_before(status, created, expected):
+    shown = row(status=status, created=created, execution_id=ExecutionId("other"))
+
+    assert is_of_later(shown, first_episode()) is expected
