@@ -197,6 +197,7 @@ class TaskHubClient:
             PayloadError: the id or a value cannot be stored.
         """
         services = self._services
+        may_exist = bool(instance_id)
         instance_id = instance_id or InstanceId(services.environment.new_guid().hex)
         _check_instance_id(instance_id)
         if is_entity(instance_id):
@@ -211,7 +212,7 @@ class TaskHubClient:
             tags=dict(tags) if tags else None,
             scheduled_start=scheduled_start,
         )
-        await self._in_hub(lambda: self._start(started))
+        await self._in_hub(lambda: self._start(started, may_exist=may_exist))
         return instance_id
 
     async def restart(
@@ -618,11 +619,11 @@ class TaskHubClient:
                 return state
             await clock.sleep(min(poll_seconds, left))
 
-    async def _start(self, started: ExecutionStarted) -> None:
+    async def _start(self, started: ExecutionStarted, *, may_exist: bool) -> None:
         services, instance_id = self._services, started.instance.instance_id
         # Each step by itself: when the answer to the last one is lost, the first one would find our own row.
         retry = services.health.retry_briefly
-        existing = await retry(lambda: services.instances.read(instance_id))
+        existing = await retry(lambda: services.instances.read(instance_id)) if may_exist else None
         status = existing.status if existing else None
         if status is not None and not status.is_terminal and not services.settings.overridable_running_instances:
             raise InstanceExists(instance_id, status)

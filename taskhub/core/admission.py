@@ -92,6 +92,22 @@ def judge_start(
     return StartVerdict.DUPLICATE if dequeue_count >= MAX_START_READS else StartVerdict.WAIT
 
 
+def is_of_later(row: InstanceState, history: Sequence[HistoryEvent]) -> bool:
+    """Return whether a row that shows another execution than is stored shows one that has yet to begin.
+
+    A client writes such a row, as Pending, beside its start. Any other is of an execution before: the one that is
+    stored took its place, and whoever stored it did not come to write the row.
+
+    Args:
+        row: the instance's.
+        history: what is stored of the instance.
+    """
+    begun = next((event.timestamp for event in history if isinstance(event, ExecutionStarted)), None)
+    if row.status is RuntimeStatus.Pending or begun is None or row.created is None:
+        return True
+    return row.created.moment() >= begun.moment()
+
+
 # ---- which messages of a batch reach the code?
 
 

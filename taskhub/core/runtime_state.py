@@ -62,8 +62,8 @@ class RuntimeState:
     next_task_id: int = 0
     is_whole: bool = True
     """Whether the last episode was stored to its end; a crash between two batches of a commit leaves a part."""
-    scheduled: set[int] = field(default_factory=set)
-    """Ids of all tasks, timers, sub-orchestrations and sent events."""
+    scheduled: dict[int, type[HistoryEvent]] = field(default_factory=dict)
+    """All tasks, timers, sub-orchestrations and sent events: id to kind."""
     open: set[int] = field(default_factory=set)
     """Those without an answer."""
     requests: set[str] = field(default_factory=set)
@@ -110,11 +110,26 @@ class RuntimeState:
             return self.started is not None
         task_id = answered_task(event)
         if task_id is not None:
-            return task_id in self.scheduled and task_id not in self.open
+            return task_id in self.scheduled and not (task_id in self.open and self._asked_for(event, task_id))
         if isinstance(event, EventRaised) and event.name in self.answered:
             return True
         mark = fingerprint(event)
         return mark in self.received or self.earlier.has_taken(mark)
+
+    def _asked_for(self, event: HistoryEvent, task_id: int) -> bool:
+        """Return whether an answer is of the kind that was asked for.
+
+        An episode that put its messages, was not stored, and then decided otherwise has asked for something else under
+        the same id. That answer is nobody's.
+        """
+        return isinstance(event, _ANSWERS.get(self.scheduled[task_id], ()))
+
+
+_ANSWERS: dict[type[HistoryEvent], tuple[type[HistoryEvent], ...]] = {
+    TaskScheduled: (TaskCompleted, TaskFailed),
+    SubOrchestrationCreated: (SubOrchestrationCompleted, SubOrchestrationFailed),
+    TimerCreated: (TimerFired,),
+}
 
 
 def answered_task(event: HistoryEvent) -> int | None:
@@ -199,14 +214,14 @@ def _generic_event(state: RuntimeState, event: GenericEvent) -> None:
 
 
 def _scheduled(state: RuntimeState, event: TaskScheduled | TimerCreated | SubOrchestrationCreated) -> None:
-    state.scheduled.add(event.event_id)
+    state.scheduled[event.event_id] = type(event)
     state.open.add(event.event_id)
     if event.event_id != FAKE_TIMER_ID:
         state.next_task_id = max(state.next_task_id, event.event_id + 1)
 
 
 def _event_sent(state: RuntimeState, event: EventSent) -> None:
-    state.scheduled.add(event.event_id)
+    state.scheduled[event.event_id] = type(event)
     state.next_task_id = max(state.next_task_id, event.event_id + 1)
     if is_entity(event.instance_id):
         _entity_told(state, event)

@@ -23,6 +23,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from taskhub.codec.instance_rows import blob_urls, checkpoint_columns, repair_columns
+from taskhub.core.admission import is_of_later
 from taskhub.core.episode import Checkpoint, KeepStatus
 from taskhub.errors import LeaseLost, RowChanged, RowExists, RowNotFound, TransientStorageError
 from taskhub.model.entities import is_entity
@@ -140,7 +141,7 @@ class Checkpoints:
         # Not before: paused in between we would put what we knew over what the next owner has written.
         self._fence(partition)
         shown = row.execution_id if row is not None else None
-        if shown not in (None, stored.execution_id, instead_of):
+        if row is not None and shown not in (None, stored.execution_id, instead_of) and is_of_later(row, stored.events):
             return  # a client started the instance anew: the row belongs to that start
         is_behind = shown is not None and shown != stored.execution_id
         columns = repair_columns(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from taskhub.core.admission import (
@@ -9,6 +11,7 @@ from taskhub.core.admission import (
     TerminatedUnstarted,
     Unknown,
     admit,
+    is_of_later,
     judge_start,
 )
 from taskhub.core.runtime_state import RuntimeState
@@ -17,6 +20,10 @@ from taskhub.model.history import (
     ExecutionCompleted,
     ExecutionTerminated,
     OrchestrationInstance,
+    SubOrchestrationCompleted,
+    SubOrchestrationCreated,
+    TimerCreated,
+    TimerFired,
 )
 from taskhub.model.ids import ExecutionId, InstanceId
 from taskhub.model.instance import InstanceState, RuntimeStatus
@@ -52,6 +59,36 @@ def test_a_start_and_what_came_with_it_begin_an_execution():
 )
 def test_what_is_new_reaches_the_code_in_order(arrivals, accepted):
     assert admit(WAITING, arrivals, execution_id=ExecutionId("e1")) == Run(accepted, early=())
+
+
+ASKED = (
+    scheduled(0),
+    TimerCreated(timestamp=NOON, event_id=1, fire_at=at(5)),
+    SubOrchestrationCreated(timestamp=NOON, event_id=2, name="child", instance_id=InstanceId("c"), input=None),
+)
+ANSWERS = (
+    completed(0),
+    TimerFired(timestamp=NOON, timer_id=1, fire_at=at(5)),
+    SubOrchestrationCompleted(timestamp=NOON, task_scheduled_id=2, result="1"),
+)
+
+
+def under(task_id, answer):
+    """Return an answer as if it were that to another task."""
+    name = "timer_id" if isinstance(answer, TimerFired) else "task_scheduled_id"
+    return replace(answer, **{name: task_id})
+
+
+@pytest.mark.parametrize("task_id", range(3))
+@pytest.mark.parametrize("kind", range(3))
+def test_an_answer_of_another_kind_than_was_asked_for_is_nobody_s(task_id, kind):
+    """An episode put its messages, was not stored, and then decided otherwise under the same ids."""
+    state = RuntimeState.of(first_episode(*ASKED))
+    answer = under(task_id, ANSWERS[kind])
+
+    admission = admit(state, [arrival(answer)], execution_id=ExecutionId("e1"))
+
+    assert admission == (Run((answer,), early=()) if kind == task_id else NothingNew((), refresh_row=True))
 
 
 def test_an_answer_that_beats_its_question_is_put_back():
@@ -208,3 +245,20 @@ START = started(timestamp=at(1), generation=0)
 )
 def test_a_start_is_compared_with_its_row(stored, dequeue_count, taken_at, verdict):
     assert judge_start(START, stored, dequeue_count=dequeue_count, taken_at=taken_at) is verdict
+
+
+@pytest.mark.parametrize(
+    ("status", "created", "expected"),
+    [
+        (RuntimeStatus.Pending, at(-9), True),
+        (RuntimeStatus.Pending, at(9), True),
+        (RuntimeStatus.Completed, at(-9), False),
+        (RuntimeStatus.Running, at(-9), False),
+        (RuntimeStatus.Terminated, at(9), True),
+        (RuntimeStatus.Completed, None, True),
+    ],
+)
+def test_a_row_of_another_execution_is_a_client_s_new_start_or_what_was_before(status, created, expected):
+    shown = row(status=status, created=created, execution_id=ExecutionId("other"))
+
+    assert is_of_later(shown, first_episode()) is expected
