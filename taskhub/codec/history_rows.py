@@ -69,7 +69,8 @@ TIMESTAMP_COLUMN = "_Timestamp"
 """The event's time; "Timestamp" is the table service's own."""
 
 TAKEN_REQUESTS_COLUMN = "TakenRequests"
-"""In the sentinel of an entity, and ours alone: .NET passes over it, and its merges leave it be."""
+"""In the sentinel, and ours alone: .NET passes over it, and its merges leave it be. Requests that an entity has taken;
+starts and events that executions of an orchestration before this one have taken."""
 
 _ROW_OVERHEAD_BYTES = 1024
 """The reference's estimate of a row without its variable texts."""

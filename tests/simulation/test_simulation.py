@@ -79,11 +79,11 @@ MONEY = Start("move_money_once_more", ["x", "y", 5], 5, moves=("x", "y", 5))
 @pytest.mark.parametrize("start", [HELLO, FAMILY, AGAIN, BOOKS, BOOKS_AGAIN, MONEY], ids=lambda start: start.name)
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "classic"])
 def test_the_only_worker_may_die_at_any_step(start, warm):
-    """Kill it at one step in three, or of 150, of the run that it makes undisturbed; another one takes over."""
+    """Kill it at one step in six, or of 60, of the run that it makes undisturbed; another one takes over."""
     settings = {"warm_sessions": warm, "partition_count": 1, "max_polling_interval_seconds": 0.5}
     whole = Simulation(0, workload={"i": start}, workers=1, fates=Fates([]), **settings).run()
 
-    for step in range(1, whole.steps, max(3, whole.steps // 150)):
+    for step in range(1, whole.steps, max(6, whole.steps // 60)):
         with naming(f"killed at step {step} of {whole.steps}"):
             killed = Fates([Fate("step", step, "kill", "0", seconds=0.5)])
             Simulation(0, workload={"i": start}, workers=1, fates=killed, **settings).run()

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from taskhub.codec.history_rows import TAKEN_REQUESTS_COLUMN
 from taskhub.codec.keys import SENTINEL
 from taskhub.codec.overflow import decompress
 from taskhub.model.ids import PartitionIndex, Utc
@@ -180,6 +181,8 @@ def _comparable(
     }
     for _, _, row in rows["Instances"]:
         row.pop("TaskHubName", None)  # another for each run
+    for _, _, row in rows["History"]:
+        row.pop(TAKEN_REQUESTS_COLUMN, None)  # ours alone
     if "Partitions" in rows:
         rows["Partitions"] = [
             (key, re.sub(r"^\w+-control", "control", queue), row) for key, queue, row in rows["Partitions"]

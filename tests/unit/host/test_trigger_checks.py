@@ -266,7 +266,8 @@ async def test_connections_that_are_the_same_account_are_opened_once(tmp_path):
 
     opened = {name: (await connections.get(name)).storage for name in (None, "Empty", "Account", "Again", "Other")}
 
-    assert opened[None] is opened["Empty"] is main
+    assert opened[None] is opened["Empty"]
+    assert opened[None].description == main.description
     assert opened["Account"] is opened["Again"]
     assert len({id(storage) for storage in opened.values()}) == 3
     with pytest.raises(ConfigurationError, match="Unable to resolve the Azure Storage connection named 'None'"):
@@ -285,8 +286,9 @@ async def test_what_was_asked_for_on_the_command_line_stands_for_the_default_con
         main_settings=frozenset({"AzureWebJobsStorage"}),
     )
 
-    assert (await connections.get()).storage is main
-    assert (await connections.get("azurewebjobsstorage")).storage is main
+    found = [(await connections.get(name)).storage for name in (None, "azurewebjobsstorage")]
+    assert found[0] is found[1]
+    assert found[0].description == main.description
     await main.aclose()
 
 

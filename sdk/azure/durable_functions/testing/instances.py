@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._serialization import df_dumps, df_loads
 from azure.durable_functions.models.OrchestrationRuntimeStatus import OrchestrationRuntimeStatus
+from azure.durable_functions.testing._waiting import waits_of
 from azure.durable_functions.testing.errors import DurableWorldError, UnexpectedState
-from azure.durable_functions.testing.waiting import waits_of
 
 from taskhub.host.functions import ORCHESTRATION_TRIGGER
 from taskhub.host.history_view import history_json
@@ -18,7 +18,7 @@ from taskhub.model.ids import InstanceId
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from azure.durable_functions.testing.waiting import Waits
+    from azure.durable_functions.testing._waiting import Waits
 
     from taskhub.model.history import HistoryEvent
     from taskhub.model.instance import InstanceState

@@ -23,8 +23,8 @@ from azure.durable_functions.replay import (
     ScheduleActivity,
     StartSubOrchestration,
 )
+from azure.durable_functions.testing._waiting import waits_of_session, where
 from azure.durable_functions.testing.errors import DurableWorldError, HistoryMismatch
-from azure.durable_functions.testing.waiting import waits_of_session, where
 
 from taskhub.model.history import HistoryEventBase
 
