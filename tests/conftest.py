@@ -23,15 +23,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Each process of the run begins with an equal part of the list, so each part begins with an equal share of them.
     """
     parts = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    slow = [item for item in items if item.get_closest_marker("e2e") is not None]
+    # Tests that share a host stay together.
+    shares: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("e2e") is not None:
+            shares.setdefault(_shared_by(item), []).append(item)
+    groups = list(shares.values())
     quick = iter([item for item in items if item.get_closest_marker("e2e") is None])
     size = -(-len(items) // parts)
     items.clear()
     for part in range(parts):
-        share = slow[part::parts]
+        share = [item for group in groups[part::parts] for item in group]
         items += share
         items += islice(quick, max(0, size - len(share)))
     items += quick
+
+
+def _shared_by(item: pytest.Item) -> str:
+    """Return what tests with processes have in common that must not run in two processes of the run."""
+    callspec = getattr(item, "callspec", None)
+    host = callspec.params.get("shared_host") if callspec is not None else None
+    return item.nodeid if host is None else f"{item.path} {host}"
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ MUTANTS = (
         (
             Edit(
                 RuntimeState.has_seen,
-                "        return task_id in self.scheduled and task_id not in self.open\n",
+                "        return task_id in self.scheduled and not "
+                "(task_id in self.open and self._asked_for(event, task_id))\n",
                 "        return False\n",
             ),
         ),
