@@ -103,8 +103,10 @@ def test_every_recorded_scenario_is_run_or_has_a_reason():
     assert sorted([*SCENARIOS, *ELSEWHERE]) == [folder.name for folder in folders("extension")]
 
 
-@pytest.mark.parametrize("sdk", ["official", "own"])
-@pytest.mark.parametrize("scenario", SCENARIOS)
+# Ours takes no part in what the official one is told: every third is enough to see that it reads it.
+@pytest.mark.parametrize(
+    ("scenario", "sdk"), [*((each, "official") for each in SCENARIOS), *((each, "own") for each in SCENARIOS[::3])]
+)
 async def test_a_recorded_scenario_runs_as_it_did(tmp_path, scenario, sdk):
     if sdk == "own" and scenario in OWN_WAY:
         pytest.skip(OWN_WAY[scenario])
