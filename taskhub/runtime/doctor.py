@@ -31,7 +31,6 @@ from taskhub.errors import (
     RowExists,
     RowNotFound,
     StaleCheckpoint,
-    TableNotFound,
 )
 from taskhub.model.diagnosis import (
     AskAgain,
@@ -62,6 +61,7 @@ from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.entity_directory import EntityDirectory
 from taskhub.runtime.hub_status import hub_status
+from taskhub.runtime.paging import rows_if_any
 from taskhub.storage.port import MAX_MESSAGES_PER_GET
 
 if TYPE_CHECKING:
@@ -381,18 +381,8 @@ class _Look:
             facts = ExecutionFacts(current, etag, RuntimeStatus.Running, False, len(mine), trouble=str(error))
         self._executions[instance_id] = facts
 
-    async def _all(self, table: str) -> AsyncIterator[Row]:
-        token: str | None = None
-        while True:
-            try:
-                page = await self._services.storage.tables.query(table, token=token)
-            except TableNotFound:
-                return
-            for row in page.rows:
-                yield row
-            token = page.token
-            if token is None:
-                return
+    def _all(self, table: str) -> AsyncIterator[Row]:
+        return rows_if_any(self._services.storage.tables, table)
 
     # ---- queues
 

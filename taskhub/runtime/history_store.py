@@ -29,6 +29,7 @@ from taskhub.codec.keys import SENTINEL, escape_instance_id, row_key
 from taskhub.codec.overflow import EncodedRow
 from taskhub.errors import RowChanged, RowExists, RowNotFound, StaleCheckpoint, TransientStorageError
 from taskhub.model.ids import Utc
+from taskhub.runtime.paging import pages_of
 from taskhub.storage.port import MAX_BATCH_OPERATIONS, AllOf, AnyOf, Comparison, Row, TableWrite, Where, Write
 
 if TYPE_CHECKING:
@@ -290,14 +291,8 @@ class HistoryStore:
     async def _pages(self, where: Filter, *, select: Sequence[str] | None = None) -> list[Row]:
         return [row async for rows in self._each_page(where, select=select) for row in rows]
 
-    async def _each_page(self, where: Filter, *, select: Sequence[str] | None = None) -> AsyncIterator[Sequence[Row]]:
-        token: str | None = None
-        while True:
-            page = await self._tables.query(self._table, where, select=select, token=token)
-            yield page.rows
-            token = page.token
-            if token is None:
-                return
+    def _each_page(self, where: Filter, *, select: Sequence[str] | None = None) -> AsyncIterator[Sequence[Row]]:
+        return pages_of(self._tables, self._table, where, select=select)
 
 
 class _Loading:

@@ -26,10 +26,11 @@ from taskhub.codec.documents import (
 )
 from taskhub.codec.lease_rows import PARTITION_KEY, decode_lease, encode_lease
 from taskhub.core.hub_shape import HubPlaces, check_partition_count, choose_manager, count_partitions
-from taskhub.errors import BlobExists, BlobNotFound, HubMismatch, LeaseHeld, MalformedMessage, RowExists, TableNotFound
+from taskhub.errors import BlobExists, BlobNotFound, HubMismatch, LeaseHeld, MalformedMessage, RowExists
 from taskhub.model.ids import PartitionIndex, Utc
 from taskhub.model.leases import PartitionLease, PartitionManager
 from taskhub.runtime.nursery import run_all
+from taskhub.runtime.paging import rows_if_any
 from taskhub.storage.port import Comparison, Row, TableWrite, Where, Write
 
 if TYPE_CHECKING:
@@ -181,14 +182,9 @@ class Hub:
             await self._create_blobs(leases, self._manager)
 
     async def _look(self) -> _Leases:
-        try:
-            page = await self._storage.tables.query(
-                self._names.partitions_table, Where("PartitionKey", Comparison.EQ, PARTITION_KEY)
-            )
-        except TableNotFound:
-            rows: list[PartitionLease] = []
-        else:
-            rows = [_lease_of(row) for row in page.rows]
+        where = Where("PartitionKey", Comparison.EQ, PARTITION_KEY)
+        found = rows_if_any(self._storage.tables, self._names.partitions_table, where)
+        rows = [_lease_of(row) async for row in found]
         blobs = await self._storage.blobs.list_blobs(self._names.leases_container, "")
         return _Leases(rows, [blob.name for blob in blobs])
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.documents import decode_blob_lease
 from taskhub.codec.lease_rows import PARTITION_KEY, decode_lease
-from taskhub.errors import BlobNotFound, HubInUse, LeaseHeld, MalformedMessage, QueueNotFound, TableNotFound
+from taskhub.errors import BlobNotFound, HubInUse, LeaseHeld, MalformedMessage, QueueNotFound
 from taskhub.model.hub import HubStatus, PartitionStatus
 from taskhub.model.instance import RuntimeStatus
 from taskhub.runtime.app_lease import read_app_lease
+from taskhub.runtime.paging import rows_if_any
 from taskhub.storage.port import Comparison, Where
 
 if TYPE_CHECKING:
@@ -122,22 +123,12 @@ async def _count(services: Services, queue: str) -> int:
 async def _count_instances(services: Services) -> tuple[Counter[RuntimeStatus | None], int]:
     counts: Counter[RuntimeStatus | None] = Counter()
     entities = 0
-    token: str | None = None
-    while True:
-        try:
-            page = await services.storage.tables.query(
-                services.names.instances_table, select=("RuntimeStatus",), token=token
-            )
-        except TableNotFound:
-            return counts, entities
-        for row in page.rows:
-            if row.partition_key.startswith("@"):
-                entities += 1
-            else:
-                counts[RuntimeStatus.__members__.get(str(row.columns.get("RuntimeStatus")))] += 1
-        token = page.token
-        if token is None:
-            return counts, entities
+    async for row in rows_if_any(services.storage.tables, services.names.instances_table, select=("RuntimeStatus",)):
+        if row.partition_key.startswith("@"):
+            entities += 1
+        else:
+            counts[RuntimeStatus.__members__.get(str(row.columns.get("RuntimeStatus")))] += 1
+    return counts, entities
 
 
 async def _leases(services: Services, queues: Sequence[str]) -> dict[str, PartitionStatus]:
@@ -160,10 +151,7 @@ async def _leases(services: Services, queues: Sequence[str]) -> dict[str, Partit
 
 async def _lease_rows(services: Services) -> Sequence[Row]:
     where = Where("PartitionKey", Comparison.EQ, PARTITION_KEY)
-    try:
-        return (await services.storage.tables.query(services.names.partitions_table, where)).rows
-    except TableNotFound:
-        return ()
+    return [row async for row in rows_if_any(services.storage.tables, services.names.partitions_table, where)]
 
 
 def _of_row(row: Row, now: datetime) -> PartitionStatus:

@@ -12,6 +12,7 @@ from taskhub.codec.lease_rows import PARTITION_KEY, decode_lease, encode_lease
 from taskhub.core.balancing import Change, LeaseWrite, plan_round
 from taskhub.errors import MalformedMessage, RowChanged, RowNotFound
 from taskhub.model.ids import Utc
+from taskhub.runtime.paging import pages_of
 from taskhub.storage.port import Comparison, Row, TableWrite, Where, Write
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ class TableLeases:
         return URGENT_ROUND_SECONDS if plan.is_urgent else settings.lease_round_seconds
 
     async def _read(self) -> list[PartitionLease]:
-        page = await self._services.storage.tables.query(
-            self._table, Where("PartitionKey", Comparison.EQ, PARTITION_KEY)
-        )
+        where = Where("PartitionKey", Comparison.EQ, PARTITION_KEY)
         ours = set(self._services.hub.control_queues)
-        read = [self._lease(row) for row in page.rows if row.row_key in ours]
+        read = [
+            self._lease(row)
+            async for page in pages_of(self._services.storage.tables, self._table, where)
+            for row in page
+            if row.row_key in ours
+        ]
         return [lease for lease in read if lease is not None]
 
     def _lease(self, row: Row) -> PartitionLease | None:

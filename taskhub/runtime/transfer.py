@@ -35,7 +35,7 @@ from taskhub.codec.overflow import compress, utf16_units
 from taskhub.core.partitioning import partition_of
 from taskhub.core.pending import pending_messages, start_of_row
 from taskhub.core.timers import visible_after
-from taskhub.errors import BlobNotFound, ConfigurationError, MalformedMessage, MessageGone, PayloadError, TableNotFound
+from taskhub.errors import BlobNotFound, ConfigurationError, MalformedMessage, MessageGone, PayloadError
 from taskhub.model.history import ExecutionStarted, OrchestrationInstance, OrchestratorStarted
 from taskhub.model.hub import DumpSummary, HubContents
 from taskhub.model.ids import InstanceId, PartitionIndex, Utc
@@ -45,10 +45,11 @@ from taskhub.names import HubNames
 from taskhub.runtime.hub_status import check_unused, control_queues_of
 from taskhub.runtime.messenger import WORK_ITEMS
 from taskhub.runtime.nursery import run_all
+from taskhub.runtime.paging import rows_if_any
 from taskhub.storage.port import MAX_BATCH_OPERATIONS, MAX_MESSAGES_PER_GET, Row, TableWrite, Write
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
     from taskhub.codec.dump_lines import DumpItem
     from taskhub.codec.overflow import Columns
@@ -137,26 +138,13 @@ class Dump:
                 self._put(DumpedBlob(name, data, kind))
 
     async def _rows(self, kind: str, table: str) -> None:
-        async for row in self._all_rows(table):
+        async for row in rows_if_any(self._services.storage.tables, table):
             if kind == "History":
                 if may_be_pending(row.columns, after=self._now):
                     self._sleepers[row.partition_key] = None
             elif row.columns.get("RuntimeStatus") == RuntimeStatus.Pending.name:
                 self._unstarted.append(unescape_instance_id(row.partition_key))
             self._put(DumpedRow(kind, row.partition_key, row.row_key, dict(row.columns)))
-
-    async def _all_rows(self, table: str) -> AsyncIterator[Row]:
-        token: str | None = None
-        while True:
-            try:
-                page = await self._services.storage.tables.query(table, token=token)
-            except TableNotFound:
-                return
-            for row in page.rows:
-                yield row
-            token = page.token
-            if token is None:
-                return
 
     # ---- messages
 
