@@ -7,11 +7,9 @@ call something lost, and what it repairs in such a hub must not be in the succes
 import pytest
 
 from taskhub.model.diagnosis import Severity
-from taskhub.simulation.loop import START
 from tests.support.dotnet_programs import ACTIVITIES, ORCHESTRATORS, DotnetApplication
-from tests.support.recorded_hub import AFTERWARDS, Restored, recording
-from tests.support.recorded_middles import MIDDLES, check_finished, recorded_ends
-from tests.support.virtual_hub import VirtualHub
+from tests.support.recorded_hub import recording
+from tests.support.recorded_middles import MIDDLES, check_finished, hub_of, recorded_ends, restored_at
 
 HARMLESS = {"row-disagrees", "no-worker", "unused-blob"}
 """What a dead worker may leave: an old row, and a blob that was to be named by the next write."""
@@ -20,19 +18,10 @@ HARMLESS = {"row-disagrees", "no-worker", "unused-blob"}
 def examined(scenario, point, *, repair=False):
     recorded = recording(scenario)
     app = DotnetApplication(ORCHESTRATORS, ACTIVITIES)
-    hub = VirtualHub(
-        app=app,
-        hub_name=recorded.answers["hub"]["Hub"],
-        default_version="",
-        overridable_running_instances=True,
-        max_seconds=1e9,
-    )
+    hub = hub_of(recorded, app)
 
     async def play(hub):
-        await hub.sleep((AFTERWARDS - START).total_seconds())
-        await hub.client.create_hub()
-        restored = Restored(recorded, hub.storage, hub.names)
-        await restored.until(point)
+        restored = await restored_at(hub, recorded, point)
         found = await hub.client.examine()
         if repair:
             # A client that stored a large input is about to send the message that names it.
@@ -78,19 +67,10 @@ def test_an_instance_finishes_after_all_messages_of_its_hub_were_lost_and_it_was
 
 
 def finish_without_messages(recorded, point):
-    hub = VirtualHub(
-        app=DotnetApplication(ORCHESTRATORS, ACTIVITIES),
-        hub_name=recorded.answers["hub"]["Hub"],
-        default_version="",
-        overridable_running_instances=True,
-        max_seconds=1e9,
-    )
+    hub = hub_of(recorded, DotnetApplication(ORCHESTRATORS, ACTIVITIES))
 
     async def play(hub):
-        await hub.sleep((AFTERWARDS - START).total_seconds())
-        await hub.client.create_hub()
-        restored = Restored(recorded, hub.storage, hub.names)
-        await restored.until(point)
+        await restored_at(hub, recorded, point)
         for queue in await hub.storage.queues.list_queues(""):
             await hub.storage.queues.delete_queue(queue)
             await hub.storage.queues.create_queue(queue)

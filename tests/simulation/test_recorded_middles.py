@@ -7,33 +7,20 @@ of every scenario is taken, in virtual time.
 
 import pytest
 
-from taskhub.simulation.loop import START
 from tests.support.dotnet_programs import ACTIVITIES, ORCHESTRATORS, DotnetApplication
-from tests.support.recorded_hub import AFTERWARDS, Restored, recording
-from tests.support.recorded_middles import MIDDLES, NOT_FINISHED, check_finished
+from tests.support.recorded_hub import recording
+from tests.support.recorded_middles import MIDDLES, NOT_FINISHED, check_finished, hub_of, restored_at
 from tests.support.recordings import folders
-from tests.support.virtual_hub import VirtualHub
 
 
 def finish(scenario, point, *, warm):
     """Bring a hub to a point of a recording, let a worker of ours finish it, and check it."""
     recorded = recording(scenario)
     app = DotnetApplication(ORCHESTRATORS, ACTIVITIES)
-    hub = VirtualHub(
-        app=app,
-        hub_name=recorded.answers["hub"]["Hub"],
-        default_version="",
-        warm_sessions=warm,
-        overridable_running_instances=True,
-        max_seconds=1e9,
-    )
+    hub = hub_of(recorded, app, warm_sessions=warm)
 
     async def play(hub):
-        # The recorded times must lie in the past, or timers would wait for them.
-        await hub.sleep((AFTERWARDS - START).total_seconds())
-        await hub.client.create_hub()
-        restored = Restored(recorded, hub.storage, hub.names)
-        await restored.until(point)
+        restored = await restored_at(hub, recorded, point)
         running = await hub.worker()
         await restored.client_goes_on(hub.sleep)
         await hub.sleep(600)

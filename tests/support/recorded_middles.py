@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskhub.codec.instance_rows import decode_instance
 from taskhub.codec.keys import escape_instance_id
@@ -10,10 +10,12 @@ from taskhub.codec.messages import decode_envelope
 from taskhub.model.history import TaskScheduled
 from taskhub.model.ids import InstanceId
 from taskhub.model.messages import Envelope
+from taskhub.simulation.loop import START
 from tests.simulation.checks import check_at_rest
 from tests.support.dotnet_programs import ORCHESTRATORS
-from tests.support.recorded_hub import recording
+from tests.support.recorded_hub import AFTERWARDS, Restored, recording
 from tests.support.recordings import batch_rows, folders
+from tests.support.virtual_hub import VirtualHub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +34,29 @@ NOT_FINISHED = {
 """Scenarios that have no middle, and why."""
 
 MIDDLES = [folder.name for folder in folders("storage") if folder.name not in NOT_FINISHED]
+
+
+def hub_of(recorded: Recording, app: PlainApplication, **settings: Any) -> VirtualHub:
+    """Return a hub with the recording's name and settings, in virtual time."""
+    return VirtualHub(
+        app=app,
+        hub_name=recorded.answers["hub"]["Hub"],
+        default_version="",
+        overridable_running_instances=True,
+        max_seconds=1e9,
+        **settings,
+    )
+
+
+async def restored_at(hub: VirtualHub, recorded: Recording, point: int) -> Restored:
+    """Bring a hub to a point of its recording, of which ``point`` changes were made."""
+    # The recorded times must lie in the past, or timers would wait for them.
+    await hub.sleep((AFTERWARDS - START).total_seconds())
+    await hub.client.create_hub()
+    restored = Restored(recorded, hub.storage, hub.names)
+    await restored.until(point)
+    return restored
+
 
 Ends = dict[str, tuple[str, "str | None"]]
 """By instance: status and output."""
