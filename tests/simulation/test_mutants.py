@@ -8,8 +8,7 @@ from tests.simulation.page import PAGE, page_with_tables
 from tests.simulation.simulate import KINDS
 
 
-# Every second; scripts/simulate --mutants finds them all.
-@pytest.mark.parametrize("mutant", MUTANTS[::2], ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_simulation_finds(mutant):
     """At once at the seed where it was found last; else within as many seeds as are stated, from there on."""
     start = known_seeds().get(mutant.name, 0)
