@@ -291,6 +291,7 @@ class MainDoor:
         self._manage = manage
         self._admin = admin
         self._options = options or DoorOptions()
+        self._webhook = self._options.place.webhook_path.lower()
         http = self._options.http
         self._admission = Admission(http.max_concurrent_requests, http.max_outstanding_requests)
 
@@ -308,7 +309,7 @@ class MainDoor:
         except PathRefused:
             return _empty(400)
         lower = raw.lower()
-        if _is_below(lower, place.webhook_path.lower()):
+        if _is_below(lower, self._webhook):
             if not self._is_allowed(request, Access.SYSTEM):
                 return _empty(401)
             return await _managed(request, raw, origin, self._manage, place.webhook_path, self._options.limits)
