@@ -42,14 +42,12 @@ from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import InstancePage
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.app_lease import ask_for_lease
-from taskhub.runtime.doctor import Doctor
 from taskhub.runtime.entity_directory import EntityDirectory
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.hub_status import delete_hub, hub_status
 from taskhub.runtime.purging import Purging
 from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
-from taskhub.runtime.transfer import Dump, Load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -150,6 +148,8 @@ class TaskHubClient:
             ConfigurationError: there is no such hub.
             HubInUse: workers hold partitions.
         """
+        from taskhub.runtime.transfer import Dump  # no host needs it to start
+
         return await Dump(self._services, write).run(force=force)
 
     async def load_hub(self, lines: Iterable[str]) -> HubContents:
@@ -164,6 +164,8 @@ class TaskHubClient:
             ConfigurationError: the hub is not empty.
             PayloadError: a line is none of a dump's, or lines are missing; nothing runs then.
         """
+        from taskhub.runtime.transfer import Load  # no host needs it to start
+
         return await Load(self._services).run(lines)
 
     async def start(
@@ -503,6 +505,8 @@ class TaskHubClient:
         Returns:
             What was found, and what can be done about it with :meth:`repair`.
         """
+        from taskhub.runtime.doctor import Doctor  # no host needs it to start
+
         return await Doctor(self._services).examine()
 
     async def repair(self, finding: Finding) -> str | None:
@@ -517,6 +521,8 @@ class TaskHubClient:
         Raises:
             ValueError: it has no remedy.
         """
+        from taskhub.runtime.doctor import Doctor  # no host needs it to start
+
         return await Doctor(self._services).repair(finding)
 
     # ---- dead letters

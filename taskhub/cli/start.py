@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 from taskhub.cli.options import Hub, Storage
 from taskhub.errors import ConfigurationError
 from taskhub.host.app_environment import enter_environment, find_environment
+from taskhub.host.imports import importing
 from taskhub.host.official_sdk import SdkChoice, use_sdk
 from taskhub.host.place import app_root_of
 
@@ -119,15 +120,16 @@ def start(
     enter_environment(environment.folders)
     if environment.warning is not None:
         typer.secho(environment.warning, fg=typer.colors.YELLOW, err=True)
-    try:
-        used = use_sdk(sdk)
-    except ConfigurationError as error:
-        typer.secho(str(error), fg=typer.colors.RED, err=True)
-        raise typer.Exit(1) from None
-    from taskhub.host.heir import Heir
+    with importing():
+        try:
+            used = use_sdk(sdk)
+        except ConfigurationError as error:
+            typer.secho(str(error), fg=typer.colors.RED, err=True)
+            raise typer.Exit(1) from None
+        from taskhub.host.heir import Heir
 
-    heir = Heir.of(os.environ)
-    from taskhub.host.process import HostOptions, run_host  # needs an SDK
+        heir = Heir.of(os.environ)
+        from taskhub.host.process import HostOptions, run_host  # needs an SDK
 
     options = HostOptions(
         app_dir,

@@ -12,8 +12,8 @@ from taskhub.host.bindings import BindingError
 from taskhub.host.call_plan import CallPlan, plan_call
 from taskhub.host.functions import DURABLE_TRIGGERS, LISTENED_TRIGGERS, FunctionError
 from taskhub.host.http_functions import check_route
+from taskhub.host.imports import importing
 from taskhub.host.invoker import Invoker, thread_count_of
-from taskhub.host.json_orchestrations import JsonOrchestrations
 from taskhub.host.triggers.checks import prepared
 from taskhub.host.worker_extensions import are_enabled, invocation_hooks, run_after_load
 
@@ -62,7 +62,8 @@ def load_functions(
         is_told: false in processes beside the one that says it.
     """
     enter_app(configuration.app_root)
-    app = load_app(configuration)
+    with importing():
+        app = load_app(configuration)
     loaded = plan_app(app, configuration, is_official=is_official)
     if is_told:
         for name in _missing(configuration, app):
@@ -104,6 +105,8 @@ def orchestrations_of(
         client_payload: makes the text that a durable client binding receives, from that binding's properties.
     """
     if sdk.by_json:
+        from taskhub.host.json_orchestrations import JsonOrchestrations  # most hosts do without
+
         return JsonOrchestrations(invoker, settings, client_payload)
     from taskhub.host.live_orchestrations import LiveOrchestrations  # needs our SDK
 

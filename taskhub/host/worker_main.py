@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from taskhub.host.app_environment import enter_environment, find_environment
+from taskhub.host.imports import importing
 from taskhub.host.official_sdk import SdkChoice, use_sdk
 
 
@@ -15,9 +16,10 @@ def main(text: str) -> int:
     """Run a worker process by its :class:`taskhub.host.workers.WorkerProcessOptions`; return its exit code."""
     words = json.loads(text)
     enter_environment(find_environment(Path(words["app_root"]), os.environ).folders)
-    sdk = use_sdk(SdkChoice(words["sdk"]))
-    from taskhub.host.worker_process import run_worker_process  # needs an SDK
-    from taskhub.host.workers import WorkerProcessOptions
+    with importing():
+        sdk = use_sdk(SdkChoice(words["sdk"]))
+        from taskhub.host.worker_process import run_worker_process  # needs an SDK
+        from taskhub.host.workers import WorkerProcessOptions
 
     return run_worker_process(WorkerProcessOptions.of(text), sdk)
 

@@ -222,4 +222,4 @@ def _clean_environment(packages: Path | None) -> dict[str, str]:
             ("azurewebjobs", "azurefunctionsjobhost", "functions_", "website_", "virtual_env")
         )
     }
-    return kept if packages is None else {**kept, "VIRTUAL_ENV": str(packages)}
+    return kept if packages is None else {**kept, "VIRTUAL_ENV": str(packages), **reference.WITHOUT_AGENTS}

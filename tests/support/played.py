@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -98,6 +99,7 @@ def play_officially(
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.played", scenario, options, str(file), str(reference.environment())],
         cwd=ROOT,
+        env={**os.environ, **reference.WITHOUT_AGENTS},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

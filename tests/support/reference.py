@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv-reference"
 PYTHON = ENVIRONMENT / "bin" / "python"
 """Made by ``scripts/reference-env``, or :func:`environment`."""
+WITHOUT_AGENTS = {"PYTHONPATH": str(Path(__file__).with_name("without_agents"))}
+"""Variable of processes that take packages of ours, too, where the official package is to find no agents."""
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from taskhub.cli.__main__ import app
+from taskhub.cli.__main__ import application
 from taskhub.storage.sqlite import open_sqlite
 from tests.support.real_hub import RealHub
 
@@ -72,7 +72,9 @@ class CommandLine:
 
     def __call__(self, *arguments: str, given: str | None = None, store: Path | None = None, hub: str = HUB) -> Ran:
         where = ["--storage", f"embedded:{store or self.store}", "--hub", hub, "--app", str(self.folder)]
-        result = CliRunner().invoke(app, [*arguments, *where], input=given, catch_exceptions=False)
+        result = CliRunner().invoke(
+            application(arguments[0]), [*arguments, *where], input=given, catch_exceptions=False
+        )
         return Ran(result.exit_code, result.stdout, result.stderr)
 
     def on_hub(self, act: Callable[[RealHub], Awaitable[Any]], *, store: Path | None = None) -> Any:

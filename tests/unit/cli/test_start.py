@@ -4,9 +4,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from taskhub.cli.__main__ import app
+from taskhub.cli.__main__ import application
 
-START = typer.main.get_command(app).commands["start"]
+START = typer.main.get_command(application()).commands["start"]
 
 
 def read(*words):
@@ -30,7 +30,7 @@ def test_all_words_after_functions_are_names(words, functions, folder):
 
 
 def test_functions_without_a_name_is_an_error():
-    done = CliRunner().invoke(app, ["start", "shop", "--functions", "--verbose"])
+    done = CliRunner().invoke(application("start"), ["start", "shop", "--functions", "--verbose"])
 
     assert done.exit_code == 2
     assert "'--functions' requires an argument" in done.stderr

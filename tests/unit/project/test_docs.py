@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from taskhub.cli.__main__ import app
+from taskhub.cli.__main__ import application
 
 ROOT = Path(__file__).parents[3]
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -84,7 +84,7 @@ def commands(group, *path: str):
         yield from commands(command, *path, name)
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(typer.main.get_command(application())))
 
 
 def options(command) -> set[str]:
