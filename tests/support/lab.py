@@ -35,8 +35,9 @@ from taskhub.host.invoker import Invoker
 from taskhub.host.json_orchestrations import JsonOrchestrations
 from taskhub.host.management import Hubs, Management
 from taskhub.host.server import Listener, MainDoor, RpcDoor, bind_main_port
-from taskhub.model.ids import InstanceId, WorkerId
+from taskhub.model.ids import InstanceId, PartitionIndex, WorkerId
 from taskhub.model.messages import Envelope
+from taskhub.names import HubNames
 from taskhub.runtime.worker import Worker
 from taskhub.storage.interception import Call, intercepted
 from taskhub.storage.memory import open_memory
@@ -44,13 +45,16 @@ from tests.support.modules import load_module
 from tests.support.recorded_http import EXTENSION, RPC, WEBHOOK
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from types import ModuleType
 
     from taskhub.host.application import Orchestrations
+    from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
 WAIT_SECONDS = 30
+_LOOK_SECONDS, _LOOKS = 0.05, 3
+"""At queues, and how many in a row must find them empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,14 @@ class Lab:
     """What ``drive`` gets."""
 
     def __init__(
-        self, main_port: int, rpc_port: int, worker: Worker, http: aiohttp.ClientSession, notes: Notes, storage: Storage
+        self,
+        main_port: int,
+        rpc_port: int,
+        worker: Worker,
+        http: aiohttp.ClientSession,
+        notes: Notes,
+        storage: Storage,
+        queues: Sequence[str],
     ) -> None:
         self._origins = {
             f"http://localhost:{main_port}": "http://localhost:17072",
@@ -111,6 +122,7 @@ class Lab:
         }
         self._hub = worker.client
         self._http = http
+        self._queues = queues
         self.answers: list[Answer] = []
         self.notes = notes
         self.storage = storage
@@ -199,8 +211,19 @@ class Lab:
             await asyncio.sleep(0.02)
 
     async def settle(self, seconds: float = 0) -> None:
-        """Let the time pass that the scenario wants to pass; what is over without it is not waited for."""
-        await asyncio.sleep(seconds)
+        """Let what is under way come to rest, for as long as the scenario waits at most.
+
+        It is over when no queue holds a message, hidden ones included: workers delete them last.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + seconds
+        looks = 0
+        while looks < _LOOKS and loop.time() < ends:
+            await asyncio.sleep(min(_LOOK_SECONDS, max(ends - loop.time(), 0)))
+            looks = looks + 1 if await self._is_at_rest() else 0
+
+    async def _is_at_rest(self) -> bool:
+        return not any([await self.storage.queues.count(queue) for queue in self._queues])
 
 
 @asynccontextmanager
@@ -245,7 +268,7 @@ async def running_lab(
     stop = asyncio.Event()
     async with aiohttp.ClientSession() as http:
         main_port, rpc_port = (sockets[0].getsockname()[1] for sockets in (main_sockets, rpc_sockets))
-        lab = Lab(main_port, rpc_port, worker, http, notes, storage)
+        lab = Lab(main_port, rpc_port, worker, http, notes, storage, _queues_of(options.hub))
         handle = lab.watch(management)
         functions = HttpFunctions((), invoker, prefix="api", client_payload=lambda _: "{}")
         main = Listener(main_sockets, MainDoor(functions, handle, handle))
@@ -268,6 +291,12 @@ async def running_lab(
             await application.aclose()
             if store is None:
                 await storage.aclose()
+
+
+def _queues_of(settings: TaskHubSettings) -> list[str]:
+    names = HubNames.of(settings.hub_name)
+    control = [names.control_queue(PartitionIndex(number)) for number in range(settings.partition_count)]
+    return [*control, names.work_item_queue]
 
 
 def _live_plans(module: ModuleType) -> list[Any]:
