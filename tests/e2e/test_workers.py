@@ -153,7 +153,17 @@ MANAGERS = {
 }
 
 
-@pytest.mark.parametrize("manager", MANAGERS)
+# Each takes a minute of leases. test_partition_managers.py has every manager in virtual time; all stores do the same.
+@pytest.mark.parametrize(
+    ("store", "manager"),
+    [
+        ("embedded", "table"),
+        pytest.param("azurite", "table", marks=pytest.mark.azurite),
+        pytest.param("azurite", "safe", marks=pytest.mark.azurite),
+        ("embedded", "legacy"),
+    ],
+    indirect=["store"],
+)
 async def test_hosts_join_and_leave_and_die(start_host, store, manager, tmp_path):
     """Work goes on through it all. The seconds are printed (pytest -s)."""
     prefix = "AzureFunctionsJobHost__extensions__durableTask__storageProvider__"
