@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.entity_texts import encode_request, event_name
 from taskhub.codec.keys import refusal_of_instance_id
+from taskhub.codec.messages import raw_event
 from taskhub.codec.overflow import decompress
 from taskhub.core.entity_batch import hidden_until
 from taskhub.errors import (
@@ -39,7 +40,7 @@ from taskhub.model.history import (
     OrchestrationInstance,
 )
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
-from taskhub.model.instance import InstancePage
+from taskhub.model.instance import InstancePage, Purged
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.app_lease import ask_for_lease
 from taskhub.runtime.entity_directory import EntityDirectory
@@ -319,6 +320,10 @@ class TaskHubClient:
             return ()
         return stored.events
 
+    async def raw_history(self, instance_id: InstanceId) -> list[dict[str, object]]:
+        """Return the events of the instance's current execution with all names that the reference has."""
+        return [{**raw_event(event), "EventType": event.type_name} for event in await self.history(instance_id)]
+
     async def raise_event(self, instance_id: InstanceId, name: str, data: str | None) -> None:
         """Send an event to an instance: one message. Unknown and ended instances drop it.
 
@@ -394,8 +399,8 @@ class TaskHubClient:
         except StaleCheckpoint as error:
             raise InvalidInstanceState(str(error)) from error
 
-    async def purge_ended(self, wanted: InstanceFilter) -> int:
-        """Delete all that is stored of the ended instances that a filter takes; return how many there were.
+    async def purge_ended(self, wanted: InstanceFilter) -> Purged:
+        """Delete all that is stored of the ended instances that a filter takes; return how much that was.
 
         Args:
             wanted: the filter. Without statuses it means all ended instances; statuses of live ones match nothing.
@@ -403,7 +408,7 @@ class TaskHubClient:
         try:
             return await Purging(self._services).ended(wanted)
         except TableNotFound:
-            return 0
+            return Purged(0, 0)
 
     async def make_primary(self) -> None:
         """Let this app's workers have the hub's app lease instead of another app's: one read, one blob.

@@ -75,6 +75,12 @@ def _dead(app: typer.Typer) -> None:
     app.add_typer(dead.app, name="dead")
 
 
+def _durable(app: typer.Typer) -> None:
+    from taskhub.cli import durable
+
+    app.add_typer(durable.app, name="durable")
+
+
 _COMMANDS: Mapping[str, Callable[[typer.Typer], None]] = {
     "init": _init,
     "new": _new,
@@ -84,6 +90,7 @@ _COMMANDS: Mapping[str, Callable[[typer.Typer], None]] = {
     "entities": _entities,
     "hub": _hub,
     "dead": _dead,
+    "durable": _durable,
 }
 """By name, what adds a command, in the order of the help."""
 

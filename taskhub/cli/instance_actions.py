@@ -248,7 +248,7 @@ def purge(
         )
         if not yes:
             typer.confirm("Delete all that is stored of those instances?", abort=True, err=True)
-        removed = with_hub(options, lambda client: client.purge_ended(wanted))
+        removed = with_hub(options, lambda client: client.purge_ended(wanted)).instances
     if as_json:
         print_json({"instancesDeleted": removed})
     else:

@@ -174,7 +174,7 @@ class Management:
                 state = await client.get(command.instance_id)
                 return routes.refusal_of_purge(command, state) or routes.purged(await client.purge(command.instance_id))
             case routes.PurgeEnded():
-                return routes.purged_ended(await client.purge_ended(command.filter))
+                return routes.purged_ended((await client.purge_ended(command.filter)).instances)
             case routes.MakePrimary():
                 await client.make_primary()
                 return routes.DONE

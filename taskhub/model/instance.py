@@ -79,6 +79,15 @@ class InstanceFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge has removed."""
+
+    instances: int
+    rows: int
+    """Of their histories."""
+
+
+@dataclass(frozen=True, slots=True)
 class InstancePage:
     """One page of a query; may be short or empty and still carry a token."""
 

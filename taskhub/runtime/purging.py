@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.keys import blob_folder, escape_instance_id
 from taskhub.errors import StaleCheckpoint, StorageError
-from taskhub.model.instance import TERMINAL_STATUSES
+from taskhub.model.instance import TERMINAL_STATUSES, Purged
 from taskhub.runtime.nursery import run_all
 
 if TYPE_CHECKING:
@@ -58,16 +58,17 @@ class Purging:
         await self._services.dead_letters.drop_of([instance_id])
         return 1
 
-    async def ended(self, wanted: InstanceFilter) -> int:
-        """Remove the ended instances that a filter takes, page by page; return how many.
+    async def ended(self, wanted: InstanceFilter) -> Purged:
+        """Remove the ended instances that a filter takes, page by page; return how much that was.
 
         One that cannot be removed is reported and left; so is one that is started anew meanwhile.
         """
         statuses = (wanted.statuses or TERMINAL_STATUSES) & TERMINAL_STATUSES
         if not statuses:
-            return 0
+            return Purged(0, 0)
         wanted = replace(wanted, statuses=statuses)
         removed: list[InstanceId] = []
+        rows = 0
         token: str | None = None
         while True:
             page = await self._services.instances.query(
@@ -79,19 +80,20 @@ class Purging:
                 limit=MAX_PARALLEL,
                 name="purge",
             )
-            removed.extend(
-                state.instance_id for state, is_removed in zip(page.instances, results, strict=True) if is_removed
-            )
+            for state, count in zip(page.instances, results, strict=True):
+                if count is not None:
+                    removed.append(state.instance_id)
+                    rows += count
             token = page.token
             if token is None:
                 break
         if removed:
             await self._services.dead_letters.drop_of(removed)
-        return len(removed)
+        return Purged(len(removed), rows)
 
-    async def _try_to_remove(self, state: InstanceState) -> bool:
+    async def _try_to_remove(self, state: InstanceState) -> int | None:
         try:
-            await self._remove(state)
+            return await self._remove(state)
         except (StaleCheckpoint, StorageError) as error:
             _logger.warning(
                 "instance '%s' is not purged: %s",
@@ -99,17 +101,18 @@ class Purging:
                 error,
                 extra={"event": "purge_failed", "instance_id": state.instance_id, "error": str(error)},
             )
-            return False
-        return True
+            return None
 
-    async def _remove(self, state: InstanceState) -> None:
+    async def _remove(self, state: InstanceState) -> int:
+        """Remove an instance; return how many rows its history had."""
         services, instance_id = self._services, state.instance_id
         blobs = await self._blobs_of(instance_id)
-        await services.history.delete(instance_id)
+        rows = await services.history.delete(instance_id)
         await services.large.delete_all(blobs)
         has_ended = state.status is not None and state.status.is_terminal
         # The row of one that had ended has been written since only if it was started anew.
         await services.instances.delete(instance_id, etag=state.etag if has_ended else None)
+        return rows
 
     async def _blobs_of(self, instance_id: InstanceId) -> list[str]:
         """Return the names of an instance's blobs, and no neighbour's: not those of ``a/b`` for ``a``, for example.

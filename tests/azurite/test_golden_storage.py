@@ -97,7 +97,8 @@ def recorded_answers(scenario):
     answers = {}
     for name, value in recording(scenario).answers.items():
         if isinstance(value, dict) and "InstancesDeleted" in value:
-            value = {"InstancesDeleted": value["InstancesDeleted"]}
+            counted = ("InstancesDeleted", "RowsDeleted") if scenario == "purge_filter" else ("InstancesDeleted",)
+            value = {count: value[count] for count in counted}
         elif isinstance(value, dict) and "error" in value:
             value = value["Message"] if "already exists" in value["Message"] else "refused"
         answers[name] = value

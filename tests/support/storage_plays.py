@@ -358,7 +358,8 @@ async def _purge_filter(run: Run) -> None:
     await run.running("running-1")
     await run.quiet()
     ended = InstanceFilter(statuses=frozenset({RuntimeStatus.Completed, RuntimeStatus.Failed}))
-    run.answers["purge"] = {"InstancesDeleted": await run.client.purge_ended(ended)}
+    purged = await run.client.purge_ended(ended)
+    run.answers["purge"] = {"InstancesDeleted": purged.instances, "RowsDeleted": purged.rows}
 
 
 async def _query_many(run: Run) -> None:

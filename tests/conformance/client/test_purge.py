@@ -6,7 +6,7 @@ import pytest
 
 from taskhub import TaskHubClient
 from taskhub.model.ids import InstanceId, Utc
-from taskhub.model.instance import InstanceFilter, RuntimeStatus
+from taskhub.model.instance import InstanceFilter, Purged, RuntimeStatus
 from taskhub.storage.interception import intercepted
 from tests.support.hub_state import read_hub
 from tests.support.real_hub import RealHub
@@ -72,7 +72,9 @@ async def test_many_are_purged_by_time_status_and_prefix_but_never_live_ones(any
         await hub.running("q-waiting")
         times = sorted([(await hub.client.get(InstanceId(f"q-{number}"))).created for number in range(3)])
 
-        purge = hub.client.purge_ended
+        async def purge(wanted):
+            return (await hub.client.purge_ended(wanted)).instances
+
         assert await purge(InstanceFilter(created_from=Utc("2100-01-01T00:00:00Z"))) == 0
         assert await purge(InstanceFilter(statuses=frozenset({RuntimeStatus.Running, RuntimeStatus.Pending}))) == 0
         assert await ids_of(hub) == ["f-0", "f-1", "f-2", "q-0", "q-1", "q-2", "q-waiting"]
@@ -98,7 +100,8 @@ async def test_a_purge_goes_through_all_pages_and_all_rows(any_storage):
             await hub.end(f"q-{number:03}")
         await hub.end("long")
 
-        assert await hub.client.purge_ended(InstanceFilter()) == 106
+        rows = len((await read_hub(any_storage, hub.names, partition_count=4)).history)
+        assert await hub.client.purge_ended(InstanceFilter()) == Purged(106, rows)
 
     left = await read_hub(any_storage, hub.names, partition_count=4)
     assert (list(left.history), list(left.instances)) == ([], [])
@@ -135,7 +138,7 @@ async def test_an_instance_that_comes_back_during_its_purge_is_not_lost(any_stor
         await hub.start("quick", 1, instance_id="q")
         await hub.end("q")
         purging = TaskHubClient(intercepted(any_storage, come_back), hub.settings)
-        removed = await purging.purge_ended(InstanceFilter())
+        removed = (await purging.purge_ended(InstanceFilter())).instances
         state = await hub.until("q", lambda state: state.output == "2")
         history = await hub.client.history(InstanceId("q"))
 

@@ -72,9 +72,11 @@ class CommandLine:
 
     def __call__(self, *arguments: str, given: str | None = None, store: Path | None = None, hub: str = HUB) -> Ran:
         where = ["--storage", f"embedded:{store or self.store}", "--hub", hub, "--app", str(self.folder)]
-        result = CliRunner().invoke(
-            application(arguments[0]), [*arguments, *where], input=given, catch_exceptions=False
-        )
+        return self.bare(*arguments, *where, given=given)
+
+    def bare(self, *arguments: str, given: str | None = None) -> Ran:
+        """Run a command that is told itself where the hub is."""
+        result = CliRunner().invoke(application(arguments[0]), arguments, input=given, catch_exceptions=False)
         return Ran(result.exit_code, result.stdout, result.stderr)
 
     def on_hub(self, act: Callable[[RealHub], Awaitable[Any]], *, store: Path | None = None) -> Any:
