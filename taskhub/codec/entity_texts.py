@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.codec.jsontext import json_of, parse_utc, writable
-from taskhub.codec.records import Mismatch, mismatch, require, take
+from taskhub.codec.records import PLAINERS, Mismatch, mismatch, require, take
 from taskhub.errors import MalformedMessage
 from taskhub.model.entities import (
     NEVER,
@@ -32,6 +32,7 @@ from taskhub.model.entities import (
     SorterState,
     Stamp,
 )
+from taskhub.model.history import FailureDetails
 from taskhub.model.ids import ExecutionId, InstanceId
 
 if TYPE_CHECKING:
@@ -74,9 +75,14 @@ def encode_request(request: Request, *, typed: bool = True) -> str:
 def encode_response(response: Response) -> str:
     """Return the text of an answer."""
     # Never null: the SDK strips the result before it looks at it.
-    plain = {"$type": _type("ResponseMessage"), "result": "null" if response.result is None else response.result}
+    plain: dict[str, object] = {
+        "$type": _type("ResponseMessage"),
+        "result": "null" if response.result is None else response.result,
+    }
     if response.is_error:
         plain["exceptionType"] = _ERROR
+    if response.failure is not None:
+        plain["failureDetails"] = PLAINERS[FailureDetails](response.failure)
     return writable(json_of(plain))
 
 

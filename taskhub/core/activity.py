@@ -8,6 +8,7 @@ from taskhub.model.history import TaskCompleted, TaskFailed, TaskScheduled
 from taskhub.model.messages import TaskMessage
 
 if TYPE_CHECKING:
+    from taskhub.model.history import FailureDetails
     from taskhub.model.ids import Utc
     from taskhub.model.messages import Envelope
 
@@ -21,9 +22,17 @@ def succeeded(work_item: Envelope, task: TaskScheduled, result: str | None, *, n
     return TaskMessage(event, target=work_item.message.target)
 
 
-def failed(work_item: Envelope, task: TaskScheduled, reason: str, details: str | None, *, now: Utc) -> TaskMessage:
+def failed(
+    work_item: Envelope,
+    task: TaskScheduled,
+    reason: str,
+    details: str | None,
+    failure: FailureDetails | None = None,
+    *,
+    now: Utc,
+) -> TaskMessage:
     """Return the answer of an activity that raised, or cannot be run."""
-    event = TaskFailed(timestamp=now, task_scheduled_id=task.event_id, reason=reason, details=details)
+    event = TaskFailed(timestamp=now, task_scheduled_id=task.event_id, reason=reason, details=details, failure=failure)
     return TaskMessage(event, target=work_item.message.target)
 
 

@@ -35,8 +35,10 @@ from taskhub.model.entities import (
     Response,
     SchedulerState,
     Stamp,
+    Start,
 )
 from taskhub.model.history import OrchestrationInstance
+from taskhub.model.ids import ExecutionId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,6 +59,9 @@ MAX_SUSPENDED = timedelta(seconds=10)
 _SIGNALS = uuid.UUID("2f0c1f5e-8a2b-5d0e-9c53-5a8f1f8a1d07")
 """Name space of the ids of signals that entities send."""
 
+_STARTS = uuid.UUID("7b3a4c0e-8f6d-5a56-b0b1-2d4f0f0c9e11")
+"""Name space of the execution ids of orchestrations that entities start."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchRules:
@@ -72,7 +77,7 @@ class Send:
     """A message that an entity sends."""
 
     target: OrchestrationInstance
-    content: Union[Request, Response, Continue]  # noqa: UP007 (evaluated on 3.10)
+    content: Union[Request, Response, Continue, Start]  # noqa: UP007 (evaluated on 3.10)
     name: str | None = None
     """Of the event that carries an answer: the id of its request."""
     hidden_until: Utc | None = None
@@ -255,6 +260,7 @@ def finish_batch(batch: Batch, outcome: BatchAnswer | BatchFailure | None, *, no
             scheduler = replace(scheduler, exists=outcome.exists, state=outcome.state)
             sends += _answers(batch.operations, outcome.results)
             sends += _signals(batch, outcome, now)
+            sends += _starts(batch, outcome, now)
         case BatchFailure(result=result):
             sends += _answers(batch.operations, [Response(result, is_error=True)] * len(batch.operations))
         case None if batch.operations:
@@ -293,8 +299,22 @@ def _signals(batch: Batch, answer: BatchAnswer, now: Utc) -> Iterable[Send]:
             input=signal.input,
             parent=sender,
             extra=signal.extra,
+            due=signal.due,
         )
-        yield Send(OrchestrationInstance(target, None), batch.sorter.label(request, target, Stamp.of(now)))
+        to = OrchestrationInstance(target, None)
+        if signal.due is None:
+            yield Send(to, batch.sorter.label(request, target, Stamp.of(now)))
+        else:
+            yield Send(to, request, hidden_until=hidden_until(signal.due, now))
+
+
+def _starts(batch: Batch, answer: BatchAnswer, now: Utc) -> Iterable[Send]:
+    for index, start in enumerate(answer.starts):
+        # The same execution when the batch has to be run again, as for signals.
+        parts = [batch.operations[0].id, str(index), start.instance_id, start.name]
+        execution = ExecutionId(uuid.uuid5(_STARTS, "\n".join(parts)).hex)
+        hidden = None if start.due is None else hidden_until(start.due, now)
+        yield Send(OrchestrationInstance(start.instance_id, execution), start, hidden_until=hidden)
 
 
 def _locked(scheduler: SchedulerState, lock: Request) -> SchedulerState:

@@ -298,6 +298,7 @@ def next_generation(
         episode.started,
         instance=instance,
         input=restarted.input,
+        version=episode.started.version if restarted.version is None else restarted.version,
         timestamp=now,
         is_played=True,
         scheduled_start=None,

@@ -82,6 +82,8 @@ class Restarted:
     input: str | None
     carried: tuple[EventRaised, ...]
     """Events that go over to the next generation, in order of arrival."""
+    version: str | None = None
+    """Of the next generation; ``None``: the same."""
 
 
 Outcome = Union[Returned, Raised, Restarted]  # noqa: UP007 (a runtime alias on 3.10)

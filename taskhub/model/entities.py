@@ -17,6 +17,7 @@ from taskhub.model.ids import InstanceId, Utc
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from taskhub.model.history import FailureDetails
     from taskhub.model.ids import ExecutionId
 
 REQUEST_EVENT = "op"
@@ -167,6 +168,8 @@ class Response:
     result: str | None
     """JSON text."""
     is_error: bool = False
+    failure: FailureDetails | None = None
+    """Of an error, structured, where the SDK gives it so; ``result`` has its message then."""
 
 
 LOCK_GRANTED = Response("Lock Acquisition Completed")
@@ -228,6 +231,21 @@ class Signal:
     input: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
     """As in :class:`Request`."""
+    due: Utc | None = None
+    """When the operation should run; ``None``: now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An orchestration that an entity starts, and does not wait for."""
+
+    instance_id: InstanceId
+    name: str
+    input: str | None = None
+    version: str | None = None
+    """``None``: the hub's default version."""
+    due: Utc | None = None
+    """When it should begin; ``None``: now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +257,7 @@ class BatchAnswer:
     results: tuple[Response, ...]
     """One for each operation, in order."""
     signals: tuple[Signal, ...] = ()
+    starts: tuple[Start, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,4 +187,4 @@ class Activities:
         work_item = item.held.envelope
         if isinstance(result, ActivitySucceeded):
             return activity.succeeded(work_item, item.task, result.result, now=now)
-        return activity.failed(work_item, item.task, result.reason, result.details, now=now)
+        return activity.failed(work_item, item.task, result.reason, result.details, result.failure, now=now)

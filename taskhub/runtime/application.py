@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskhub.model.actions import Actions
+    from taskhub.model.entities import BatchAnswer
+    from taskhub.model.history import FailureDetails
     from taskhub.model.ids import ExecutionId, InstanceId
 
 
@@ -47,6 +49,8 @@ class ActivityFailed:
     reason: str
     """What the orchestration sees: ``Activity function 'x' failed:  ValueError: boom``."""
     details: str | None = None
+    failure: FailureDetails | None = None
+    """Structured, for an SDK that reads it so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,8 @@ class EntityCall:
 class EntityAnswered:
     """An entity function returned."""
 
-    answer: str
-    """JSON text with ``entityExists``, ``entityState``, one of ``results`` for each operation, and ``signals``."""
+    answer: str | BatchAnswer
+    """As text: JSON with ``entityExists``, ``entityState``, one of ``results`` for each operation, and ``signals``."""
 
 
 @dataclass(frozen=True, slots=True)

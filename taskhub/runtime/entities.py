@@ -21,23 +21,20 @@ from taskhub.codec.entity_texts import (
     decode_incoming,
     decode_scheduler,
     decode_taken_requests,
-    encode_request,
-    encode_response,
     encode_scheduler,
     encode_status,
     encode_taken_requests,
-    event_name,
     trigger_text,
 )
 from taskhub.core import episode as episodes
 from taskhub.core.entity_batch import Batch, BatchRules, begin_batch, finish_batch
 from taskhub.core.entity_memory import RequestMemory
 from taskhub.core.episode import KEEP_STATUS, Checkpoint, Outbound
-from taskhub.core.operations import EpisodeRules, Outgoing
+from taskhub.core.operations import EpisodeRules
 from taskhub.core.runtime_state import RuntimeState
 from taskhub.errors import MalformedMessage
 from taskhub.model.actions import Actions
-from taskhub.model.entities import CONTINUE_EVENT, BatchFailure, Continue, EntityId, Request, Response, SchedulerState
+from taskhub.model.entities import BatchAnswer, BatchFailure, EntityId, Request, Response, SchedulerState
 from taskhub.model.history import (
     EventRaised,
     ExecutionResumed,
@@ -50,18 +47,17 @@ from taskhub.model.history import (
 )
 from taskhub.model.ids import ExecutionId
 from taskhub.model.instance import RuntimeStatus
-from taskhub.model.messages import TaskMessage
 from taskhub.runtime.application import EntityCall, EntityFailed
+from taskhub.runtime.entity_messages import outgoing
 from taskhub.runtime.instance_work import NO_MESSAGES, InstanceWork, Sorted
 from taskhub.runtime.sessions import StoredInstance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from taskhub.core.entity_batch import Finished, Send
-    from taskhub.model.entities import BatchAnswer, Incoming
+    from taskhub.core.entity_batch import Finished
+    from taskhub.model.entities import Incoming
     from taskhub.model.history import HistoryEvent
-    from taskhub.model.ids import Utc
     from taskhub.runtime.application import Application
     from taskhub.runtime.checkpoints import Checkpoints
     from taskhub.runtime.history_store import StoredHistory
@@ -244,7 +240,7 @@ class Entities(InstanceWork):
             self._log_failed(batch, answered.result)
             return BatchFailure(answered.result)
         try:
-            answer = decode_answer(answered.answer, operations=len(batch.operations))
+            answer = _read(answered.answer, operations=len(batch.operations))
         except MalformedMessage as error:
             # The extension would run the batch again and again; it cannot come to anything else.
             failed = EntityFailed.because(str(error))
@@ -286,9 +282,13 @@ class Entities(InstanceWork):
             input=encode_scheduler(finished.scheduler),
         )
         number = session.state.episodes + 1
+        version = self._services.settings.default_version
         return Checkpoint(
             instance=instance,
-            outbound=tuple(Outbound(_outgoing(send, now), sender, number) for send in finished.sends),
+            outbound=tuple(
+                Outbound(outgoing(send, sender, now=now, default_version=version), sender, number)
+                for send in finished.sends
+            ),
             first_index=0,
             new_events=(
                 OrchestratorStarted(timestamp=now),
@@ -379,17 +379,5 @@ def _must_append(session: EntitySession, events: Iterable[HistoryEvent]) -> bool
     return is_suspended
 
 
-def _outgoing(send: Send, now: Utc) -> Outgoing:
-    name, content = _named(send)
-    event = EventRaised(timestamp=now, name=name, input=content)
-    return Outgoing(TaskMessage(event, target=send.target), due=send.hidden_until)
-
-
-def _named(send: Send) -> tuple[str, str | None]:
-    match send.content:
-        case Request():
-            return event_name(send.hidden_until), encode_request(send.content)
-        case Response():
-            return send.name or "", encode_response(send.content)
-        case Continue():
-            return CONTINUE_EVENT, None
+def _read(answer: str | BatchAnswer, *, operations: int) -> BatchAnswer:
+    return answer if isinstance(answer, BatchAnswer) else decode_answer(answer, operations=operations)

@@ -33,6 +33,7 @@ from taskhub.model.entities import (
     SorterState,
     Stamp,
 )
+from taskhub.model.history import FailureDetails
 from taskhub.model.ids import Utc
 from tests.support.builders import NOON
 from tests.support.recordings import GOLDEN, rows_left
@@ -192,6 +193,22 @@ def test_a_message_that_cannot_be_read_is_named(name, text, complaint):
 
 def test_a_result_is_never_null():
     assert json.loads(encode_response(Response(None)))["result"] == "null"
+
+
+def test_a_structured_failure_stands_beside_the_message_as_the_core_writes_it():
+    failure = FailureDetails("ValueError", "boom", "File …")
+
+    told = json.loads(encode_response(Response('"boom"', is_error=True, failure=failure)))
+
+    assert (told["result"], "exceptionType" in told) == ('"boom"', True)
+    assert told["failureDetails"] == {
+        "ErrorType": "ValueError",
+        "ErrorMessage": "boom",
+        "StackTrace": "File …",
+        "InnerFailure": None,
+        "IsNonRetriable": False,
+        "Properties": None,
+    }
 
 
 def test_the_time_of_a_late_request_is_in_its_name_with_seven_digits():

@@ -18,8 +18,10 @@ from taskhub.model.entities import (
     SchedulerState,
     Signal,
     Stamp,
+    Start,
 )
 from taskhub.model.history import OrchestrationInstance
+from taskhub.model.ids import InstanceId
 from tests.support.builders import NOON, at
 
 COUNTER = EntityId("counter", "a")
@@ -254,6 +256,25 @@ def test_a_deleted_entity_keeps_its_order():
 
     assert (finished.scheduler.exists, finished.scheduler.state) == (False, "null")
     assert finished.scheduler.sorter.received["order-42"].last == Stamp.of(NOON)
+
+
+def test_a_signal_for_later_hides_and_takes_no_part_in_the_order():
+    answer = BatchAnswer(exists=True, state="1", results=(Response("1"),), signals=(Signal(OTHER, "wake", due=at(60)),))
+
+    [sent] = finish(begin(signal("s1")), answer).sends
+
+    assert (sent.content.due, sent.hidden_until, sent.content.timestamp) == (at(60), at(60), NEVER)
+
+
+def test_an_entity_starts_the_same_execution_when_its_batch_is_run_again():
+    start = Start(InstanceId("child"), "flow", "1")
+    answer = BatchAnswer(exists=True, state="1", results=(Response("1"),), starts=(start, start))
+
+    first, second = finish(begin(signal("s1")), answer).sends
+    again, _ = finish(begin(signal("s1")), answer).sends
+
+    assert (first.target.instance_id, first.content) == ("child", start)
+    assert first.target.execution_id == again.target.execution_id != second.target.execution_id
 
 
 def test_signals_of_an_entity_carry_labels_and_ids_that_a_repetition_has_too():
