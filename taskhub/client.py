@@ -30,7 +30,7 @@ from taskhub.errors import (
     TableNotFound,
     TransientStorageError,
 )
-from taskhub.model.entities import CleanedEntities, EntityPage, Request, is_entity
+from taskhub.model.entities import CleanedEntities, EntityId, EntityPage, Request, is_entity
 from taskhub.model.history import (
     EventRaised,
     ExecutionResumed,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from taskhub.model.dead_letters import DeadLetter
     from taskhub.model.diagnosis import Examination, Finding
-    from taskhub.model.entities import EntityId, EntityState
+    from taskhub.model.entities import EntityState
     from taskhub.model.history import HistoryEvent
     from taskhub.model.hub import DumpSummary, HubContents, HubStatus
     from taskhub.model.instance import InstanceFilter, InstanceState
@@ -423,7 +423,13 @@ class TaskHubClient:
     # ---- entities
 
     async def signal_entity(
-        self, entity: EntityId, operation: str, input: str | None = None, *, due: Utc | None = None
+        self,
+        entity: EntityId,
+        operation: str,
+        input: str | None = None,
+        *,
+        due: Utc | None = None,
+        request_id: str | None = None,
     ) -> None:
         """Ask an entity for an operation, without an answer: one message. The entity need not exist.
 
@@ -432,11 +438,16 @@ class TaskHubClient:
             operation: name of the operation.
             input: JSON text.
             due: when the operation should run; now by default.
+            request_id: of this signal, which the entity takes once; by default a new one.
         """
         now = self._now()
         hidden = None if due is None else hidden_until(due, now)
         request = Request(
-            id=str(self._services.environment.new_guid()), operation=operation, is_signal=True, input=input, due=due
+            id=request_id or str(self._services.environment.new_guid()),
+            operation=operation,
+            is_signal=True,
+            input=input,
+            due=due,
         )
         content = encode_request(request, typed=False)
         event = EventRaised(timestamp=now, name=event_name(hidden), input=content)
@@ -459,25 +470,36 @@ class TaskHubClient:
         self,
         name: str | None = None,
         *,
+        id_prefix: str | None = None,
         operated_from: Utc | None = None,
         operated_to: Utc | None = None,
         top: int = 100,
         token: str | None = None,
         with_state: bool = False,
+        with_deleted: bool = False,
     ) -> EntityPage:
         """Return one page of the entities that exist, in order of their ids.
 
         Args:
             name: of the entities, ignoring case; those of all names by default.
+            id_prefix: how the ids of the entities begin (``@counter@a``), in place of a name.
             operated_from: of these whose last batch began then or later.
             operated_to: of these whose last batch began then or earlier.
             top: most entities of the page; deleted ones that are still stored count.
             token: of the page before; a page may be empty and still have one.
             with_state: whether states are wanted.
+            with_deleted: whether to list those too that were deleted and are still stored.
         """
+        prefix = "@" if name is None else EntityId.of(name, "").instance_id
         try:
             return await EntityDirectory(self._services).list(
-                name, operated_from=operated_from, operated_to=operated_to, top=top, token=token, with_state=with_state
+                id_prefix or prefix,
+                operated_from=operated_from,
+                operated_to=operated_to,
+                top=top,
+                token=token,
+                with_state=with_state,
+                with_deleted=with_deleted,
             )
         except TableNotFound:
             return EntityPage((), None)

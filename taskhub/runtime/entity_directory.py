@@ -50,25 +50,22 @@ class EntityDirectory:
 
     async def list(
         self,
-        name: str | None,
+        id_prefix: str,
         *,
         operated_from: Utc | None,
         operated_to: Utc | None,
         top: int,
         token: str | None,
         with_state: bool,
+        with_deleted: bool,
     ) -> EntityPage:
         """Return one page of the entities that exist; it may be short, or empty, and still have a token."""
-        wanted = InstanceFilter(
-            created_from=operated_from,
-            created_to=operated_to,
-            id_prefix="@" if name is None else EntityId.of(name, "").instance_id,
-        )
+        wanted = InstanceFilter(created_from=operated_from, created_to=operated_to, id_prefix=id_prefix)
         ends = self._services.environment.clock.monotonic() + MAX_EMPTY_PAGES_SECONDS
         while True:
             page = await self._page(wanted, top=top, token=token, with_state=with_state)
             found = [_state_of(row, with_state=with_state) for row in page.instances]
-            entities = tuple(each for each in found if each is not None and each.exists)
+            entities = tuple(each for each in found if each is not None and (each.exists or with_deleted))
             token = page.token
             if entities or token is None or self._services.environment.clock.monotonic() >= ends:
                 return EntityPage(entities, token)
