@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 from azure.functions.meta import Datum
 
 from taskhub.errors import UnknownFunction
-from taskhub.host.activity_values import compact, failure_details, failure_reason, result_text, unwrap_input
+from taskhub.host.activity_values import result_text
 from taskhub.host.client_binding import bound_data
+from taskhub.host.durable_payloads import JsonPayloads
 from taskhub.host.functions import ACTIVITY_TRIGGER, ENTITY_TRIGGER, ORCHESTRATION_TRIGGER
 from taskhub.host.http_activity import HttpActivity
 from taskhub.host.http_calls import HTTP_ACTIVITY
 from taskhub.host.invoker import DURABLE_REASON, TIMEOUT, InvocationFailed
-from taskhub.runtime.application import ActivityFailed, ActivitySucceeded, EntityAnswered, EntityFailed
+from taskhub.runtime.application import ActivityFailed, ActivitySucceeded, EntityFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from taskhub.host.call_plan import CallPlan
+    from taskhub.host.durable_payloads import DurablePayloads
     from taskhub.host.invoker import Invoker
     from taskhub.model.ids import InstanceId
-    from taskhub.runtime.application import ActivityCall, EntityCall, Orchestration
+    from taskhub.runtime.application import ActivityCall, EntityAnswered, EntityCall, Orchestration
 
 
 class Orchestrations(Protocol):
@@ -48,6 +50,7 @@ class FunctionsApplication:
         invoker: runs them.
         orchestrations: drives the orchestrators.
         client_payload: makes the text that a durable client binding receives, from that binding's properties.
+        payloads: what activities and entities receive and answer.
         http: makes the requests of ``call_http``.
     """
 
@@ -58,11 +61,13 @@ class FunctionsApplication:
         orchestrations: Orchestrations,
         *,
         client_payload: Callable[[Mapping[str, Any]], str],
+        payloads: DurablePayloads | None = None,
         http: HttpActivity | None = None,
     ) -> None:
         self._invoker = invoker
         self._orchestrations = orchestrations
         self._client_payload = client_payload
+        self._payloads = payloads or JsonPayloads()
         self._http = http or HttpActivity()
         plans = list(plans)
         self._orchestrators = _by_called_name(plans, ORCHESTRATION_TRIGGER)
@@ -115,12 +120,12 @@ class FunctionsApplication:
         try:
             outcome = await self._invoker.invoke(
                 plan,
-                self._data(plan, unwrap_input(call.input)),
+                self._data(plan, self._payloads.activity_input(call.input)),
                 reason=DURABLE_REASON,
                 values={"instanceId": call.instance_id},
             )
         except InvocationFailed as error:
-            return ActivityFailed(failure_reason(call.name, error.message), failure_details(error.message, error.stack))
+            return self._payloads.activity_failed(call.name, error)
         if outcome.result is None:
             return ActivitySucceeded(None)
         return ActivitySucceeded(result_text(outcome.result.type, outcome.result.value))
@@ -146,13 +151,14 @@ class FunctionsApplication:
         if plan.function.is_disabled:
             return EntityFailed.because(f"Entity function '{call.name}' is disabled.")
         try:
-            outcome = await self._invoker.invoke(plan, self._data(plan, call.payload), reason=DURABLE_REASON)
+            data = self._data(plan, self._payloads.entity_request(call))
+            outcome = await self._invoker.invoke(plan, data, reason=DURABLE_REASON)
         except InvocationFailed as error:
             # Readers tell a timeout by its first words, and take it as it is.
             is_timeout = error.message.startswith(TIMEOUT)
             return EntityFailed(error.message) if is_timeout else EntityFailed.because(error.message)
         answer = None if outcome.result is None else outcome.result.value
-        return EntityAnswered(answer if isinstance(answer, str) else compact(answer))
+        return self._payloads.entity_answer(call, answer)
 
     async def aclose(self) -> None:
         """Close what requests of ``call_http`` left open."""

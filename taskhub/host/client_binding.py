@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
     from taskhub.host.call_plan import CallPlan
     from taskhub.host.configuration import HostConfiguration
+    from taskhub.host.durable_options import DurableOptions
     from taskhub.host.http_keys import KeyStore
 
 
 def client_payload(
-    configuration: HostConfiguration, base: str, *, rpc_port: int | None, keys: KeyStore | None = None
+    configuration: HostConfiguration,
+    base: str,
+    *,
+    rpc_port: int | None,
+    keys: KeyStore | None = None,
+    speaks_grpc: bool = False,
 ) -> Callable[[Mapping[str, Any]], str]:
     """Return what makes the text from the properties of a binding.
 
@@ -31,15 +37,18 @@ def client_payload(
         base: URL of the management API, as others reach it.
         rpc_port: of the loopback door, ``None`` when there is none.
         keys: where the key of the management API is; ``None`` when it asks for none.
+        speaks_grpc: whether clients of the app speak gRPC.
     """
     durable, settings = configuration.durable, configuration.settings
     alias = DEFAULT_CONNECTION_ALIAS if durable.connection == DEFAULT_CONNECTION else durable.connection
     urls = routes.Urls(base, durable.hub.hub_name, alias)
-    rpc = None if rpc_port is None else f"http://127.0.0.1:{rpc_port}{routes.RPC_PATH}/"
+    door = f"http://127.0.0.1:{rpc_port}" + ("" if speaks_grpc else f"{routes.RPC_PATH}/")
+    rpc = None if rpc_port is None else door
+    grpc = _grpc_fields(durable, base) if speaks_grpc else None
 
     @functools.lru_cache(maxsize=64)
     def payload(hub: str | None, connection: str | None, code: str) -> str:
-        return dataclasses.replace(urls, code=code).client_payload(rpc, hub, connection)
+        return dataclasses.replace(urls, code=code).client_payload(rpc, hub, connection, grpc)
 
     def of_binding(properties: Mapping[str, Any]) -> str:
         hub = properties.get("taskhub")
@@ -49,6 +58,16 @@ def client_payload(
         )
 
     return of_binding
+
+
+def _grpc_fields(durable: DurableOptions, base: str) -> Mapping[str, object]:
+    minutes, seconds = divmod(int(durable.grpc.timeout_seconds), 60)
+    return {
+        "httpBaseUrl": base,
+        "useForwardedHost": durable.use_forwarded_host,
+        "maxGrpcMessageSizeInBytes": durable.grpc.max_message_bytes,
+        "grpcHttpClientTimeout": f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}",
+    }
 
 
 def bound_data(plan: CallPlan, trigger: Datum, client_payload: Callable[[Mapping[str, Any]], str]) -> dict[str, Datum]:

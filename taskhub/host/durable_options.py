@@ -35,6 +35,21 @@ _OTHER_PROVIDERS = ("azureManaged", "mssql", "Netherite")
 _SETTING = re.compile(r"%([^%]+)%")
 
 
+_GRPC_BYTES = 4 * 2**20
+_GRPC_TIMEOUT_SECONDS = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcOptions:
+    """For apps on the official SDK 2.x, whose clients speak gRPC."""
+
+    max_message_bytes: int = _GRPC_BYTES
+    timeout_seconds: float = _GRPC_TIMEOUT_SECONDS
+    """That clients are told."""
+    refuses_events: bool = True
+    """Whether events for instances that are not there, or have ended, are refused; else they are dropped."""
+
+
 @dataclass(frozen=True, slots=True)
 class DurableOptions:
     """The task hub's settings, and what the host itself needs of the section."""
@@ -44,6 +59,7 @@ class DurableOptions:
     """Name of the app setting, or of the group of settings, that says which storage account holds the hub."""
     local_rpc_endpoint: bool = True
     use_forwarded_host: bool = False
+    grpc: GrpcOptions = field(default_factory=GrpcOptions)
     warnings: tuple[str, ...] = ()
 
 
@@ -87,6 +103,11 @@ def read_durable_options(
         connection=_connection(values),
         local_rpc_endpoint=values.get("localrpcendpointenabled", True),
         use_forwarded_host=values.get("httpsettings.useforwardedhost", False),
+        grpc=GrpcOptions(
+            max_message_bytes=values.get("maxgrpcmessagesizeinbytes", _GRPC_BYTES),
+            timeout_seconds=values.get("grpchttpclienttimeout", _GRPC_TIMEOUT_SECONDS),
+            refuses_events=values.get("throwstatusexceptionsonraiseevent", True),
+        ),
         warnings=tuple(warnings),
     )
 
@@ -325,7 +346,6 @@ _POSITIVE = "a whole number of at least 1"
 _BOOLEAN = "true or false"
 
 _SESSIONS = "instances stay in memory between episodes anyway, while there is room"
-_GRPC = "the host speaks JSON with its clients, not gRPC"
 _EVENT_GRID = "lifecycle notifications are not sent"
 _TRACKING = "history and instances are kept in the account of the queues"
 _LOGS = "the host has no telemetry; inputs and outputs are never in its log, and replays neither"
@@ -382,7 +402,6 @@ _ALL = (
         "throwStatusExceptionsOnRaiseEvent",
         _boolean,
         _BOOLEAN,
-        no_effect="Python apps raise events over HTTP, which looks at the instance in any case, as officially",
     ),
     _Option("useAppLease", _boolean, _BOOLEAN, "use_app_lease"),
     _Option(
@@ -411,8 +430,8 @@ _ALL = (
         default=True,
         no_effect="a stop always lets work in progress end, for as long as its grace period lasts",
     ),
-    _Option("maxGrpcMessageSizeInBytes", _integer(1), _POSITIVE, default=4 * 2**20, no_effect=_GRPC),
-    _Option("grpcHttpClientTimeout", _seconds(0), _A_SPAN, default=100.0, no_effect=_GRPC),
+    _Option("maxGrpcMessageSizeInBytes", _integer(1), _POSITIVE, default=_GRPC_BYTES),
+    _Option("grpcHttpClientTimeout", _seconds(0), _A_SPAN, default=_GRPC_TIMEOUT_SECONDS),
     _Option("notifications.eventGrid.topicEndpoint", _text, "a URL", no_effect=_EVENT_GRID),
     _Option("notifications.eventGrid.keySettingName", _text, "the name of an app setting", no_effect=_EVENT_GRID),
     _Option("notifications.eventGrid.publishRetryCount", _integer(0), "a whole number", no_effect=_EVENT_GRID),

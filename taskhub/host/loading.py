@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from taskhub.host.app_loader import enter_app, load_app
 from taskhub.host.bindings import BindingError
 from taskhub.host.call_plan import CallPlan, plan_call
+from taskhub.host.durable_payloads import JsonPayloads
 from taskhub.host.functions import DURABLE_TRIGGERS, LISTENED_TRIGGERS, FunctionError
 from taskhub.host.http_functions import check_route
 from taskhub.host.imports import importing
 from taskhub.host.invoker import Invoker, thread_count_of
+from taskhub.host.official_sdk import Drive
 from taskhub.host.triggers.checks import prepared
 from taskhub.host.worker_extensions import are_enabled, invocation_hooks, run_after_load
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from taskhub.host.application import Orchestrations
     from taskhub.host.configuration import HostConfiguration
     from taskhub.host.console import Console
+    from taskhub.host.durable_payloads import DurablePayloads
     from taskhub.host.functions import App, Function
     from taskhub.host.official_sdk import Sdk
     from taskhub.host.triggers.storage_bindings import StorageBindings
@@ -104,13 +107,32 @@ def orchestrations_of(
         settings: limits of the task hub.
         client_payload: makes the text that a durable client binding receives, from that binding's properties.
     """
-    if sdk.by_json:
+    if sdk.drive is Drive.JSON:
         from taskhub.host.json_orchestrations import JsonOrchestrations  # most hosts do without
 
         return JsonOrchestrations(invoker, settings, client_payload)
+    if sdk.drive is Drive.PROTOBUF:
+        from taskhub.host.protobuf.orchestrations import ProtobufOrchestrations  # as above
+        from taskhub.host.protobuf.schema import load_messages
+
+        return ProtobufOrchestrations(invoker, settings, client_payload, load_messages())
     from taskhub.host.live_orchestrations import LiveOrchestrations  # needs our SDK
 
     return LiveOrchestrations(invoker, settings)
+
+
+def payloads_of(sdk: Sdk) -> DurablePayloads:
+    """Return what the activities and entities of an app receive and answer.
+
+    Args:
+        sdk: that the app runs on.
+    """
+    if sdk.drive is Drive.PROTOBUF:
+        from taskhub.host.protobuf.payloads import ProtobufPayloads  # most hosts do without
+        from taskhub.host.protobuf.schema import load_messages
+
+        return ProtobufPayloads(load_messages())
+    return JsonPayloads()
 
 
 def _missing(configuration: HostConfiguration, app: App) -> list[str]:

@@ -1,9 +1,9 @@
 """Which SDK an app runs on: ours or the official one, both of which are ``azure.durable_functions``.
 
-Ours is driven live, the official one by the JSON protocol, as its own extension does. What the environment of the app
-has decides, unless the user does: each folder of ``sys.path`` is looked at, in order. Within one folder there is room
-for one of them: ``pip`` lets both in, the files of whichever came last lie on top, and to uninstall either takes files
-of both away. The one on top is whole, and works.
+Ours is driven live, the official one as its own extension does: 1.x by JSON, 2.x by protobuf messages. What the
+environment of the app has decides, unless the user does: each folder of ``sys.path`` is looked at, in order. Within one
+folder there is room for one of them: ``pip`` lets both in, the files of whichever came last lie on top, and to
+uninstall either takes files of both away. The one on top is whole, and works.
 
 Nothing here imports an SDK before it is chosen; only the standard library is needed, so that a command can choose
 before it loads anything else.
@@ -33,8 +33,6 @@ OFFICIAL = "azure-functions-durable"
 OURS = "durable-taskhub"
 PACKAGE = "azure.durable_functions"
 _NAMESPACE, _, _NAME = PACKAGE.rpartition(".")
-_MAJOR_VERSION = "1"
-"""Of the official SDK: those that speak the JSON protocol."""
 
 
 class SdkChoice(str, enum.Enum):
@@ -49,6 +47,21 @@ class SdkChoice(str, enum.Enum):
     """Ours, driven by the JSON protocol: for tests and comparisons."""
 
 
+class Drive(enum.Enum):
+    """How the task hub and the functions of an app speak with each other."""
+
+    LIVE = enum.auto()
+    """Instances stay in memory; ours only."""
+    JSON = enum.auto()
+    PROTOBUF = enum.auto()
+
+
+_DRIVES = {"1": Drive.JSON, "2": Drive.PROTOBUF}
+"""By the major version of the official SDK."""
+_PROTOBUF_PYTHON = (3, 13)
+"""The oldest that the official SDK 2.x runs on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sdk:
     """An SDK that was found."""
@@ -60,13 +73,17 @@ class Sdk:
     """Of the official distribution in the same place, whoever's files lie on top; ``None`` when there is none."""
     lacks: str | None = None
     """A file of the official distribution that is not there, or not whole."""
-    by_json: bool = False
-    """Whether the JSON protocol drives it."""
+    drive: Drive = Drive.LIVE
 
     def __str__(self) -> str:
         if self.is_ours:
-            return f"{OURS} in {self.folder}" + (", driven by the JSON protocol" if self.by_json else "")
+            return f"{OURS} in {self.folder}" + (", driven by the JSON protocol" if self.drive is Drive.JSON else "")
         return f"{OFFICIAL} {self.official_version or '(unknown version)'} in {self.folder}"
+
+    @property
+    def speaks_grpc(self) -> bool:
+        """Whether its clients speak gRPC."""
+        return self.drive is Drive.PROTOBUF
 
     @property
     def warning(self) -> str | None:
@@ -110,8 +127,13 @@ def find_sdks(path: Sequence[str] | None = None) -> list[Sdk]:
     return [sdk for folder in folders if (sdk := _sdk_in(folder)) is not None]
 
 
-def choose(found: Sequence[Sdk], choice: SdkChoice) -> Sdk:
+def choose(found: Sequence[Sdk], choice: SdkChoice, *, python: tuple[int, ...] = sys.version_info[:2]) -> Sdk:
     """Return the SDK to use.
+
+    Args:
+        found: those of the environment, in order.
+        choice: which one is wanted.
+        python: version of the Python that is to run it.
 
     Raises:
         ConfigurationError: there is none of the sort, or it cannot be driven.
@@ -126,12 +148,10 @@ def choose(found: Sequence[Sdk], choice: SdkChoice) -> Sdk:
     if sdk is None:
         raise ConfigurationError(_missing(found, choice))
     if sdk.is_ours:
-        return Sdk(sdk.folder, True, sdk.official_version, by_json=choice is SdkChoice.OWN_JSON)
-    if sdk.official_version is not None and sdk.official_version.partition(".")[0] != _MAJOR_VERSION:
-        raise ConfigurationError(
-            f"{sdk} does not speak the JSON protocol, which this host drives the official SDK by. Install "
-            f"{OFFICIAL}<2, or run the app on the SDK of {OURS}: taskhub start --sdk own."
+        return Sdk(
+            sdk.folder, True, sdk.official_version, drive=Drive.JSON if choice is SdkChoice.OWN_JSON else Drive.LIVE
         )
+    drive = _drive_of(sdk, python)
     if sdk.lacks is not None:
         raise ConfigurationError(
             f"{sdk} is not whole: {sdk.lacks} is not as it was installed. Both {OFFICIAL} and {OURS} own {PACKAGE}, "
@@ -139,7 +159,31 @@ def choose(found: Sequence[Sdk], choice: SdkChoice) -> Sdk:
             f"  {sys.executable} -m pip install --force-reinstall --no-deps {OFFICIAL}=={sdk.official_version}\n"
             f"To run on ours: {_cure()}"
         )
-    return Sdk(sdk.folder, False, sdk.official_version, by_json=True)
+    return Sdk(sdk.folder, False, sdk.official_version, drive=drive)
+
+
+def _drive_of(sdk: Sdk, python: tuple[int, ...]) -> Drive:
+    """Return how an official SDK is driven.
+
+    Raises:
+        ConfigurationError: nobody knows how, or not on this Python.
+    """
+    if sdk.official_version is None:
+        return Drive.JSON
+    drive = _DRIVES.get(sdk.official_version.partition(".")[0])
+    if drive is None:
+        raise ConfigurationError(
+            f"{sdk} is of a release that this host does not know how to drive. Install "
+            f"{OFFICIAL}<3, or run the app on the SDK of {OURS}: taskhub start --sdk own."
+        )
+    if drive is Drive.PROTOBUF and python < _PROTOBUF_PYTHON:
+        needed, is_there = (".".join(map(str, each)) for each in (_PROTOBUF_PYTHON, python))
+        raise ConfigurationError(
+            f"{sdk} needs Python {needed}, and this host runs on {is_there}. Install the host in an environment of "
+            f"Python {needed} or newer: python{needed} -m pip install {OURS}. Or run the app on the SDK of {OURS}: "
+            "taskhub start --sdk own."
+        )
+    return drive
 
 
 def _missing(found: Sequence[Sdk], choice: SdkChoice) -> str:

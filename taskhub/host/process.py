@@ -29,18 +29,17 @@ from taskhub.host.http_cors import Cors
 from taskhub.host.http_functions import HttpFunctions
 from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.listing import listing
-from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of
+from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of, payloads_of
 from taskhub.host.management import Hubs, Management
-from taskhub.host.official_sdk import SdkChoice
+from taskhub.host.official_sdk import Drive, SdkChoice
 from taskhub.host.place import Place, find_place
+from taskhub.host.rpc_doors import rpc_door
 from taskhub.host.server import (
     LOOPBACK,
     DoorOptions,
     Listener,
     MainDoor,
-    RpcDoor,
     bind_main_port,
-    bind_rpc_port,
     is_loopback,
 )
 from taskhub.host.server_limits import Limits
@@ -153,13 +152,13 @@ def run_host(options: HostOptions) -> int:
 def _tell_sdk(sdk: Sdk, console: Console) -> None:
     if sdk.warning is not None:
         console.warning(sdk.warning)
-    if sdk.by_json:
+    if sdk.drive is Drive.JSON and not sdk.is_ours:
         console.line(
             f"The app runs on {sdk}. Each episode replays its whole history; --sdk own runs it on the SDK of the task "
             "hub, which keeps instances in memory."
-            if not sdk.is_ours
-            else f"The app runs on {sdk}."
         )
+    elif sdk.drive is not Drive.LIVE:
+        console.line(f"The app runs on {sdk}.")
 
 
 def _bind(options: HostOptions, configuration: HostConfiguration, place: Place) -> list[socket.socket]:
@@ -263,15 +262,19 @@ class _Host:
             await storage.aclose()
 
     async def _serve_with(self, storage: Storage, stop: asyncio.Event) -> None:
-        durable = self._configuration.durable
-        rpc_socket = bind_rpc_port() if durable.local_rpc_endpoint else None
-        rpc_port: int | None = rpc_socket.getsockname()[1] if rpc_socket else None
+        durable, sdk = self._configuration.durable, self._options.sdk
+        rpc = rpc_door(sdk, durable) if durable.local_rpc_endpoint else None
+        rpc_port = None if rpc is None else rpc.port
         app_storage = AppStorage.of(self._configuration, storage, self._store, asked=self._options.storage)
         invoker = make_invoker(self._configuration, self._console, app_storage.bindings)
         keys = self._door.keys
-        payload = client_payload(self._configuration, self._base_url, rpc_port=rpc_port, keys=keys)
-        orchestrations = orchestrations_of(self._options.sdk, invoker, durable.hub, payload)
-        application = FunctionsApplication(self._loaded.plans, invoker, orchestrations, client_payload=payload)
+        payload = client_payload(
+            self._configuration, self._base_url, rpc_port=rpc_port, keys=keys, speaks_grpc=sdk.speaks_grpc
+        )
+        orchestrations = orchestrations_of(sdk, invoker, durable.hub, payload)
+        application = FunctionsApplication(
+            self._loaded.plans, invoker, orchestrations, client_payload=payload, payloads=payloads_of(sdk)
+        )
         count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
         listeners = app_storage.listen_with(invoker, self._loaded.plans, payload, number=0 if count == 1 else None)
         workers: Workers
@@ -306,11 +309,10 @@ class _Host:
         )
         door = MainDoor(functions, management.handle, admin.handle, self._door)
         main = Listener(self._sockets, door, limits=self._door.limits)
-        rpc = Listener([rpc_socket], RpcDoor(management.handle)) if rpc_socket else None
         worker_stop = asyncio.Event()
         await main.start()
         if rpc is not None:
-            await rpc.start()
+            await rpc.start(hubs, management)
         self._announce(storage)
         work = self._work(workers, worker_stop, stop) if self._loaded.has_work else None
         working = asyncio.create_task(work, name="worker") if work is not None else None
@@ -329,7 +331,7 @@ class _Host:
         await admin.aclose()
         await invoker.aclose(grace_seconds=_left(ends))
         if rpc is not None:
-            await rpc.stop(grace_seconds=0)
+            await rpc.stop()
         if working is not None and not working.done():
             working.cancel()
             await asyncio.wait([working])

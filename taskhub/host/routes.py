@@ -902,13 +902,20 @@ class Urls:
         del urls["rewindPostUri"]
         return Response(202, _compact(urls), {"Location": urls["statusQueryGetUri"], "Retry-After": "10"})
 
-    def client_payload(self, rpc_base_url: str | None, hub: str | None, connection: str | None) -> str:
+    def client_payload(
+        self,
+        rpc_base_url: str | None,
+        hub: str | None,
+        connection: str | None,
+        grpc: Mapping[str, object] | None = None,
+    ) -> str:
         """Return the text that a durable client binding receives.
 
         Args:
             rpc_base_url: address of the loopback door, ``None`` when it is closed.
             hub: hub of the binding, ``None``: the app's.
             connection: connection name of the binding, ``None``: the app's.
+            grpc: what clients that speak gRPC are told besides.
         """
         urls = Urls(self.base, hub or self.hub, connection or self.connection, self.code)
         return _compact(
@@ -923,6 +930,7 @@ class Urls:
                 "httpBaseUrl": None,
                 "maxGrpcMessageSizeInBytes": None,
                 "grpcHttpClientTimeout": None,
+                **(grpc or {}),
             }
         )
 

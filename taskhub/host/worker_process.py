@@ -23,7 +23,7 @@ from taskhub.host.configuration import load_configuration
 from taskhub.host.console import Console, captured_output, wants_debug
 from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.identity import WorkerIdentity
-from taskhub.host.loading import load_functions, make_invoker, orchestrations_of
+from taskhub.host.loading import load_functions, make_invoker, orchestrations_of, payloads_of
 from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.workers import work_and_listen
 from taskhub.runtime.parking import ParkingApplication
@@ -111,12 +111,15 @@ class _WorkerProcess:
         app_storage.wake_others = lambda key: channel.hint(key, 0.0)
         invoker = make_invoker(configuration, self._console, app_storage.bindings)
         keys = KeyStore(secrets_folder(configuration)) if options.asks_for_keys else None
-        payload = client_payload(configuration, options.base_url, rpc_port=options.rpc_port, keys=keys)
+        payload = client_payload(
+            configuration, options.base_url, rpc_port=options.rpc_port, keys=keys, speaks_grpc=self._sdk.speaks_grpc
+        )
         application = FunctionsApplication(
             self._loaded.plans,
             invoker,
             orchestrations_of(self._sdk, invoker, settings, payload),
             client_payload=payload,
+            payloads=payloads_of(self._sdk),
         )
         identity = WorkerIdentity(configuration.app_root, settings.hub_name, options.number)
         worker = Worker(

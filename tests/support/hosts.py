@@ -143,6 +143,7 @@ class StartHost(Protocol):
         environment: Mapping[str, str] | None = None,
         packages: Path | None = None,
         sdk: str | None = None,
+        python: Path | None = None,
         wait: bool = True,
     ) -> Host:
         """Start ``taskhub start app_dir``.
@@ -156,6 +157,7 @@ class StartHost(Protocol):
             environment: variables on top of the test's own.
             packages: virtual environment that is activated; by default the host's own.
             sdk: as ``--sdk``.
+            python: that runs the host; by default that of the tests.
             wait: until it listens.
         """
 
@@ -181,10 +183,11 @@ def host_starter() -> Iterator[StartHost]:
         environment: Mapping[str, str] | None = None,
         packages: Path | None = None,
         sdk: str | None = None,
+        python: Path | None = None,
         wait: bool = True,
     ) -> Host:
         command = [
-            sys.executable,
+            str(python or sys.executable),
             "-m",
             "taskhub.cli",
             "start",

@@ -11,10 +11,14 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+import pytest
+
 if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[2]
+_NO_PYTHON = 3
+"""Status of the script where there is no Python that is new enough."""
 ENVIRONMENT = ROOT / ".venv-reference"
 PYTHON = ENVIRONMENT / "bin" / "python"
 """Made by ``scripts/reference-env``, or :func:`environment`."""
@@ -28,12 +32,33 @@ def environment() -> Path:
 
     Safe when several processes do it at once.
     """
+    done = _made("reference-env", "reference.lock")
+    if done.returncode != 0:
+        raise RuntimeError(f"scripts/reference-env failed (is the package index reachable?):\n{done.stdout}")
+    return ENVIRONMENT
+
+
+@functools.cache
+def environment_2x() -> Path:
+    """Return the virtual environment with the official package 2.x and this host; skips where no Python runs it.
+
+    Safe when several processes do it at once.
+    """
+    done = _made("reference-env-2x", "reference-2x.lock")
+    if done.returncode == _NO_PYTHON:
+        pytest.skip(f"azure-functions-durable 2.x needs Python 3.13: {done.stdout.strip()}")
+    if done.returncode != 0:
+        raise RuntimeError(f"scripts/reference-env-2x failed (is the package index reachable?):\n{done.stdout}")
+    return ROOT / ".venv-reference-2x"
+
+
+def _made(script: str, lock_name: str) -> subprocess.CompletedProcess[str]:
     cache = ROOT / ".cache"
     cache.mkdir(exist_ok=True)
-    with open(cache / "reference.lock", "w") as lock:
+    with open(cache / lock_name, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(
-            ["bash", str(ROOT / "scripts/reference-env")],
+        return subprocess.run(
+            ["bash", str(ROOT / "scripts" / script)],
             env={**os.environ, "PYTHON": sys.executable},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -41,9 +66,6 @@ def environment() -> Path:
             text=True,
             check=False,
         )
-    if done.returncode != 0:
-        raise RuntimeError(f"scripts/reference-env failed (is the package index reachable?):\n{done.stdout}")
-    return ENVIRONMENT
 
 
 class Reference:

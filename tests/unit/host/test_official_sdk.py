@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskhub.errors import ConfigurationError
-from taskhub.host.official_sdk import Sdk, SdkChoice, choose, find_sdks
+from taskhub.host.official_sdk import Drive, Sdk, SdkChoice, choose, find_sdks
 
 ROOT = Path(__file__).parents[3]
 OURS, THEIRS = b"# ours\n", b"# theirs\n"
@@ -75,7 +75,7 @@ def test_the_official_package_in_place_of_ours_is_driven_by_the_json_protocol(si
 
     sdk = in_use(site)
 
-    assert sdk == Sdk(package, is_ours=False, official_version="1.7.0", by_json=True)
+    assert sdk == Sdk(package, is_ours=False, official_version="1.7.0", drive=Drive.JSON)
     assert str(sdk) == f"azure-functions-durable 1.7.0 in {package}"
     assert sdk.warning is None
 
@@ -117,7 +117,7 @@ def test_the_first_of_the_path_is_used_that_is_wanted(tmp_path, order, choice, i
     sdk = in_use(*(tmp_path / name for name in order), choice=choice)
 
     assert sdk.is_ours is is_ours
-    assert sdk.by_json is (choice is SdkChoice.OWN_JSON or not is_ours)
+    assert sdk.drive is (Drive.JSON if choice is SdkChoice.OWN_JSON or not is_ours else Drive.LIVE)
 
 
 def test_an_installation_without_a_record_is_told_by_what_only_ours_has(site):
@@ -145,10 +145,30 @@ def test_an_official_sdk_that_lost_a_file_is_refused_with_the_cure_for_either(si
     assert "--no-deps durable-taskhub" in str(refused.value)
 
 
-def test_an_official_sdk_that_speaks_another_protocol_is_refused(site):
+@pytest.mark.parametrize("version", ["2.0.0b1", "2.0.0rc3", "2.7.1"])
+def test_the_official_package_2_is_driven_by_protobuf_messages(site, version):
+    package = put_official(site, version=version)
+
+    sdk = choose(find_sdks([str(site)]), SdkChoice.AUTO, python=(3, 13))
+
+    assert sdk == Sdk(package, is_ours=False, official_version=version, drive=Drive.PROTOBUF)
+
+
+def test_the_official_package_2_is_refused_on_a_python_that_it_does_not_run_on(site):
     put_official(site, version="2.0.0")
 
-    with pytest.raises(ConfigurationError, match=r"Install azure-functions-durable<2, or .* --sdk own"):
+    with pytest.raises(ConfigurationError) as refused:
+        choose(find_sdks([str(site)]), SdkChoice.AUTO, python=(3, 12))
+
+    assert "azure-functions-durable 2.0.0 in " in str(refused.value)
+    assert "needs Python 3.13, and this host runs on 3.12" in str(refused.value)
+    assert "python3.13 -m pip install durable-taskhub" in str(refused.value)
+
+
+def test_an_official_sdk_of_a_release_that_nobody_knows_is_refused(site):
+    put_official(site, version="3.0.0")
+
+    with pytest.raises(ConfigurationError, match=r"Install azure-functions-durable<3, or .* --sdk own"):
         in_use(site)
 
 
@@ -175,12 +195,12 @@ def taskhub(site, *arguments):
 
 
 def test_start_ends_with_the_message_when_no_sdk_can_be_used(site):
-    put_official(site, version="2.0.0")
+    put_official(site, version="3.0.0")
 
     done = taskhub(site, "start", ".")
 
     assert done.returncode == 1
-    assert "does not speak the JSON protocol" in done.stderr
+    assert "is of a release that this host does not know how to drive" in done.stderr
     assert "Traceback" not in done.stderr
 
 

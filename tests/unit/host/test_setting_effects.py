@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import azure.durable_functions as df
+import durabletask.internal.orchestrator_service_pb2 as messages
 import pytest
 
 from taskhub.errors import ConfigurationError, InstanceExists
@@ -25,6 +26,7 @@ from taskhub.host.configuration import load_configuration
 from taskhub.host.durable_options import known_keys, read_durable_options
 from taskhub.host.functions import Function
 from taskhub.host.live_orchestrations import LiveOrchestrations
+from taskhub.host.protobuf.service import Refused, SidecarService
 from taskhub.model.history import TaskScheduled
 from taskhub.model.ids import InstanceId
 from taskhub.model.instance import InstanceFilter, RuntimeStatus
@@ -459,6 +461,35 @@ def test_without_its_loopback_door_the_host_gives_clients_no_address(tmp_path):
 
     assert not configuration.durable.local_rpc_endpoint
     assert json.loads(client_payload(configuration, "http://localhost:1", rpc_port=None)({}))["rpcBaseUrl"] is None
+
+
+@shows("maxGrpcMessageSizeInBytes", "grpcHttpClientTimeout")
+def test_clients_that_speak_grpc_are_told_its_limits(tmp_path):
+    configuration = configuration_of(
+        tmp_path, {"maxGrpcMessageSizeInBytes": 7_000_000, "grpcHttpClientTimeout": "00:02:30"}
+    )
+
+    told = json.loads(client_payload(configuration, "http://localhost:1", rpc_port=4001, speaks_grpc=True)({}))
+
+    assert (told["maxGrpcMessageSizeInBytes"], told["grpcHttpClientTimeout"]) == (7_000_000, "00:02:30")
+    assert (told["rpcBaseUrl"], told["httpBaseUrl"]) == ("http://127.0.0.1:4001", "http://localhost:1")
+    assert told["useForwardedHost"] is False
+
+
+@shows("throwStatusExceptionsOnRaiseEvent")
+@pytest.mark.parametrize("throws", [True, False])
+def test_events_for_nobody_are_refused_or_dropped_over_grpc(throws):
+    options = options_of("throwStatusExceptionsOnRaiseEvent", throws)
+    service = SidecarService(messages, refuses_events=options.grpc.refuses_events)
+
+    async def play(hub):
+        try:
+            await service.raise_event(hub.client, messages.RaiseEventRequest(instanceId="nobody", name="Go"))
+        except Refused as refused:
+            return refused.status
+        return None
+
+    assert hub_of(options).run(play) == ("NOT_FOUND" if throws else None)
 
 
 @shows("httpSettings.useForwardedHost")

@@ -76,6 +76,9 @@ TABLE = (
         ("taskhub.host.json_orchestrations",),
         (*HOST, "taskhub.core", "taskhub.codec", "taskhub.host", "azure.functions"),
     ),
+    # The protobuf protocol's answers hold messages for entities, whose texts are those of the store. Its classes and
+    # gRPC are the app's, and no module names them. docs/adr/0014-sdk-2x.md
+    Row("host.protobuf", ("taskhub.host.protobuf",), (*HOST, "taskhub.codec", "taskhub.host", "azure.functions")),
     Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", "aiohttp", "yarl")),
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
