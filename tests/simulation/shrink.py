@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskhub.simulation.fates import Fate, Fates
 from tests.simulation.checks import Violation
+from tests.simulation.settings import PLAIN
 from tests.simulation.simulate import Simulation
 
 if TYPE_CHECKING:
@@ -209,24 +210,6 @@ def _earlier(fates: tuple[Fate, ...]) -> Iterator[list[Fate]]:
     for index, fate in enumerate(fates):
         for number in range(1, fate.number, max(1, fate.number // PLACES)):
             yield [*fates[:index], replace(fate, number=number), *fates[index + 1 :]]
-
-
-PLAIN: Mapping[str, Any] = {
-    "partition_manager": None,
-    "partition_count": 1,
-    "warm_sessions": True,
-    "wake_readers": True,
-    "base64_messages": False,
-    "max_dequeue_count": 0,
-    "max_concurrent_activities": 20,
-    "max_concurrent_orchestrations": 20,
-    "max_concurrent_entities": 20,
-    "max_entity_batch": 5000,
-    "control_queue_buffer_threshold": 256,
-    "max_warm_history_events": 500_000,
-    "max_polling_interval_seconds": 0.5,
-}
-"""The plainest value of each setting that runs draw."""
 
 
 def kind_of(failure: str) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from taskhub import TaskHubClient, TaskHubSettings, Worker
 from taskhub.codec.keys import unescape_instance_id
 from taskhub.model.ids import InstanceId, WorkerId
-from taskhub.model.leases import PartitionManager
 from taskhub.names import HubNames
 from taskhub.simulation.fates import Fate, FatedFaults, Fates
 from taskhub.simulation.loop import EndlessRun
@@ -36,6 +35,7 @@ from tests.simulation.lives import FATES, Clients, Life, Plan, draw_plan
 from tests.simulation.model import Reader
 from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start
 from tests.simulation.progress import Progress
+from tests.simulation.settings import draw_settings
 from tests.simulation.workload import ACTIVITY_NAMES, Journal, SimulatedApplication, counter
 from tests.support.hub_state import read_hub
 
@@ -168,6 +168,7 @@ class Simulation:
         workload: Mapping[str, Plan | Start] | None = None,
         workers: int | None = None,
         faults: str = "default",
+        shortcuts: str = "drawn",
         fates: Fates | None = None,
         tell: Callable[[str], None] = lambda _: None,
         **overrides: Any,
@@ -179,6 +180,7 @@ class Simulation:
             workload: by instance id.
             workers: how many.
             faults: name of the :data:`PROFILES` that tells how hard the run is.
+            shortcuts: whether all are ``on``, or ``off``, or each as it is ``drawn``.
             fates: what befalls it.
             tell: hears the story.
             overrides: settings of the hub.
@@ -191,24 +193,7 @@ class Simulation:
         self._watch = Watch(names.history_table)
         self._tell = tell
         self._report = Report(seed)
-        settings = {
-            "hub_name": HUB,
-            "partition_count": draw.choice([1, 2, 4]),
-            "max_concurrent_activities": draw.choice([1, 3, 20]),
-            "max_concurrent_orchestrations": draw.choice([1, 3, 20]),
-            "max_concurrent_entities": draw.choice([1, 3, 20]),
-            "max_entity_batch": draw.choice([1, 3, 5000]),
-            "control_queue_buffer_threshold": draw.choice([4, 64, 256]),
-            "warm_sessions": draw.random() < 0.7,
-            "max_warm_history_events": draw.choice([20, 500_000]),
-            "wake_readers": draw.random() < 0.7,
-            "max_polling_interval_seconds": draw.choice([0.5, 5.0]),
-            "partition_manager": draw.choice([None, None, *PartitionManager]),
-            # More often than workers die here: nothing may be parked.
-            "max_dequeue_count": draw.choice([0, 0, 40]),
-            "base64_messages": draw.random() < 0.2,
-            "overridable_running_instances": True,
-        }
+        settings = draw_settings(seed, shortcuts)
         if workload is None:
             chosen = random.Random(f"{seed}/workload")
             workload = {
@@ -222,7 +207,7 @@ class Simulation:
         }
         if not any(plan.fate == "replace" for plan in self._plans.values()):
             settings["overridable_running_instances"] = False
-        self.settings = TaskHubSettings(**{**settings, **overrides})
+        self.settings = TaskHubSettings(**{"hub_name": HUB, **settings, **overrides})
         self._leases = LeaseWatch(names, self._world.clock.now, self.settings.partition_count)
         self._journal = Journal(random.Random(f"{seed}/journal"))
         self._app = self._application()

@@ -13,6 +13,7 @@ from tests.simulation.mutants.catalogue import BY_NAME
 from tests.simulation.mutants.mutant import Edit, Mutant
 from tests.simulation.programs import Start
 from tests.simulation.runs import run_seed, run_seeds
+from tests.simulation.settings import PLAIN, SHORTCUTS, draw_settings
 from tests.simulation.shrink import Shrinker, failing_case, kind_of
 from tests.simulation.simulate import Simulation
 from tests.simulation.story import tell_run
@@ -22,9 +23,9 @@ EASY = "second_answers_count"
 """A mutant that any run with second copies shows."""
 
 
-def failing_seed(name):
+def failing_seed(name, options):
     with BY_NAME[name].applied():
-        return next(seed for seed in range(60) if run_seed(seed, {}).failure is not None)
+        return next(seed for seed in range(60) if run_seed(seed, options).failure is not None)
 
 
 def run_tool(capsys, *arguments):
@@ -57,13 +58,27 @@ def test_what_never_happens_over_many_runs_is_a_failure(capsys, monkeypatch):
 
 
 def test_a_failing_seed_is_told_with_how_to_see_it_again(capsys):
-    seed = failing_seed(EASY)
+    options = {"workers": 2, "shortcuts": "off"}
+    seed = failing_seed(EASY, options)
+    more = [part for name, value in options.items() for part in (f"--{name}", str(value))]
 
-    status, told = run_tool(capsys, "--mutant", EASY, "--start", str(seed), "--seeds", "1")
+    status, told = run_tool(capsys, "--mutant", EASY, "--start", str(seed), "--seeds", "1", *more)
 
     assert status == 1
-    assert f"seed {seed} failed; see it with: scripts/simulate --seed {seed} --trace" in told
+    assert f"seed {seed} failed; see it with: scripts/simulate --seed {seed} {' '.join(more)} --trace" in told
     assert json.loads(told.splitlines()[-1])["failed"] == [seed]
+
+
+@pytest.mark.parametrize(("shortcuts", "is_on"), [("on", {True}), ("off", {False}), ("drawn", {True, False})])
+def test_shortcuts_are_all_on_or_all_off_or_drawn_one_by_one(shortcuts, is_on):
+    hubs = [draw_settings(seed, shortcuts) for seed in range(40)]
+
+    for name in SHORTCUTS:
+        assert {settings[name] for settings in hubs} == is_on
+
+
+def test_the_shrinker_knows_the_plainest_of_all_that_is_drawn():
+    assert draw_settings(0).keys() - PLAIN.keys() == {"overridable_running_instances"}
 
 
 def test_runs_on_several_processes_come_to_the_same():
@@ -80,9 +95,9 @@ def test_runs_on_several_processes_come_to_the_same():
 def test_a_story_tells_who_did_what_in_virtual_time_and_changes_nothing():
     lines = []
 
-    told = tell_run(7, lines.append)
+    told = tell_run(7, lines.append, partition_manager=PartitionManager.TABLE)
 
-    plain = Simulation(7).run()
+    plain = Simulation(7, partition_manager=PartitionManager.TABLE).run()
     assert (told.steps, told.seconds) == (plain.steps, plain.seconds)
     text = "\n".join(lines)
     for part in ("puts ExecutionStarted", "commits to the history of i-0: OrchestratorStarted", "writes the lease of"):

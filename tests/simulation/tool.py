@@ -1,6 +1,7 @@
 """Simulates whole hubs in virtual time, one run for each seed, and checks that nothing is lost, wrong or done twice.
 
     scripts/simulate --seeds 1000 --faults heavy --jobs 2   many runs; the last line is one JSON object
+    scripts/simulate --seeds 1000 --shortcuts off           every hub without shortcuts, or with all (on)
     scripts/simulate --seed 62 --trace                      one run, told as a story in virtual time
     scripts/simulate --seed 62 --shrink                     the smallest run that fails in the same way, as a test
     scripts/simulate --coverage --seeds 200                 lines of runtime and core that no run reached
@@ -24,6 +25,7 @@ from tests.simulation import page, reached
 from tests.simulation.mutants import hunt
 from tests.simulation.mutants.catalogue import BY_NAME
 from tests.simulation.runs import be_quiet, run_seeds
+from tests.simulation.settings import SHORTCUTS, SHORTCUTS_ON
 from tests.simulation.shrink import Shrinker, failing_case
 from tests.simulation.simulate import KINDS, PROFILES
 from tests.simulation.story import tell_run
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.mutants:
         return hunt.run_catalogue(jobs=options.jobs, refresh=options.refresh, only=options.mutant)
     seeds = range(options.start, options.start + options.seeds)
-    of_runs = {"faults": options.faults, "workers": options.workers}
+    of_runs = {"faults": options.faults, "workers": options.workers, "shortcuts": options.shortcuts}
     with BY_NAME[options.mutant].applied() if options.mutant else contextlib.nullcontext():
         if options.coverage:
             return reached.report(seeds, jobs=options.jobs, options=of_runs)
@@ -64,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", "--seed", type=int, default=0, metavar="S", help="the first seed, or the only one")
     parser.add_argument("--workers", type=int, metavar="W", help="workers of each hub; drawn by default")
     parser.add_argument("--faults", choices=list(PROFILES), default="default", help="how much befalls a run")
+    parser.add_argument(
+        "--shortcuts", choices=list(SHORTCUTS_ON), default="drawn", help=f"of each hub: {', '.join(SHORTCUTS)}"
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes; 1 by default")
     parser.add_argument("--trace", action="store_true", help="tell the run of --seed as a story")
     parser.add_argument("--shrink", action="store_true", help="make the failing run of --seed smaller")
@@ -116,8 +121,8 @@ def run_many(seeds: Sequence[int], *, jobs: int, options: dict[str, Any]) -> int
 
 
 def _more(options: dict[str, Any]) -> str:
-    faults = "" if options["faults"] == "default" else f" --faults {options['faults']}"
-    return faults + (f" --workers {options['workers']}" if options["workers"] else "")
+    usual = {"faults": "default", "workers": None, "shortcuts": "drawn"}
+    return "".join(f" --{name} {value}" for name, value in options.items() if value != usual[name])
 
 
 # ---- one run
