@@ -101,8 +101,9 @@ class MessageSorter:
         if source is None:
             source = self._sources[sender.lower()] = _Source(sender, NEVER, request.parent_execution)
         elif source.execution_id != request.parent_execution:
-            if request.timestamp.ticks <= source.last.ticks:
-                # A late message, or a second copy, of an execution that is over: the order of the current one stands.
+            if request.timestamp.ticks <= max((source.last.ticks, *source.waiting)):
+                # A late message, or a second copy, of an execution that is over: the order of the current one stands,
+                # also of what waits for its first message.
                 yield request
                 return
             # Labels begin anew with every execution: what still waits is the rest of the one before.

@@ -94,6 +94,16 @@ def test_a_late_message_of_an_execution_that_is_over_does_not_disturb_the_order_
     assert receive([first, late, second]) == [["y"], ["late"], ["z"]]
 
 
+def test_a_late_message_does_not_disturb_what_waits_for_the_first_message_of_the_current_execution():
+    """Found by simulation: what waited was run out of order, and what came then waited for it for ever."""
+    late = [message("b", 2, after=1), message("c", 3, after=2)]
+    x, y, z = (
+        message(name, at, after, execution="e2") for name, at, after in (("x", 5, None), ("y", 6, 5), ("z", 7, 6))
+    )
+
+    assert receive([A, y, *late, x, z]) == [["a"], [], ["b"], ["c"], ["x", "y"], ["z"]]
+
+
 def test_what_is_older_than_the_horizon_is_not_sorted():
     new, old = message("new", 5000), message("old", 5000 - WINDOW - 11, after=1)
 
