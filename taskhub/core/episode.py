@@ -156,7 +156,11 @@ class Checkpoint:
 
 
 def begin_episode(state: RuntimeState, accepted: Sequence[HistoryEvent], *, now: Utc) -> Episode:
-    """Begin an episode with the messages that were let in; in a new execution the first of them is its start."""
+    """Begin an episode with the messages that were let in; in a new execution the first of them is its start.
+
+    Its clock is never behind that of the episode before, whatever that worker's clock was: time does not go back for
+    the code, and what it sends to entities is put in order by its times.
+    """
     started = state.started or next(event for event in accepted if isinstance(event, ExecutionStarted))
     is_suspended = state.status is RuntimeStatus.Suspended
     terminated = None
@@ -165,13 +169,14 @@ def begin_episode(state: RuntimeState, accepted: Sequence[HistoryEvent], *, now:
             is_suspended = isinstance(event, ExecutionSuspended)
         elif isinstance(event, ExecutionTerminated):
             terminated = event
+    clock = now if state.clock is None or state.clock.moment() < now.moment() else state.clock
     return Episode(
         started=started,
-        clock=now,
+        clock=clock,
         number=state.episodes + 1,
         first_index=state.event_count,
         # What was delivered counts as played from the commit on, what the hub writes itself never does.
-        new_events=(OrchestratorStarted(timestamp=now), *(replace(event, is_played=True) for event in accepted)),
+        new_events=(OrchestratorStarted(timestamp=clock), *(replace(event, is_played=True) for event in accepted)),
         next_task_id=state.next_task_id,
         is_suspended=is_suspended,
         terminated=terminated,
@@ -348,20 +353,24 @@ def finish_episode(episode: Episode, actions: Actions, *, now: Utc, rules: Episo
 def storing_ahead(checkpoint: Checkpoint, first: Episode) -> Checkpoint:
     """Return a checkpoint that stores how its episode began before its requests to entities are put.
 
-    Other messages need no such care: whoever gets an activity or a start twice runs it twice, but answers the same
-    task. An entity would apply an operation twice.
+    An entity would apply an operation twice. Other messages need no such care: whoever gets an activity or a start
+    twice runs it twice, but answers the same task. But a generation that is begun again is another execution, and so
+    are its children: those of the first time would go on, or be replaced in the middle of what they do.
 
     Args:
         checkpoint: what is to be stored.
         first: the first episode of the work item.
     """
-    if not first.new_events or not any(_is_request(outbound.outgoing.message) for outbound in checkpoint.outbound):
+    if not first.new_events or not any(_needs_same_beginning(outbound, first) for outbound in checkpoint.outbound):
         return checkpoint
     return replace(checkpoint, ahead=Ahead(first.started.instance, first.first_index, first.new_events))
 
 
-def _is_request(message: TaskMessage) -> bool:
+def _needs_same_beginning(outbound: Outbound, first: Episode) -> bool:
+    message = outbound.outgoing.message
     event = message.event
+    if isinstance(event, ExecutionStarted):
+        return outbound.sender != first.started.instance
     # A release that is sent twice does nothing the second time.
     return isinstance(event, EventRaised) and is_entity(message.target.instance_id) and event.name != RELEASE_EVENT
 

@@ -433,6 +433,29 @@ def test_what_an_earlier_generation_asked_is_stored_with_its_execution():
     assert checkpoint.ahead == Ahead(INSTANCE, 4, first.new_events)
 
 
+def test_the_children_of_a_generation_are_started_after_it_is_stored_how_the_work_item_began():
+    """Begun again, it would be another execution with other children."""
+    child = StartSubOrchestration(0, "Ship", None, None, None)
+    first = begin(completed(0), history=first_episode(scheduled(0)))
+    own = finish_episode(first, actions(replace(child, task_id=1)), now=at(4), rules=RULES)
+    restarted = actions(outcome=Restarted(None, ()))
+    second = next_generation(first, restarted, execution_id=ExecutionId("e2"), now=at(3), rules=RULES)
+
+    checkpoint = storing_ahead(finish_episode(second, actions(child), now=at(4), rules=RULES), first)
+
+    assert checkpoint.ahead == Ahead(INSTANCE, 4, first.new_events)
+    assert storing_ahead(own, first) is own
+
+
+@pytest.mark.parametrize(("now", "seen"), [(at(9), at(9)), (at(5), at(5)), (at(2), at(5))])
+def test_time_does_not_go_back_when_an_instance_moves_to_a_worker_whose_clock_is_behind(now, seen):
+    state = RuntimeState.of([*first_episode(scheduled(0)), OrchestratorStarted(timestamp=at(5))])
+
+    episode = begin_episode(state, [completed(0)], now=now)
+
+    assert episode.clock == episode.new_events[0].timestamp == seen
+
+
 def test_an_interrupted_episode_goes_on_where_it_was_and_at_its_time():
     part = RuntimeState.of([*first_episode(scheduled(0)), OrchestratorStarted(timestamp=at(7)), completed(0)])
 
