@@ -22,9 +22,11 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from taskhub.codec.entity_texts import decode_taken_requests
 from taskhub.codec.instance_rows import blob_urls, checkpoint_columns, repair_columns
 from taskhub.core.admission import is_of_later
 from taskhub.core.episode import Checkpoint, KeepStatus
+from taskhub.core.execution_memory import ExecutionMemory
 from taskhub.errors import LeaseLost, RowChanged, RowExists, RowNotFound, TransientStorageError
 from taskhub.model.entities import is_entity
 from taskhub.model.ids import Utc
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from taskhub.codec.overflow import Columns, EncodedRow
     from taskhub.core.episode import Ahead, Outbound
     from taskhub.model.history import OrchestrationInstance
-    from taskhub.model.ids import ETag, ExecutionId, InstanceId
+    from taskhub.model.ids import ExecutionId, InstanceId
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.history_store import StoredHistory
     from taskhub.runtime.ownership import Partition
@@ -137,17 +139,38 @@ class Checkpoints:
         """
         if stored.execution_id is None or not stored.events:
             return
-        row = await self._services.instances.read(instance_id)
-        # Not before: paused in between we would put what we knew over what the next owner has written.
-        self._fence(partition)
+        for _ in range(MAX_ROW_ATTEMPTS):
+            row = await self._services.instances.read(instance_id)
+            if row is None and await self._services.history.execution_of(instance_id) != stored.execution_id:
+                return  # it was purged
+            # Not before: paused in between we would put what we knew over what the next owner has written.
+            self._fence(partition)
+            with contextlib.suppress(RowChanged, RowNotFound, RowExists):
+                await self._repair_row(instance_id, row, stored, stored.execution_id, instead_of)
+                return
+        raise TransientStorageError(f"the row of instance '{instance_id}' is written by others all the time")
+
+    async def _repair_row(
+        self,
+        instance_id: InstanceId,
+        row: InstanceState | None,
+        stored: StoredHistory,
+        execution_id: ExecutionId,
+        instead_of: ExecutionId | None,
+    ) -> None:
         shown = row.execution_id if row is not None else None
-        if row is not None and shown not in (None, stored.execution_id, instead_of) and is_of_later(row, stored.events):
+        if (
+            row is not None
+            and shown not in (None, execution_id, instead_of)
+            and not ExecutionMemory(decode_taken_requests(stored.taken_requests)).has_begun(shown)
+            and is_of_later(row, stored.events)
+        ):
             return  # a client started the instance anew: the row belongs to that start
-        is_behind = shown is not None and shown != stored.execution_id
+        is_behind = shown is not None and shown != execution_id
         columns = repair_columns(
             stored.events,
             hub=self._services.names.hub,
-            execution_id=stored.execution_id,
+            execution_id=execution_id,
             row_exists=row is not None,
             has_input=not is_behind,
             input_url=stored.urls.input,
@@ -156,15 +179,12 @@ class Checkpoints:
         says_so = row is not None and row.status is not None and columns.get("RuntimeStatus") == row.status.name
         if says_so and not is_behind:
             return
-        with contextlib.suppress(RowChanged, RowNotFound, RowExists):
-            await self._services.instances.merge(
-                instance_id, columns, etag=row.etag if row else None, is_new=row is None
-            )
-            _logger.info(
-                "row of instance '%s' was behind its history and is repaired",
-                instance_id,
-                extra={"event": "row_repaired", "instance_id": instance_id},
-            )
+        await self._services.instances.merge(instance_id, columns, etag=row.etag if row else None, is_new=row is None)
+        _logger.info(
+            "row of instance '%s' was behind its history and is repaired",
+            instance_id,
+            extra={"event": "row_repaired", "instance_id": instance_id},
+        )
 
     def _is_ours(self, partition: Partition) -> bool:
         return partition.is_ours(self._services.environment.clock.now(), margin=self._margin)
@@ -211,9 +231,12 @@ class Checkpoints:
             attempts += 1
             return attempts >= MAX_ROW_ATTEMPTS
 
-        etag, is_new = session.row_etag, False
-        if etag is None:
-            etag, is_new = await self._unknown_row(instance_id, is_first=is_first)
+        etag, is_new = session.row_etag, is_first and session.row_etag is None
+        if etag is None and not is_first and self._must_look_at_row(instance_id):
+            row = await self._services.instances.read(instance_id)
+            if row is not None and _is_of_new_start(row, session, checkpoint.instance):
+                return
+            etag, is_new = (row.etag, False) if row else (None, True)
         for _ in range(MAX_ROW_ATTEMPTS):
             # The history is stored; the row must only not go back behind what a new owner writes.
             self._fence(partition)
@@ -226,7 +249,7 @@ class Checkpoints:
                 )
             except (RowChanged, RowNotFound, RowExists):
                 row = await self._services.instances.read(instance_id)
-                if not await self._still_counts(checkpoint, row):
+                if not await self._still_counts(session, checkpoint, row):
                     session.row_etag = None
                     return
                 etag, is_new = (row.etag, False) if row else (None, True)
@@ -260,29 +283,25 @@ class Checkpoints:
         with contextlib.suppress(RowChanged, RowNotFound):
             await self._services.instances.merge(instance_id, columns, etag=row.etag)
 
-    async def _unknown_row(self, instance_id: InstanceId, *, is_first: bool) -> tuple[ETag | None, bool]:
-        """Return the ETag of a row that this process has not seen, and whether there must be none.
+    def _must_look_at_row(self, instance_id: InstanceId) -> bool:
+        """Return whether a row that this process has not seen is read before it is written.
 
-        A write without either could be the late one of a worker that was paused in the middle of it, over what the
-        partition's new owner wrote meanwhile.
+        A write without its ETag could be the late one of a worker that was paused in the middle of it, over what the
+        partition's new owner wrote meanwhile; or hide that a client started the instance anew. Without warm sessions
+        every episode comes here: the reference does not look, and nor do we unless running instances are replaced.
         """
-        if is_first:
-            return None, True
-        if not is_entity(instance_id) and not self._services.settings.warm_sessions:
-            # Every episode comes here, and the reference writes so too.
-            return None, False
-        row = await self._services.instances.read(instance_id)
-        return (None, True) if row is None else (row.etag, False)
+        settings = self._services.settings
+        return is_entity(instance_id) or settings.warm_sessions or settings.overridable_running_instances
 
-    async def _still_counts(self, checkpoint: Checkpoint, row: InstanceState | None) -> bool:
+    async def _still_counts(self, session: StoredInstance, checkpoint: Checkpoint, row: InstanceState | None) -> bool:
         """Return whether a row that was written by somebody else is to be written with our checkpoint after all."""
         instance = checkpoint.instance
         if row is None:
             return await self._is_current(instance)  # or it was purged
         if row.execution_id in (None, instance.execution_id):
             return True
-        if row.status is RuntimeStatus.Pending:
-            return False  # a client started the instance anew: the row belongs to that start
+        if _is_of_new_start(row, session, instance):
+            return False
         # An earlier execution's, or a later one's: then the history is, too.
         return await self._is_current(instance)
 
@@ -308,3 +327,15 @@ class Checkpoints:
         if keeps and checkpoint.first_index > 0:
             del columns["CustomStatus"]
         return columns
+
+
+def _is_of_new_start(row: InstanceState, session: StoredInstance, instance: OrchestrationInstance) -> bool:
+    """Return whether a client has started an instance anew, so that its row belongs to a start which is to come.
+
+    A row may also be Pending because nobody came to write it since the start that is being run now.
+    """
+    return (
+        row.status is RuntimeStatus.Pending
+        and row.execution_id not in (None, instance.execution_id)
+        and not session.has_begun(row.execution_id)
+    )

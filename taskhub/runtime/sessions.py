@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from taskhub.core.episode import Checkpoint, Episode
     from taskhub.model.history import ExecutionStarted, HistoryEvent
-    from taskhub.model.ids import ETag, InstanceId
+    from taskhub.model.ids import ETag, ExecutionId, InstanceId
     from taskhub.runtime.application import Application, Orchestration
     from taskhub.runtime.history_store import StoredHistory
 
@@ -49,6 +49,10 @@ class StoredInstance:
     def weight(self) -> int:
         """What it takes of the memory for warm instances, in history events."""
         return max(self.state.event_count, 1)
+
+    def has_begun(self, execution_id: ExecutionId | None) -> bool:
+        """Return whether an execution is known to be one of the instance, the current one or one before."""
+        return False
 
     def close(self) -> None:
         """Let go of whatever it holds besides values."""
@@ -101,6 +105,12 @@ class Session(StoredInstance):
         self.memory.go_on(execution_id, taken, episode.clock.moment())
         self.state = RuntimeState(earlier=self.memory)
         self._unfed = ()
+
+    def has_begun(self, execution_id: ExecutionId | None) -> bool:
+        """Return whether it is the stored execution, or one that a message has begun."""
+        return execution_id is not None and (
+            execution_id == self.stored_execution_id or self.memory.has_begun(execution_id)
+        )
 
     def remembered(self) -> str | None:
         """Return what is to be stored of earlier executions, ``None`` when nothing was added."""

@@ -7,8 +7,8 @@ import pytest
 
 from taskhub.errors import TransientStorageError
 from taskhub.model.instance import RuntimeStatus
-from taskhub.storage.interception import intercepted
 from taskhub.storage.port import Row, TableWrite, Write
+from tests.support.scripted import Script, fail, lose_reply
 from tests.support.virtual_hub import VirtualHub
 
 ECHO = {"echo": lambda value: value}
@@ -18,38 +18,14 @@ def echoing(context):
     return (yield context.call_activity("echo", context.get_input()))
 
 
-class Script:
-    """Stands between a worker and its store: notes calls, and does to them what a test says."""
+def dying(hub, worker):
+    """Return what a worker does that dies instead of making a call."""
 
-    def __init__(self):
-        self.calls = []
-        self.rules = []
+    async def die(call, act):
+        worker.kill()
+        await hub.sleep(0)
 
-    def on(self, method, target, action, times=1):
-        """Let ``action(call, act)`` happen instead of a call, so many times."""
-        self.rules.append([method, target, action, times])
-
-    def wrap(self, storage):
-        return intercepted(storage, self._around)
-
-    async def _around(self, call, act):
-        name = f"{call.method} {call.target.split('-', 1)[-1].removeprefix('TestHub')}"
-        self.calls.append(name)
-        for rule in self.rules:
-            method, target, action, times = rule
-            if times and method == call.method and target in call.target:
-                rule[3] -= 1
-                return await action(call, act)
-        return await act()
-
-
-async def lose_reply(call, act):
-    await act()
-    raise TransientStorageError("the reply was lost")
-
-
-async def fail(call, act):
-    raise TransientStorageError("unreachable")
+    return die
 
 
 def test_messages_go_before_history_before_the_row_before_the_deletes():
@@ -205,7 +181,13 @@ def test_a_worker_that_was_paused_beyond_its_lease_sends_nothing():
     assert "batch History" not in calls
 
 
-def test_a_row_that_a_new_start_owns_is_left_to_it():
+@pytest.mark.parametrize("moment", ["batch History", "write Instances"])
+@pytest.mark.parametrize(
+    "memory",
+    [{}, {"max_warm_history_events": 0}, {"warm_sessions": False}],
+    ids=["warm", "loaded anew", "without warm sessions"],
+)
+def test_a_row_that_a_new_start_owns_is_left_to_it(moment, memory):
     """The old execution commits after a client has replaced the instance's row."""
 
     def slow(context):
@@ -213,7 +195,9 @@ def test_a_row_that_a_new_start_owns_is_left_to_it():
         return "old"
 
     hub, script = (
-        VirtualHub({"slow": slow, "echoing": echoing}, ECHO, partition_count=1, overridable_running_instances=True),
+        VirtualHub(
+            {"slow": slow, "echoing": echoing}, ECHO, partition_count=1, overridable_running_instances=True, **memory
+        ),
         Script(),
     )
 
@@ -223,11 +207,11 @@ def test_a_row_that_a_new_start_owns_is_left_to_it():
         await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
 
         async def replace_first(call, act):
-            # Between the history of the old execution and its row the client starts the instance anew.
+            # Before the row of the old execution is written the client starts the instance anew.
             await hub.start("echoing", "new", instance_id="x")
             return await act()
 
-        script.on("write", "Instances", replace_first)
+        script.on(*moment.split(), replace_first)
         await hub.sleep(12)
         state = await hub.end("x")
         await hub.sleep(60)
@@ -237,6 +221,67 @@ def test_a_row_that_a_new_start_owns_is_left_to_it():
 
     assert json.loads(state.output) == "new"
     assert (later.name, later.status, later.generation) == ("echoing", RuntimeStatus.Completed, 1)
+
+
+def test_a_row_that_shows_an_earlier_start_is_repaired():
+    """Found by simulation: a row that says Pending was taken for that of a start to come.
+
+    Two workers die before they write the row, each after an execution of its own.
+    """
+
+    def generations(context):
+        number = context.get_input()
+        if number == 1:
+            yield context.call_activity("echo", number)
+        if number < 2:
+            context.continue_as_new(number + 1)
+        return number
+
+    hub = VirtualHub({"generations": generations}, ECHO, partition_count=1)
+
+    async def main(hub):
+        for name in ("first", "second"):
+            script = Script()
+            worker = await hub.worker(name, wrap=script.wrap)
+            script.on("write", "Instances", dying(hub, worker))
+            if name == "first":
+                await hub.start("generations", 0, instance_id="x")
+            while not worker.process.is_dead:
+                await hub.sleep(1)
+        before = await hub.client.get("x")
+        await hub.worker("third")
+        return before, await hub.end("x", within=600)
+
+    before, after = hub.run(main)
+
+    assert (before.status, before.output) == (RuntimeStatus.Pending, None)
+    assert (after.status, after.output) == (RuntimeStatus.Completed, "2")
+
+
+def test_a_row_that_somebody_writes_while_it_is_repaired_is_repaired_all_the_same():
+    """Found by simulation: the message that led to the repair was deleted, and the row stayed as it was."""
+    hub, dies, meddled = VirtualHub({"echoing": echoing}, ECHO, partition_count=1), Script(), Script()
+
+    async def main(hub):
+        first = await hub.worker("first", wrap=dies.wrap)
+        dies.on("write", "Instances", lambda call, act: act())  # the first episode's
+        dies.on("write", "Instances", dying(hub, first))
+        await hub.start("echoing", 1, instance_id="x")
+
+        async def write_first(call, act):
+            (write,) = call.arguments
+            row = Row(write.row.partition_key, write.row.row_key, {})
+            await hub.storage.tables.write(call.target, TableWrite(Write.MERGE, row))
+            return await act()
+
+        meddled.on("write", "Instances", write_first)
+        await hub.sleep(1)
+        assert first.process.is_dead
+        await hub.worker("second", wrap=meddled.wrap)
+        return await hub.end("x", within=600)
+
+    assert hub.run(main).output == "1"
+    assert not meddled.rules[0][3]
 
 
 def test_a_row_is_not_repaired_with_what_a_worker_knew_before_it_was_paused():
@@ -250,11 +295,7 @@ def test_a_row_is_not_repaired_with_what_a_worker_knew_before_it_was_paused():
     async def main(hub):
         first = await hub.worker("first", wrap=script.wrap)
 
-        async def die(call, act):
-            first.kill()
-            await hub.sleep(0)
-
-        script.on("write", "Instances", die)
+        script.on("write", "Instances", dying(hub, first))
         await hub.start("waiting", instance_id="x")
         await hub.sleep(1)
         assert first.process.is_dead
