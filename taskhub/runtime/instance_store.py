@@ -158,7 +158,7 @@ class InstanceStore:
     async def merge(
         self, instance_id: InstanceId, columns: Columns, *, etag: ETag | None, is_new: bool = False
     ) -> ETag | None:
-        """Merge columns into the row of an instance, making it if needed; return its new ETag.
+        """Merge columns into the row of an instance, or make the row; return its new ETag.
 
         Args:
             instance_id: which one.
@@ -168,11 +168,10 @@ class InstanceStore:
 
         Raises:
             RowChanged: somebody wrote the row since ``etag``.
-            RowNotFound: the row that had ``etag`` was deleted.
+            RowNotFound: there is no row, and it is not to be made: the instance may have been purged.
             RowExists: there is a row that should be new.
         """
-        kind = Write.MERGE if etag is not None else Write.INSERT if is_new else Write.INSERT_OR_MERGE
-        return await self._write(kind, instance_id, columns, etag)
+        return await self._write(Write.INSERT if is_new else Write.MERGE, instance_id, columns, etag)
 
     async def terminate_unstarted(self, instance_id: InstanceId, event: ExecutionTerminated) -> None:
         """Note the termination of an instance that has no history; one without a row has nothing to terminate."""

@@ -67,6 +67,8 @@ class Held:
     taken_at: datetime
     text: str | None = None
     """As it lies in the queue, where readings are counted: put back on purpose, the message says so."""
+    blob_name: str | None = None
+    """Where the envelope of a large message lies."""
 
 
 class Mailbox:
@@ -218,6 +220,7 @@ class Mailbox:
             inserted=message.inserted,
             taken_at=taken_at,
             text=text if self._quarantine.is_open else None,
+            blob_name=pointer.blob_name if pointer is not None else None,
         )
 
     async def _admit(
@@ -270,8 +273,7 @@ class Mailbox:
         self, queue: str, message: QueueMessage, pointer: BlobPointer | None, error: Exception
     ) -> None:
         try:
-            is_lost = isinstance(error, BlobNotFound) and not self._quarantine.is_open
-            if is_lost and pointer is not None and await self._was_purged(pointer):
+            if isinstance(error, BlobNotFound) and pointer is not None and await self._was_purged(pointer):
                 await self._queues.delete(queue, message.id, message.receipt)
                 return
             self._report_unreadable(queue, message, error)

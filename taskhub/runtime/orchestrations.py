@@ -191,8 +191,8 @@ class Orchestrations(InstanceWork):
         messages = item.batch.messages
         if verdict is StartVerdict.WAIT:
             return Outcome(messages=Sorted(early=tuple(messages)))
-        await self._clear_away(item)
         starts = tuple(held for held in messages if held.envelope.message.event is start)
+        await self._clear_away(item, starts)
         return Outcome(messages=Sorted(starts, later=tuple(held for held in messages if held not in starts)))
 
     # ---- acting on what was let in
@@ -265,7 +265,7 @@ class Orchestrations(InstanceWork):
         if row is None or row.status is not RuntimeStatus.Pending:
             for held in messages.used_up:
                 self._log_dropped(item, held)
-            await self._clear_away(item)
+            await self._clear_away(item, messages.used_up)
             return messages
         named = tuple(held for held in messages.used_up if held not in unnamed)
         if row.scheduled_start is None:
@@ -274,16 +274,19 @@ class Orchestrations(InstanceWork):
         seconds = max(1, min(int(wait.total_seconds()) + 1, MAX_HIDDEN_SECONDS))
         return replace(messages, used_up=named, hidden=tuple((held, seconds) for held in unnamed))
 
-    async def _clear_away(self, item: WorkItem) -> None:
-        """Delete large values that an episode wrote ahead of a history which was purged meanwhile.
+    async def _clear_away(self, item: WorkItem, dropped: Sequence[Held]) -> None:
+        """Delete large values that were written for an instance after it was purged.
 
-        Its commit was refused, so its messages came back, and nobody writes the instance but us.
+        Those of messages that are dropped now; and of an episode that wrote them ahead of its history. Its commit was
+        refused, so its messages came back, and nobody writes the instance but us.
         """
         instance_id = item.instance.id
         if await self._services.history.execution_of(instance_id) is not None:
             return
         if await self._services.instances.read(instance_id) is None:
-            await self._services.large.delete_all(await self._services.large.history_of(instance_id))
+            of_messages = [held.blob_name for held in dropped if held.blob_name is not None]
+            of_history = await self._services.large.history_of(instance_id)
+            await self._services.large.delete_all([*of_messages, *of_history])
 
     def _rejects(self, episode: Episode) -> bool:
         """Return whether an episode is left to a worker of another version; a termination needs no code."""

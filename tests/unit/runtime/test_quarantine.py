@@ -69,6 +69,10 @@ def catching(context):
         return [error.error_type, error.is_caused_by("PoisonedMessageError"), str(error)]
 
 
+def waiting(context):
+    return (yield context.wait_for_external_event("go"))
+
+
 def parked(caplog):
     return [record for record in caplog.records if getattr(record, "event", "") == "message_parked"]
 
@@ -317,7 +321,7 @@ def test_a_host_that_fails_by_itself_is_named_as_the_reason(caplog):
 
 @pytest.mark.parametrize("is_lost", [True, False], ids=["blob gone", "blob there"])
 def test_a_large_message_is_parked_with_what_was_in_its_blob(is_lost):
-    hub = VirtualHub({"catching": catching}, {}, **LIMIT)
+    hub = VirtualHub({"catching": catching, "waiting": waiting}, {}, **LIMIT)
 
     async def failing(call):
         raise RuntimeError("no")
@@ -327,6 +331,7 @@ def test_a_large_message_is_parked_with_what_was_in_its_blob(is_lost):
     async def main(hub):
         await hub.worker()
         if is_lost:
+            await hub.start("waiting", instance_id="x")
             await hub.storage.queues.put(hub.names.work_item_queue, encode_pointer("x/message-1-TaskScheduled.json.gz"))
             await hub.sleep(60)
         else:

@@ -1,0 +1,225 @@
+"""Writes that somebody else's overtake: a start, a purge, the end that another worker stored."""
+
+import json
+
+import pytest
+
+from taskhub import TaskHubClient
+from taskhub.codec.messages import encode_pointer
+from taskhub.model.ids import InstanceId
+from taskhub.model.instance import RuntimeStatus
+from taskhub.runtime.application import ActivitySucceeded
+from tests.support.scripted import Script
+from tests.support.virtual_hub import VirtualHub
+
+LARGE = "x" * 70_000
+
+
+def echoing(context):
+    return context.get_input()
+    yield
+
+
+def waiting(context):
+    return (yield context.wait_for_external_event("go"))
+
+
+CODE = {"echoing": echoing, "waiting": waiting}
+
+
+def scripted_client(hub, script):
+    process = hub.process("scripted", wrap=script.wrap)
+    return TaskHubClient(process.storage, hub.settings, environment=process.environment)
+
+
+def test_a_start_in_the_place_of_an_ended_instance_is_not_lost_when_its_row_is_written_meanwhile():
+    hub, script = VirtualHub(CODE), Script()
+
+    async def main(hub):
+        await hub.worker()
+        await hub.start("echoing", "first", instance_id="x")
+        before = await hub.end("x")
+
+        async def write_more_of_it(call, act):
+            """As a worker does that died between the history and the row, and came back."""
+            columns = {"CustomStatus": '"late"'}
+            row = await hub.client._services.instances.read(InstanceId("x"))
+            await hub.client._services.instances.merge(InstanceId("x"), columns, etag=row.etag)
+            return await act()
+
+        script.on("write", "Instances", write_more_of_it)
+        await scripted_client(hub, script).restart(before, with_new_id=False)
+        state = await hub.until("x", lambda state: state.generation == 1 and state.status.is_terminal, within=600)
+        return before, state, await hub.state()
+
+    before, state, left = hub.run(main)
+
+    assert state.execution_id != before.execution_id
+    assert (state.status, json.loads(state.output)) == (RuntimeStatus.Completed, "first")
+    assert not any(left.messages.values())
+
+
+def test_an_instance_that_is_purged_between_its_history_and_its_row_leaves_nothing():
+    hub, script = VirtualHub(CODE, warm_sessions=False, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.worker(wrap=script.wrap)
+        await hub.start("waiting", instance_id="x")
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+
+        async def purge(call, act):
+            await hub.client.purge(InstanceId("x"))
+            return await act()
+
+        script.on("write", "Instances", purge)
+        await hub.client.raise_event(InstanceId("x"), "go", json.dumps(LARGE))
+        await hub.sleep(100)
+        return await hub.state()
+
+    left = hub.run(main)
+
+    assert (list(left.instances), list(left.history), list(left.blobs)) == ([], [], [])
+    assert not any(left.messages.values())
+    assert not any(rule[3] for rule in script.rules)
+
+
+@pytest.mark.parametrize("moment", ["read Instances", "write Instances"])
+def test_an_instance_that_is_purged_while_its_row_is_repaired_leaves_nothing(moment):
+    hub, dies, script = VirtualHub(CODE, partition_count=1), Script(), Script()
+
+    async def main(hub):
+        first = await hub.worker("first", wrap=dies.wrap)
+
+        async def die(call, act):
+            first.kill()
+            await hub.sleep(0)
+
+        dies.on("write", "Instances", die)
+        await hub.start("waiting", instance_id="x")
+        await hub.sleep(1)
+        assert first.process.is_dead
+
+        async def purge(call, act):
+            await hub.client.purge(InstanceId("x"))
+            return await act()
+
+        script.on(*moment.split(), purge)
+        await hub.worker("second", wrap=script.wrap)
+        await hub.sleep(200)
+        return await hub.state()
+
+    left = hub.run(main)
+
+    assert (list(left.instances), list(left.history)) == ([], [])
+    assert not any(left.messages.values())
+    assert not any(rule[3] for rule in script.rules)
+
+
+def test_an_instance_that_is_purged_between_its_large_values_and_its_history_leaves_nothing():
+    hub, script = VirtualHub(CODE, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.worker(wrap=script.wrap)
+        await hub.start("waiting", instance_id="x")
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+
+        async def purge(call, act):
+            await hub.client.purge(InstanceId("x"))
+            return await act()
+
+        # What the episode returns lies in a blob by now.
+        script.on("batch", "History", purge)
+        await hub.client.raise_event(InstanceId("x"), "go", json.dumps(LARGE))
+        await hub.sleep(1000)
+        return await hub.state()
+
+    left = hub.run(main)
+
+    assert (list(left.instances), list(left.history), list(left.blobs)) == ([], [], [])
+    assert not any(left.messages.values())
+    assert not any(rule[3] for rule in script.rules)
+
+
+def test_without_warm_sessions_a_paused_worker_leaves_no_old_status_behind():
+    """It is stopped right before it writes the row, for longer than its lease lasts."""
+    hub, script = VirtualHub(CODE, partition_count=1, warm_sessions=False, lease_round_seconds=5), Script()
+
+    async def main(hub):
+        old = await hub.worker("old", wrap=script.wrap)
+        await hub.start("waiting", instance_id="x")
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+
+        async def be_paused(call, act):
+            old.process.pause()
+            await hub.sleep(0)
+            return await act()
+
+        script.on("write", "Instances", be_paused)
+        await hub.client.suspend(InstanceId("x"), "wait")
+        while not old.process.is_paused:
+            await hub.sleep(1)
+        await hub.worker("new")
+        await hub.client.resume(InstanceId("x"), "go on")
+        await hub.client.raise_event(InstanceId("x"), "go", "1")
+        ended = await hub.end("x")
+        old.process.resume()
+        await hub.sleep(100)
+        return ended, await hub.client.get(InstanceId("x"))
+
+    ended, later = hub.run(main)
+
+    assert ended.status is RuntimeStatus.Completed
+    assert (later.status, later.output) == (ended.status, ended.output)
+
+
+@pytest.mark.parametrize("max_dequeue_count", [0, 40])
+def test_a_large_message_whose_blob_went_with_its_instance_is_dropped(caplog, max_dequeue_count):
+    hub = VirtualHub(CODE, partition_count=1, max_dequeue_count=max_dequeue_count)
+
+    async def main(hub):
+        await hub.client.create_hub()
+        await hub.start("waiting", instance_id="x")
+        await hub.client.raise_event(InstanceId("x"), "go", json.dumps(LARGE))
+        large = [name for name in (await hub.state()).blobs if name.startswith("x/message-")]
+        await hub.client.purge(InstanceId("x"))
+        # Its text stays: readers cannot know whom a pointer is for, and another instance goes on.
+        await hub.storage.queues.put(hub.names.control_queue(0), encode_pointer("y/message-lost.json.gz"))
+        await hub.start("echoing", "of y", instance_id="y")
+        await hub.worker()
+        await hub.end("y")
+        await hub.sleep(3600)
+        return large, await hub.state()
+
+    large, left = hub.run(main)
+
+    assert len(large) == 1
+    # The one for an instance that is there is kept: somebody may put the blob back.
+    assert sum(left.messages.values()) == 1
+    assert "y/message-lost" in caplog.text
+    assert "x/message-" not in caplog.text
+
+
+def test_a_large_answer_that_comes_after_its_instance_was_purged_leaves_nothing():
+    def asking(context):
+        return (yield context.call_activity("grow", None))
+
+    hub = VirtualHub({"asking": asking}, partition_count=1)
+
+    async def grow(call):
+        await hub.clock.sleep(5)
+        return ActivitySucceeded(json.dumps(LARGE))
+
+    hub.app.run_activity = grow
+
+    async def main(hub):
+        await hub.worker()
+        await hub.start("asking", instance_id="x")
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+        await hub.client.purge(InstanceId("x"))
+        await hub.sleep(1000)
+        return await hub.state()
+
+    left = hub.run(main)
+
+    assert (list(left.instances), list(left.history), list(left.blobs)) == ([], [], [])
+    assert not any(left.messages.values())
