@@ -75,6 +75,7 @@ MUTANTS = (
                 "    await self._mailbox.delete([item.held])\n    await self._answer_anyhow(item, result)\n",
             ),
         ),
+        workload=ACTIVITIES,
     ),
     Mutant(
         "requests_before_their_episode",

@@ -88,7 +88,7 @@ MUTANTS = (
                 "    return True\n",
             ),
         ),
-        workload=BOOKS,
+        workload=SLOW,
     ),
     Mutant(
         "released_before_drained",
