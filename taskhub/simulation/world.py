@@ -59,4 +59,13 @@ class World:
 
     def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
         """Run the world until ``coro`` ends, and close it."""
-        return self.loop.run(coro)
+        return self.loop.run(self._main(coro))
+
+    async def _main(self, coro: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return await coro
+        finally:
+            # Or their tasks would not hear that all is over.
+            for process in self.processes:
+                if process.is_paused:
+                    process.kill()

@@ -1,9 +1,12 @@
+import asyncio
 import contextlib
 from collections import Counter
 
 import pytest
 
+from taskhub.runtime.nursery import Nursery
 from taskhub.simulation.fates import Fate, Fates
+from taskhub.simulation.world import World
 from taskhub.storage.faults import FAULTS
 from tests.simulation.checks import Violation
 from tests.simulation.programs import Start
@@ -66,6 +69,33 @@ def test_only_some_of_what_is_drawn_may_happen():
 
     assert few.injected["kill"] == 1
     assert not any(few.injected[kind] for kind in (*FAULTS, "pause", "move"))
+
+
+def test_a_world_that_ends_while_a_process_stands_still_ends_its_tasks_too():
+    world, ended = World(), []
+    process = world.process("worker")
+
+    async def child():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("child")
+
+    async def parent():
+        async with Nursery(process.spawn) as nursery:
+            nursery.start(child(), name="child")
+        ended.append("parent")
+
+    async def main():
+        process.spawn(parent(), name="parent")
+        await asyncio.sleep(1)
+        process.pause()
+        raise ValueError("broken off")
+
+    with pytest.raises(ValueError, match="broken off"):
+        world.run(main())
+
+    assert ended == ["child"]
 
 
 HELLO = Start("hello_sequence", None, [f"Hello {city}!" for city in ("Tokyo", "Seattle", "London")], activities=3)
