@@ -152,11 +152,22 @@ async def test_user_code_that_blocks_stalls_neither_http_nor_orchestrations(star
     async def block(req: func.HttpRequest) -> str:
         time.sleep(3)
         return "blocked"
+
+    @app.activity_trigger(input_name="seconds")
+    def doze(seconds: float) -> str:
+        time.sleep(seconds)
+        return "awake"
+
+    @app.orchestration_trigger(context_name="context")
+    def sleeper(context):
+        return (yield context.call_activity("doze", context.get_input()))
     """
     )
     host = start_host(write(tmp_path / "app", source))
     began = time.monotonic()
 
+    asleep = await start(http, host, "sleeper", 3)
+    await asyncio.to_thread(host.wait_for, "Executing 'Functions.doze'")
     blocking = asyncio.create_task(fetch(http, f"{host.url}/api/block"))
     await asyncio.to_thread(host.wait_for, "Executing 'Functions.block'")
     assert await fetch(http, f"{host.url}/api/ping") == (200, "pong")
@@ -166,6 +177,7 @@ async def test_user_code_that_blocks_stalls_neither_http_nor_orchestrations(star
 
     assert time.monotonic() - began < 3
     assert await blocking == (200, "blocked")
+    assert (await ended(http, asleep["statusQueryGetUri"]))["output"] == "awake"
 
 
 async def test_logs_and_prints_of_user_code_appear_with_time(start_host, tmp_path, http):

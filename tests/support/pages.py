@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import linecache
 import re
 import textwrap
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+"""A test as a page names it: its file and its function."""
 
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
@@ -41,3 +48,15 @@ def table_rows(page: Path) -> list[list[str]]:
     lines = page.read_text(encoding="utf-8").splitlines()
     rows = [line.strip().strip("|").split(" | ") for line in lines if line.startswith("|")]
     return [[cell.strip().removesuffix(" |").strip() for cell in row] for row in rows if not set(row[0]) <= set("-| ")]
+
+
+@cache
+def functions_of(path: Path) -> tuple[dict[str, Function], str]:
+    """Return the test functions of a file by name, and its text."""
+    text = path.read_text(encoding="utf-8")
+    found = {
+        node.name: node
+        for node in ast.parse(text).body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
+    }
+    return found, text

@@ -291,6 +291,35 @@ async def test_a_function_is_run_by_hand_while_its_caller_goes_on():
     assert got == [("POST", {"a": 1})]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "shop/orders/7", 200),
+        ("GET", "SHOP/Orders/7/", 200),
+        ("GET", "shop/orders/7?x=", 200),
+        ("GET", "shop/orders", 200),
+        ("GET", "shop/rest/a/b/c", 200),
+        ("POST", "shop/orders/7", 404),
+        ("HEAD", "shop/orders/7", 404),
+        ("GET", "shop/orders/seven", 404),
+        ("GET", "shop/orders/7/8", 404),
+        ("GET", "api/orders/7", 404),
+        ("GET", "orders/7", 404),
+        ("GET", "shop", 404),
+        ("GET", "robots933456.txt", 404),
+    ],
+)
+async def test_what_no_route_takes_is_an_empty_404(method, path, code):
+    functions = [
+        http_function(route, name="orders", route="orders/{id:int?}", methods=["get"], authLevel="anonymous"),
+        http_function(route, name="rest", route="/rest/{*path}", authLevel="anonymous"),
+    ]
+    async with running_front(*functions, http=HttpOptions(route_prefix="shop")) as front:
+        status, _, text = await front.ask(method, path)
+
+    assert (status, bool(text)) == (code, code == 200)
+
+
 @pytest.mark.parametrize(("landing_page", "code"), [(True, 200), (False, 204)])
 async def test_the_root_says_that_the_host_is_up(landing_page, code):
     async with running_front(landing_page=landing_page) as front:

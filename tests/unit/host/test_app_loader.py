@@ -71,6 +71,32 @@ def test_vendored_packages_stand_first_on_the_path(app):
     assert app.load().failure is None
 
 
+COUNTED = """
+    import azure.functions as func
+
+    class Counted(func.FunctionApp):
+        asked = 0
+
+        def get_functions(self):
+            Counted.asked += 1
+            return super().get_functions()
+
+    app = Counted()
+    same = app
+
+    @app.route()
+    def hello(req: func.HttpRequest) -> str:
+        return "x"
+"""
+
+
+def test_an_app_gives_out_its_functions_once(app):
+    loaded = app.write("function_app.py", COUNTED).load()
+
+    assert [function.name for function in loaded.functions] == ["hello"]
+    assert sys.modules["function_app"].Counted.asked == 1
+
+
 def test_an_alias_of_the_app_is_no_second_app(app):
     app.write("function_app.py", V2 + "\n    alias = app\n")
 

@@ -1,13 +1,11 @@
 """``docs/reference/conformance.md`` names tests that are there, each with the stores that it uses."""
 
 import ast
-import re
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.support.pages import table_rows
+from tests.support.pages import NAMED_TEST, functions_of, table_rows
 
 ROOT = Path(__file__).parents[3]
 STORES = {"memory", "SQLite", "Azurite"}
@@ -16,21 +14,9 @@ BY_FIXTURE = {"any_storage": STORES, "azurite": {"Azurite"}, "store": {"SQLite",
 ROWS = [row for row in table_rows(ROOT / "docs/reference/conformance.md") if row[0].isdigit()]
 
 
-@cache
-def functions(path):
-    """Return the test functions of a file by name, and its text."""
-    text = (ROOT / path).read_text(encoding="utf-8")
-    tree = ast.parse(text)
-    return {
-        node.name: node
-        for node in tree.body
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
-    }, text
-
-
 def stores_of(path, name):
     """Return the stores that a test uses, by its fixtures, its decorators or what it opens."""
-    found, text = functions(path)
+    found, text = functions_of(ROOT / path)
     node = found[name]
     fixtures = {argument.arg for argument in node.args.args}
     used = set().union(*(BY_FIXTURE.get(fixture, set()) for fixture in fixtures))
@@ -45,9 +31,9 @@ def stores_of(path, name):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1])
 def test_a_line_names_a_test_and_the_stores_that_it_uses(row):
-    path, name = re.fullmatch(r"`(tests/\S+\.py)::(test_\w+)`", row[2]).groups()
+    path, name = NAMED_TEST.fullmatch(row[2]).groups()
 
-    assert name in functions(path)[0], f"{path} has no {name}"
+    assert name in functions_of(ROOT / path)[0], f"{path} has no {name}"
     assert stores_of(path, name) == set(row[3].split(", "))
 
 

@@ -84,6 +84,39 @@ def test_two_apps_with_modules_of_the_same_names_do_not_mix(tmp_path):
     assert seen == ["ONE x O fine read", "TWO x T fine read", "ONE x O fine read"]
 
 
+COUNTED = """
+import azure.durable_functions as df
+
+class Counted(df.DFApp):
+    asked = 0
+
+    def get_functions(self):
+        Counted.asked += 1
+        return super().get_functions()
+
+app = Counted()
+
+@app.orchestration_trigger(context_name="context")
+def flow(context):
+    return Counted.asked
+    yield
+"""
+
+
+def test_an_app_gives_out_its_functions_once_however_often_it_is_loaded(tmp_path):
+    (tmp_path / "function_app.py").write_text(COUNTED)
+    names: dict = {}
+    exec(COUNTED, names)
+    of_folder, of_object = [], []
+    for _ in range(2):
+        with DurableWorld() as world:
+            of_folder.append(world.load(tmp_path).start("flow").completed)
+        with DurableWorld() as world:
+            of_object.append(world.app(names["app"]).start("flow").completed)
+
+    assert (of_folder, of_object) == ([1, 1], [1, 1])
+
+
 def test_everything_is_as_before_when_the_world_ends(tmp_path):
     make_v2(tmp_path / "app", "ONE")
     before = os.getcwd(), list(sys.path), dict(os.environ)
