@@ -529,7 +529,8 @@ def _checkpoint(
     withholds: bool = False,
 ) -> Checkpoint:
     events = [*episode.new_events, *decided]
-    if not isinstance(events[-1], OrchestratorCompleted):
+    # There is none when all but the mark of its end was stored of an interrupted episode.
+    if not events or not isinstance(events[-1], OrchestratorCompleted):
         events.append(OrchestratorCompleted(timestamp=now))
     alive = None if any(isinstance(event, ExecutionCompleted) for event in decided) else episode.started.instance
     return Checkpoint(

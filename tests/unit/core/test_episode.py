@@ -468,6 +468,15 @@ def test_an_interrupted_episode_goes_on_where_it_was_and_at_its_time():
     assert checkpoint.ahead is None
 
 
+def test_an_interrupted_episode_may_lack_nothing_but_its_end():
+    """Found by simulation: the code decides nothing in an episode of which 99 events were stored."""
+    part = RuntimeState.of([*first_episode(scheduled(0)), OrchestratorStarted(timestamp=at(7)), completed(0)])
+
+    checkpoint = finish_episode(resume_episode(part), actions(), now=at(9), rules=RULES)
+
+    assert (checkpoint.first_index, names(checkpoint)) == (6, ["OrchestratorCompleted"])
+
+
 def test_an_interrupted_termination_is_one():
     part = RuntimeState.of(
         [*first_episode(), OrchestratorStarted(timestamp=at(7)), ExecutionTerminated(timestamp=at(7))]
