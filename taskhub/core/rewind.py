@@ -26,10 +26,14 @@ from typing import TYPE_CHECKING, Union
 
 from taskhub.core.runtime_state import answered_task
 from taskhub.model.history import (
+    EventRaised,
     EventSent,
     ExecutionCompleted,
+    ExecutionResumed,
+    ExecutionSuspended,
     GenericEvent,
     OrchestratorCompleted,
+    OrchestratorStarted,
     SubOrchestrationCreated,
     SubOrchestrationFailed,
     TaskFailed,
@@ -192,10 +196,16 @@ def _children(tasks: Iterable[_Task], first: int) -> tuple[Child, ...]:
 
 
 def _is_asleep(history: Sequence[HistoryEvent]) -> bool:
-    """Return whether the last episode ends with the tombstone of the execution's end."""
-    return len(history) > 1 and isinstance(history[-1], OrchestratorCompleted) and isinstance(history[-2], GenericEvent)
+    """Return whether nothing came after the tombstone of the execution's end but messages that led to nothing."""
+    row = len(history) - 1
+    while row > 0 and isinstance(history[row], _LEADING_TO_NOTHING):
+        row -= 1
+    is_end = row + 1 < len(history) and isinstance(history[row + 1], OrchestratorCompleted)
+    # A wake-up is a GenericEvent too; what a tombstone stands for had an id.
+    return is_end and isinstance(history[row], GenericEvent) and history[row].event_id >= 0
 
 
 _Request = Union[TaskScheduled, TimerCreated, SubOrchestrationCreated, EventSent]  # noqa: UP007 (a runtime alias on 3.10)
 _REQUESTS = (TaskScheduled, TimerCreated, SubOrchestrationCreated, EventSent)
 _FAILURES = (TaskFailed, SubOrchestrationFailed)
+_LEADING_TO_NOTHING = (OrchestratorStarted, OrchestratorCompleted, EventRaised, ExecutionSuspended, ExecutionResumed)

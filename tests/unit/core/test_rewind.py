@@ -17,10 +17,11 @@ from taskhub.model.history import (
 )
 from taskhub.model.ids import InstanceId
 from taskhub.model.instance import RuntimeStatus
-from tests.support.builders import NOON, at, completed, first_episode, scheduled
+from tests.support.builders import NOON, at, completed, first_episode, raised, scheduled
 
 FAILED = ExecutionCompleted(timestamp=NOON, event_id=9, status=RuntimeStatus.Failed, result="boom")
-STONE = GenericEvent(timestamp=NOON, data=None)
+STONE = GenericEvent(timestamp=NOON, data=None, event_id=9)
+WAKE_UP = GenericEvent(timestamp=NOON, data=None)
 FIRST = len(first_episode()) - 1
 """Index of the first thing decided in the first episode."""
 
@@ -128,9 +129,23 @@ def test_requests_come_before_their_failures_and_the_end_comes_last():
             False,
         ),
         ([*first_episode(STONE), *episode(STONE, STONE)], True),
-        ([*first_episode(STONE), *episode(STONE, STONE), *episode(STONE, scheduled())], False),
+        ([*first_episode(STONE), *episode(STONE, STONE), *episode(raised("e")), *episode()], True),
+        ([*first_episode(STONE), *episode(STONE, STONE), *episode(raised("e"), scheduled())], False),
+        ([*first_episode(STONE), *episode(STONE, STONE), *episode(WAKE_UP)], False),
+        ([*first_episode(STONE), *episode(STONE, STONE), *episode(WAKE_UP, scheduled())], False),
     ],
-    ids=["no history", "running", "failed", "completed", "terminated", "asleep", "woken"],
+    ids=[
+        "no history",
+        "running",
+        "failed",
+        "completed",
+        "terminated",
+        "asleep",
+        "asleep, though events came",
+        "woken by an event",
+        "woken to no effect",
+        "woken",
+    ],
 )
 def test_failed_and_sleeping_executions_can_be_rewound(history, can_be):
     assert (plan_rewind(history) is not None) is can_be

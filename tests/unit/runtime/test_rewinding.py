@@ -147,6 +147,32 @@ def test_a_rewind_whose_client_dies_at_any_call_is_completed_by_others(call):
     assert sorted(trouble.done[-2:]) == ["middle-0-leaf", "middle-1-leaf"]
 
 
+def test_an_event_does_not_keep_a_rewind_that_broke_off_from_being_completed():
+    """Found by simulation: the event made the instance count as running, with nobody to wake it up."""
+    hub, trouble = a_hub(partition_count=1)
+
+    async def die(seen, act):
+        if seen.method == "put":
+            raise TransientStorageError("the client is gone")
+        return await act()
+
+    async def main(hub):
+        await hub.worker()
+        await failed(hub)
+        trouble.is_mended = True
+        dying = TaskHubClient(intercepted(hub.storage, die), hub.settings, environment=hub.process("dying").environment)
+        with pytest.raises(TransientStorageError):
+            await dying.rewind(ROOT, "first")
+        await hub.client.raise_event(ROOT, "nobody waits for it", "1")
+        await hub.until(ROOT, lambda state: state.status is RuntimeStatus.Running)
+        await hub.client.rewind(ROOT, "second")
+        return await hub.end(ROOT)
+
+    state = hub.run(main)
+
+    assert (state.status, json.loads(state.output)) == (RuntimeStatus.Completed, OUTPUT)
+
+
 def test_a_child_that_was_terminated_is_started_again():
     hub, trouble = a_hub()
 
