@@ -126,10 +126,11 @@ class Checkpoints:
         stored: StoredHistory,
         *,
         instead_of: ExecutionId | None = None,
-    ) -> None:
+    ) -> InstanceState | None:
         """See that the row of an instance says what its history says.
 
-        A worker that died between the history and the row left them different.
+        A worker that died between the history and the row left them different. But the row may belong to a start that
+        is to come, because a client has started the instance anew: then it is left alone, and returned.
 
         Args:
             partition: of the instance.
@@ -138,16 +139,15 @@ class Checkpoints:
             instead_of: the execution before, which the row may still show.
         """
         if stored.execution_id is None or not stored.events:
-            return
+            return None
         for _ in range(MAX_ROW_ATTEMPTS):
             row = await self._services.instances.read(instance_id)
             if row is None and await self._services.history.execution_of(instance_id) != stored.execution_id:
-                return  # it was purged
+                return None  # it was purged
             # Not before: paused in between we would put what we knew over what the next owner has written.
             self._fence(partition)
             with contextlib.suppress(RowChanged, RowNotFound, RowExists):
-                await self._repair_row(instance_id, row, stored, stored.execution_id, instead_of)
-                return
+                return await self._repair_row(instance_id, row, stored, stored.execution_id, instead_of)
         raise TransientStorageError(f"the row of instance '{instance_id}' is written by others all the time")
 
     async def _repair_row(
@@ -157,7 +157,7 @@ class Checkpoints:
         stored: StoredHistory,
         execution_id: ExecutionId,
         instead_of: ExecutionId | None,
-    ) -> None:
+    ) -> InstanceState | None:
         shown = row.execution_id if row is not None else None
         if (
             row is not None
@@ -165,7 +165,7 @@ class Checkpoints:
             and not ExecutionMemory(decode_taken_requests(stored.taken_requests)).has_begun(shown)
             and is_of_later(row, stored.events)
         ):
-            return  # a client started the instance anew: the row belongs to that start
+            return row
         is_behind = shown is not None and shown != execution_id
         columns = repair_columns(
             stored.events,
@@ -178,13 +178,14 @@ class Checkpoints:
         )
         says_so = row is not None and row.status is not None and columns.get("RuntimeStatus") == row.status.name
         if says_so and not is_behind:
-            return
+            return None
         await self._services.instances.merge(instance_id, columns, etag=row.etag if row else None, is_new=row is None)
         _logger.info(
             "row of instance '%s' was behind its history and is repaired",
             instance_id,
             extra={"event": "row_repaired", "instance_id": instance_id},
         )
+        return None
 
     def _is_ours(self, partition: Partition) -> bool:
         return partition.is_ours(self._services.environment.clock.now(), margin=self._margin)

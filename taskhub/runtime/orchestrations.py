@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from taskhub.core.admission import Admission
     from taskhub.core.episode import Checkpoint, Episode
+    from taskhub.model.instance import InstanceState
     from taskhub.runtime.application import Application
     from taskhub.runtime.checkpoints import Checkpoints
     from taskhub.runtime.history_store import StoredHistory
@@ -221,9 +222,12 @@ class Orchestrations(InstanceWork):
                 keep = session if session.state.started and not session.state.is_terminal else None
                 return Outcome(keep, messages=Sorted(all_but(messages, early), pick(messages, early)))
             case Finished(used_up=used_up, later=later, early=early):
+                ended = _sorted(messages, used_up, early, later)
                 if stored is not None:
-                    await self._checkpoints.repair_row(item.partition, item.instance.id, stored)
-                return Outcome(messages=_sorted(messages, used_up, early, later))
+                    row = await self._checkpoints.repair_row(item.partition, item.instance.id, stored)
+                    if row is not None and row.status is RuntimeStatus.Pending:
+                        ended = self._until_start(row, ended)
+                return Outcome(messages=ended)
             case TerminatedUnstarted(event=event, early=early):
                 await self._services.instances.terminate_unstarted(item.instance.id, event)
                 return Outcome(messages=Sorted(all_but(messages, early), pick(messages, early)))
@@ -260,13 +264,18 @@ class Orchestrations(InstanceWork):
 
     async def _unknown(self, item: WorkItem, messages: Sorted) -> Sorted:
         """Drop messages for an instance that never was, but not those for one whose start is still to come."""
-        unnamed = tuple(held for held in messages.used_up if held.envelope.message.target.execution_id is None)
-        row = await self._services.instances.read(item.instance.id) if unnamed else None
+        is_any_unnamed = any(held.envelope.message.target.execution_id is None for held in messages.used_up)
+        row = await self._services.instances.read(item.instance.id) if is_any_unnamed else None
         if row is None or row.status is not RuntimeStatus.Pending:
             for held in messages.used_up:
                 self._log_dropped(item, held)
             await self._clear_away(item, messages.used_up)
             return messages
+        return self._until_start(row, messages)
+
+    def _until_start(self, row: InstanceState, messages: Sorted) -> Sorted:
+        """Put back what is for whichever execution is current, until the start has come that a row tells of."""
+        unnamed = tuple(held for held in messages.used_up if held.envelope.message.target.execution_id is None)
         named = tuple(held for held in messages.used_up if held not in unnamed)
         if row.scheduled_start is None:
             return replace(messages, used_up=named, early=(*messages.early, *unnamed))

@@ -1,12 +1,13 @@
 """Writes that somebody else's overtake: a start, a purge, the end that another worker stored."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
 from taskhub import TaskHubClient
 from taskhub.codec.messages import encode_pointer
-from taskhub.model.ids import InstanceId
+from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.runtime.application import ActivitySucceeded
 from tests.support.scripted import Script
@@ -81,6 +82,33 @@ def test_an_instance_that_is_purged_between_its_history_and_its_row_leaves_nothi
     assert (list(left.instances), list(left.history), list(left.blobs)) == ([], [], [])
     assert not any(left.messages.values())
     assert not any(rule[3] for rule in script.rules)
+
+
+@pytest.mark.parametrize("delay", [None, 3600], ids=["at once", "scheduled"])
+def test_an_event_that_overtakes_the_start_of_an_ended_instance_reaches_the_new_execution(delay):
+    """Found by simulation: it was dropped as one for the execution that had ended."""
+    hub, script = VirtualHub(CODE, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.worker()
+        await hub.start("waiting", instance_id="x")
+        await hub.client.raise_event(InstanceId("x"), "go", "1")
+        await hub.end("x")
+
+        async def put_later(call, act):
+            await hub.storage.queues.put(call.target, *call.arguments, visible_after=delay or 5)
+
+        script.on("put", "control", put_later)
+        client = scripted_client(hub, script)
+        at = None if delay is None else Utc.of(hub.clock.now() + timedelta(seconds=delay))
+        await client.start("waiting", instance_id=InstanceId("x"), scheduled_start=at)
+        await hub.client.raise_event(InstanceId("x"), "go", "2")
+        return await hub.until("x", lambda state: state.output == "2", within=7200), await hub.state()
+
+    state, left = hub.run(main)
+
+    assert (state.status, state.generation) == (RuntimeStatus.Completed, 1)
+    assert not any(left.messages.values())
 
 
 @pytest.mark.parametrize("moment", ["read Instances", "write Instances"])
