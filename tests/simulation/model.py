@@ -64,7 +64,8 @@ class Reader:
     def __init__(self, journal: Journal, raised: dict[str, set[str]]) -> None:
         self._journal = journal
         self._raised = raised
-        self._used_runs: set[int] = set()
+        self.used_runs: set[int] = set()
+        """Numbers of the runs that outputs are made of."""
         self._used_events: set[str] = set()
         self.tally = Tally()
 
@@ -109,9 +110,9 @@ class Reader:
         run = self._journal.runs.get(number) if isinstance(number, int) else None
         if run is None or run.has_failed or (run.name, run.given) != (name, given):
             raise Violation(f"the answer of {name}({shortened(given)}) is run {number}, which is {shortened(run)}")
-        if number in self._used_runs:
+        if number in self.used_runs:
             raise Violation(f"run {number} answered twice: {shortened(run)}")
-        self._used_runs.add(number)
+        self.used_runs.add(number)
         return run
 
     def use_event(self, name: str, content: Any) -> None:

@@ -21,6 +21,7 @@ from taskhub.simulation.world import World
 from taskhub.storage.faults import FAULTS, NO_FAULTS, FaultRates
 from taskhub.storage.interception import intercepted
 from tests.simulation.agreement import Agreement
+from tests.simulation.answers import check_answers
 from tests.simulation.checks import (
     LeaseWatch,
     Violation,
@@ -296,13 +297,14 @@ class Simulation:
         hub = await read_hub(process.storage, names, partition_count=self.settings.partition_count)
         unstarted = [life.plan.instance_id for life in lives if life.may_be_unstarted]
         begun = {row.partition_key for row in hub.history}
-        check_at_rest(hub, never_begun=[each for each in unstarted if each not in begun])
+        histories = check_at_rest(hub, never_begun=[each for each in unstarted if each not in begun])
         starts = {plan.instance_id: plan.start for plan in self._plans.values() if plan.start is not None}
         check_entities(hub, starts)
         reader = Reader(self._journal, self._raised)
         for life in lives:
             life.check(reader)
         reader.tally.check(entries_of(hub))
+        check_answers(histories.values(), self._journal, reader.used_runs)
         for life in lives:
             if life.plan.program is not None and life.plan.fate in ("plain", "suspend", "client_death"):
                 check_order(hub, life.plan.instance_id, life.plan.program.entries_in_order())
@@ -325,7 +327,7 @@ class Simulation:
         while looks < 3:
             await self._world.clock.sleep(5 if looks else 20)
             is_empty = not any([await process.storage.queues.count(queue) for queue in queues])
-            looks = looks + 1 if is_empty else 0
+            looks = looks + 1 if is_empty and not self._app.running else 0
 
     def _check_activities(self, instance_id: InstanceId, start: Start) -> None:
         own = {key for key in self._app.runs if instance_id in key[0] or ":" in key[0]}

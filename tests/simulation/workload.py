@@ -316,10 +316,16 @@ class SimulatedApplication(PlainApplication):
     """An application whose activities write a journal and take their time."""
 
     journal: Journal | None = None
+    running: int = 0
+    """Activities that run now; they will still answer, also if somebody else has done so meanwhile."""
 
     async def run_activity(self, call: ActivityCall) -> ActivitySucceeded | ActivityFailed:
         _call.set(call)
-        return await super().run_activity(call)
+        self.running += 1
+        try:
+            return await super().run_activity(call)
+        finally:
+            self.running -= 1
 
 
 def failures_in(text: str) -> list[tuple[str, int]]:
