@@ -245,6 +245,14 @@ def _entity_told(state: RuntimeState, event: EventSent) -> None:
         state.locks[found] = [EntityId(str(each.get("name")), str(each.get("key"))).instance_id for each in members]
 
 
+def request_id_of(event: EventSent) -> str | None:
+    """Return the id of a request to an entity, ``None`` for what is sent to others, and for releases of locks."""
+    if not is_entity(event.instance_id) or event.name == RELEASE_EVENT:
+        return None
+    found = _json_object(event.input).get("id")
+    return found if isinstance(found, str) else None
+
+
 def _answered(state: RuntimeState, event: HistoryEvent) -> None:
     task_id = answered_task(event)
     if task_id is not None:

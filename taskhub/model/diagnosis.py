@@ -109,6 +109,42 @@ class OpenEntity:
 
 
 @dataclass(frozen=True, slots=True)
+class PutRequest:
+    """Put a request of an instance to an entity, under the id that it had: who got it before takes no second one."""
+
+    instance_id: InstanceId
+    request_id: str
+    target: InstanceId
+    """The entity; of locks, the first that is not locked."""
+    what: str
+    """For people."""
+    etag: ETag | None
+    """Of the history's sentinel."""
+
+    @property
+    def text(self) -> str:
+        """What would be done."""
+        return (
+            f"put the request of '{self.instance_id}' to the entity '{self.target}', {self.what}, into its queue again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PutGrant:
+    """Tell an instance that its entities are locked."""
+
+    instance_id: InstanceId
+    request_id: str
+    etag: ETag | None
+    """Of the history's sentinel."""
+
+    @property
+    def text(self) -> str:
+        """What would be done."""
+        return f"tell '{self.instance_id}' that its entities are locked"
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteBlob:
     """Delete a blob that nothing refers to."""
 
@@ -122,7 +158,7 @@ class DeleteBlob:
 
 
 Remedy = Union[  # noqa: UP007 (a runtime alias on 3.10)
-    WriteRow, PutStart, PutTask, AskAgain, Wake, OpenEntity, DeleteBlob
+    WriteRow, PutStart, PutTask, AskAgain, Wake, OpenEntity, PutRequest, PutGrant, DeleteBlob
 ]
 
 

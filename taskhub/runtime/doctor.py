@@ -1,9 +1,7 @@
 """Looks over a whole hub for what is stuck, lost or disagreeing, and repairs what can be repaired.
 
 It looks twice, some seconds apart, and believes what it saw both times with the same ETags: a hub at work changes while
-it is read. Looking changes nothing, with one exception: Azure shows messages to those only who take them. There, and
-only while no worker is at work, visible messages are taken for a moment and given back; hidden ones stay unseen, and
-what may be explained by one of them is not reported.
+it is read.
 
 A repair reads again what it was found by. It goes on only when the ETag is still the same, and writes under it, or puts
 a message that whoever reads it recognises when it was there after all.
@@ -12,21 +10,20 @@ a message that whoever reads it recognises when it was there after all.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskhub.codec import history_rows, instance_rows
-from taskhub.codec.entity_texts import decode_status
-from taskhub.codec.history_rows import decode_event, decode_sentinel, execution_of
-from taskhub.codec.keys import SENTINEL, blob_folder, escape_instance_id, unescape_instance_id
-from taskhub.codec.messages import BlobPointer, decode_envelope, noting_put_backs, put_backs
-from taskhub.core.diagnosis import ExecutionFacts, MessageFacts, Picture, RowFacts, diagnose
+from taskhub.codec import instance_rows
+from taskhub.codec.entity_texts import (
+    decode_incoming,
+    encode_request,
+    encode_response,
+)
+from taskhub.core.diagnosis import diagnose
 from taskhub.core.pending import start_of_row
 from taskhub.core.rewind import Edit
+from taskhub.core.runtime_state import request_id_of
 from taskhub.errors import (
-    BlobNotFound,
-    MalformedMessage,
-    MessageGone,
-    QueueNotFound,
     RowChanged,
     RowExists,
     RowNotFound,
@@ -37,14 +34,18 @@ from taskhub.model.diagnosis import (
     DeleteBlob,
     Examination,
     OpenEntity,
+    PutGrant,
+    PutRequest,
     PutStart,
     PutTask,
     Severity,
     Wake,
     WriteRow,
 )
-from taskhub.model.entities import is_entity
+from taskhub.model.entities import LOCK_GRANTED, Request, is_entity
 from taskhub.model.history import (
+    EventRaised,
+    EventSent,
     ExecutionCompleted,
     ExecutionResumed,
     GenericEvent,
@@ -60,26 +61,16 @@ from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.entity_directory import EntityDirectory
+from taskhub.runtime.hub_look import HubLook
 from taskhub.runtime.hub_status import hub_status
-from taskhub.runtime.paging import rows_if_any
-from taskhub.storage.port import MAX_MESSAGES_PER_GET
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from taskhub.model.diagnosis import Finding
-    from taskhub.model.history import HistoryEvent
-    from taskhub.model.hub import HubStatus
     from taskhub.model.ids import ETag, InstanceId
     from taskhub.runtime.history_store import StoredHistory
     from taskhub.runtime.services import Services
-    from taskhub.storage.port import QueueMessage, Row
 
 SECOND_LOOK_SECONDS = 3.0
-TAKEN_SECONDS = 60
-"""How long messages that have to be taken to be read stay hidden, should they not be given back."""
-_NOT_READ = ""
-"""Stands for a large value, of which only the blob's name counts."""
 
 _logger = logging.getLogger("taskhub.doctor")
 
@@ -93,11 +84,11 @@ class Doctor:
     async def examine(self) -> Examination:
         """Look over the hub."""
         services = self._services
-        status, picture = await _Look(services).take()
+        status, picture = await HubLook(services).take()
         findings = diagnose(picture)
         if any(each.remedy is not None or each.severity is Severity.PROBLEM for each in findings):
             await services.environment.clock.sleep(SECOND_LOOK_SECONDS)
-            status, picture = await _Look(services).take()
+            status, picture = await HubLook(services).take()
             before = set(findings)
             findings = tuple(each for each in diagnose(picture) if each in before)
         return Examination(
@@ -147,6 +138,10 @@ class Doctor:
                 return await self._ask_again(instance_id, task_id, etag)
             case Wake(instance_id=instance_id, etag=etag):
                 return await self._wake(instance_id, etag)
+            case PutRequest(instance_id=instance_id, request_id=request_id, target=target, etag=etag):
+                return await self._put_request(instance_id, request_id, target, etag)
+            case PutGrant(instance_id=instance_id, request_id=request_id, etag=etag):
+                return await self._put_grant(instance_id, request_id, etag)
             case OpenEntity(instance_id=instance_id, holder=holder):
                 return await EntityDirectory(self._services).release_orphan(instance_id, holder)
             case DeleteBlob(name=name, etag=etag):
@@ -235,6 +230,31 @@ class Doctor:
         )
         return stored, next(found, None)
 
+    async def _put_request(
+        self, instance_id: InstanceId, request_id: str, target: InstanceId, etag: ETag | None
+    ) -> str | None:
+        stored = await self._services.history.load(instance_id)
+        sent = _request_event(stored, request_id)
+        if stored.etag != etag or sent is None or sent.input is None:
+            return _CHANGED
+        text = sent.input
+        if target != sent.instance_id:
+            text = _handed_on(sent, target)
+        raised = EventRaised(timestamp=sent.timestamp, name=sent.name, input=text)
+        own = OrchestrationInstance(instance_id, stored.execution_id)
+        message = TaskMessage(raised, target=OrchestrationInstance(target, None))
+        await self._services.messenger.send(message, sender=own)
+        return None
+
+    async def _put_grant(self, instance_id: InstanceId, request_id: str, etag: ETag | None) -> str | None:
+        stored = await self._services.history.load(instance_id)
+        if stored.etag != etag:
+            return _CHANGED
+        raised = EventRaised(timestamp=self._now(), name=request_id, input=encode_response(LOCK_GRANTED))
+        own = OrchestrationInstance(instance_id, stored.execution_id)
+        await self._services.messenger.send(TaskMessage(raised, target=own))
+        return None
+
     async def _wake(self, instance_id: InstanceId, etag: ETag | None) -> str | None:
         stored = await self._services.history.load(instance_id)
         if stored.etag != etag:
@@ -275,172 +295,15 @@ def _answer_of(child: StoredHistory, task_id: int) -> SubOrchestrationCompleted 
     )
 
 
-# ---- looking
+def _request_event(stored: StoredHistory, request_id: str) -> EventSent | None:
+    sent = (each for each in stored.events if isinstance(each, EventSent))
+    return next((each for each in sent if request_id_of(each) == request_id), None)
 
 
-class _Look:
-    """One reading of a hub."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._executions: dict[InstanceId, ExecutionFacts] = {}
-        self._rows: dict[InstanceId, RowFacts] = {}
-        self._messages: list[MessageFacts] = []
-        self._hidden: dict[str, int] = {}
-        self._referred: set[str] = set()
-        self._taken: list[tuple[str, QueueMessage]] = []
-
-    async def take(self) -> tuple[HubStatus, Picture]:
-        """Read the hub; return its status and the picture."""
-        services = self._services
-        status = await hub_status(services, count_instances=False)
-        if status.exists:
-            await self._read_rows()
-            await self._read_histories()
-            try:
-                for queue in (services.names.work_item_queue, *(each.queue for each in status.partitions)):
-                    await self._read_queue(queue, is_at_work=bool(status.workers))
-            finally:
-                await self._give_back()
-        blobs = await services.storage.blobs.list_blobs(services.names.large_messages_container, "")
-        return status, Picture(
-            now=Utc.of(services.environment.clock.now()),
-            partition_count=services.settings.partition_count,
-            partitions=status.partitions,
-            work_items=services.names.work_item_queue,
-            executions=self._executions,
-            rows=self._rows,
-            messages=self._messages,
-            hidden=self._hidden,
-            blobs={item.name: (item.size, item.etag) for item in blobs},
-            referred=frozenset(self._referred),
-            folders=frozenset(
-                blob_folder(folder)
-                for each in {*self._rows, *self._executions}
-                for folder in (each, escape_instance_id(each))
-            ),
-            dead_letters=status.dead_letters,
-        )
-
-    # ---- tables
-
-    async def _read_rows(self) -> None:
-        container = self._services.names.large_messages_container
-        async for row in self._all(self._services.names.instances_table):
-            instance_id = unescape_instance_id(row.partition_key)
-            blobs = instance_rows.offloaded_columns(row.columns, container=container)
-            self._referred.update(blobs.values())
-            self._referred.update(_blob_names(row))
-            try:
-                state = instance_rows.decode_instance(row.partition_key, row.columns, etag=row.etag, large={})
-            except MalformedMessage as error:
-                self._rows[instance_id] = RowFacts(row.etag, None, None, trouble=str(error))
-                continue
-            locked_by = decode_status(state.custom_status)[2] if is_entity(instance_id) else None
-            self._rows[instance_id] = RowFacts(
-                row.etag, state.status, state.execution_id, state.name, state.scheduled_start, locked_by
-            )
-
-    async def _read_histories(self) -> None:
-        """Fold one history after the other; no two are in memory at a time."""
-        key: str | None = None
-        rows: list[Row] = []
-        async for row in self._all(self._services.names.history_table):
-            if row.partition_key != key:
-                self._fold(key, rows)
-                key, rows = row.partition_key, []
-            rows.append(row)
-        self._fold(key, rows)
-
-    def _fold(self, key: str | None, rows: Sequence[Row]) -> None:
-        if key is None:
-            return
-        for row in rows:
-            self._referred.update(_blob_names(row))
-        sentinel = next((row for row in rows if row.row_key == SENTINEL), None)
-        events = [row for row in rows if row.row_key != SENTINEL]
-        guard = decode_sentinel(sentinel.columns) if sentinel else None
-        etag = sentinel.etag if sentinel else None
-        current = guard.execution_id if guard else (execution_of(events[0].columns) if events else None)
-        mine: list[Row] = []
-        for row in events:
-            if execution_of(row.columns) != current:
-                break
-            mine.append(row)
-        if not mine:
-            return
-        instance_id = unescape_instance_id(key)
-        try:
-            facts = ExecutionFacts.of(
-                (_event(row) for row in mine),
-                execution_id=current,
-                etag=etag,
-                is_complete=guard is None or guard.is_complete,
-            )
-        except MalformedMessage as error:
-            facts = ExecutionFacts(current, etag, RuntimeStatus.Running, False, len(mine), trouble=str(error))
-        self._executions[instance_id] = facts
-
-    def _all(self, table: str) -> AsyncIterator[Row]:
-        return rows_if_any(self._services.storage.tables, table)
-
-    # ---- queues
-
-    async def _read_queue(self, queue: str, *, is_at_work: bool) -> None:
-        queues = self._services.storage.queues
-        try:
-            stored = await queues.snapshot(queue)
-            if stored is not None:
-                texts = [each.text for each in stored]
-            else:
-                about = await queues.count(queue)
-                texts = [] if is_at_work or not about else await self._take(queue)
-                self._hidden[queue] = max(about - len(texts), 0)
-        except QueueNotFound:
-            return
-        for text in texts:
-            self._messages.append(await self._decode(queue, text))
-
-    async def _take(self, queue: str) -> list[str]:
-        texts: list[str] = []
-        while True:
-            messages = await self._services.storage.queues.get(
-                queue, limit=MAX_MESSAGES_PER_GET, invisible_for=TAKEN_SECONDS
-            )
-            if not messages:
-                return texts
-            self._taken += [(queue, each) for each in messages]
-            texts += [each.text for each in messages]
-
-    async def _give_back(self) -> None:
-        counts = self._services.settings.max_dequeue_count > 0
-        for queue, message in self._taken:
-            # Where readings are counted, this one must not: it was none of a worker's.
-            text = noting_put_backs(message.text, put_backs(message.text) + 1) if counts else None
-            try:
-                await self._services.storage.queues.update(
-                    queue, message.id, message.receipt, visible_after=0, text=text
-                )
-            except MessageGone:
-                continue  # looking took longer than it was hidden, and somebody else has it
-        self._taken = []
-
-    async def _decode(self, queue: str, text: str) -> MessageFacts:
-        try:
-            content = decode_envelope(text)
-            if isinstance(content, BlobPointer):
-                self._referred.add(content.blob_name)
-                content = decode_envelope(await self._services.large.get(content.blob_name))
-            if isinstance(content, BlobPointer):
-                raise MalformedMessage("its blob points to another blob")
-        except (MalformedMessage, BlobNotFound) as error:
-            return MessageFacts(queue, None, str(error))
-        return MessageFacts(queue, content.message)
-
-
-def _event(row: Row) -> HistoryEvent:
-    return decode_event(row.columns, dict.fromkeys(history_rows.offloaded_columns(row.columns), _NOT_READ))
-
-
-def _blob_names(row: Row) -> set[str]:
-    return {str(value) for column, value in row.columns.items() if column.endswith("BlobName") and value}
+def _handed_on(sent: EventSent, target: InstanceId) -> str:
+    """Return a request for locks as the entities before one in the set hand it on."""
+    request = decode_incoming(sent.name, sent.input)
+    if not isinstance(request, Request) or request.lock_set is None:
+        raise ValueError(f"what was sent to {sent.instance_id} is no request for locks")
+    members = [each.instance_id for each in request.lock_set]
+    return encode_request(replace(request, position=members.index(target)))
