@@ -30,7 +30,8 @@ class RecordedRow:
 
 def folders(kind: str) -> list[Path]:
     """Return the scenario folders of ``storage`` or ``extension``."""
-    return sorted(path for path in (GOLDEN / kind).iterdir() if path.is_dir())
+    # A recording's own program is imported, and leaves a folder of bytecode beside those of recordings.
+    return sorted(path for path in (GOLDEN / kind).iterdir() if path.is_dir() and not path.name.startswith("_"))
 
 
 def columns_of(entity: Mapping[str, Any]) -> dict[str, Any]:
