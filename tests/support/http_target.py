@@ -4,15 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+RECORDED = "http://127.0.0.1:17074/target"
+"""Where the recording's server was."""
+
+_MASKS = (
+    (r'(Date\\*":\s*\\*")[^"\\]*', r"\1now"),
+    (r'(Server\\*":\s*)\[[^\]]*\]', r"\1[]"),
+    (r"(Microsoft\.Azure\.WebJobs\.Extensions\.DurableTask|durable-taskhub)/[\d.]+", "agent"),
+)
+
+
+def calling(base: str) -> Callable[[ModuleType], None]:
+    """Return what makes the recorded scenario call another server; the states that it writes by hand stay as they are.
+
+    Args:
+        base: of the server.
+    """
+
+    def answering(run: Callable[[str], str]) -> Callable[[str], str]:
+        return lambda payload: run(payload).replace(RECORDED, base)
+
+    def change(module: ModuleType) -> None:
+        written: dict[str, Any] = vars(module)
+        written["BASE"] = base
+        written["RAW"] = {name: answering(run) for name, run in written["RAW"].items()}
+
+    return change
+
+
+def without_server(text: str, base: str = RECORDED) -> str:
+    """Return a text without what tells one server, or one client, from another.
+
+    Args:
+        text: of a message, a row, a trigger or an answer.
+        base: of the server that was called.
+    """
+    text = text.replace(_address(base), _address(RECORDED))
+    for pattern, by in _MASKS:
+        text = re.sub(pattern, by, text)
+    return text
+
+
+def _address(base: str) -> str:
+    return base.partition("//")[2].partition("/")[0]
 
 
 @dataclass

@@ -12,15 +12,16 @@ import os
 import pickle
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support import reference
+from tests.support.http_target import calling
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from tests.support.lab import Answer
 
@@ -40,9 +41,25 @@ class Played:
     ends: dict[str, tuple[str, Any]] = field(default_factory=dict)
     """Status and output of the instances that end otherwise here."""
 
+    def with_texts(self, change: Callable[[str], str]) -> Played:
+        """Return the same with every text changed."""
+        return Played(
+            [replace(each, body=change(each.body)) for each in self.answers],
+            [(queue, hidden, change(text)) for queue, hidden, text in self.puts],
+            [(kind, name, change(text)) for kind, name, text in self.triggers],
+            Counter((table, key, change(text)) for table, key, text in self.rows.elements()),
+            self.blobs,
+            self.ends,
+        )
+
 
 async def play(
-    scenario: str, *, otherwise: Collection[str] = (), without: Collection[str] = (), waits: bool = True
+    scenario: str,
+    *,
+    otherwise: Collection[str] = (),
+    without: Collection[str] = (),
+    waits: bool = True,
+    target: str | None = None,
 ) -> Played:
     """Play a scenario with the SDK of this process.
 
@@ -51,13 +68,15 @@ async def play(
         otherwise: instances that do not end as recorded.
         without: those whose rows are left out.
         waits: whether the others are waited for until they have.
+        target: base of the server to call, for the scenario that calls one.
     """
     from taskhub.storage.memory import open_memory
     from tests.support.extension_state import recorded_statuses, stored_blobs, stored_rows
     from tests.support.lab import running_lab
 
     storage = open_memory(now=_now)
-    async with running_lab(scenario, storage, by_json=True) as (module, lab):
+    change = None if target is None else calling(target)
+    async with running_lab(scenario, storage, change=change, by_json=True) as (module, lab):
         await module.drive(lab)
         ends = {}
         for instance_id in otherwise:
@@ -80,7 +99,13 @@ def _now() -> Any:
 
 
 def play_officially(
-    scenario: str, folder: Path, *, otherwise: Collection[str] = (), without: Collection[str] = (), waits: bool = True
+    scenario: str,
+    folder: Path,
+    *,
+    otherwise: Collection[str] = (),
+    without: Collection[str] = (),
+    waits: bool = True,
+    target: str | None = None,
 ) -> Played:
     """Play a scenario with the official SDK, in a process of its own.
 
@@ -90,12 +115,13 @@ def play_officially(
         otherwise: as in :func:`play`.
         without: likewise.
         waits: likewise.
+        target: likewise.
 
     Raises:
         AssertionError: it did not come to its end.
     """
     file = folder / f"{scenario}.pickle"
-    options = json.dumps({"otherwise": list(otherwise), "without": list(without), "waits": waits})
+    options = json.dumps({"otherwise": list(otherwise), "without": list(without), "waits": waits, "target": target})
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.played", scenario, options, str(file), str(reference.environment())],
         cwd=ROOT,

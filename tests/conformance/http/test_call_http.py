@@ -1,19 +1,16 @@
 """The recorded HTTP calls, made by our host to a server that answers as the recording's did."""
 
 import json
-import re
 from datetime import timedelta
 
 import azure.durable_functions as df
 import pytest
 
-from tests.support.http_target import running_target
+from tests.support.http_target import RECORDED, calling, running_target, without_server
 from tests.support.lab import running_lab
 from tests.support.recordings import GOLDEN
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")
-
-RECORDED = "http://127.0.0.1:17074/target"
 
 
 def with_our_server(base):
@@ -62,38 +59,15 @@ def answers_by_instance(events, base):
     """Return what came of each request: the answer, or the reason of its failure."""
     found = {}
     for instance_id, text in events:
-        text = text.replace(base, RECORDED)
-        text = text.replace(base.partition("//")[2].partition("/")[0], RECORDED.partition("//")[2].partition("/")[0])
-        for pattern, by in MASKS:
-            text = re.sub(pattern, by, text)
+        text = without_server(text, base)
         found.setdefault(instance_id, []).append(json.loads(text) if text.startswith("{") else text)
     return found
-
-
-MASKS = (
-    (r'"Date":"[^"]*"', '"Date":"now"'),
-    (r'"Server":\[[^\]]*\]', '"Server":["Python", "aiohttp"]'),
-    (r"(Microsoft\.Azure\.WebJobs\.Extensions\.DurableTask|durable-taskhub)/[\d.]+", "agent"),
-)
-
-
-def with_their_states(base):
-    """Let a scenario call our server; its raw actions stay as they are."""
-
-    def answering(run):
-        return lambda payload: run(payload).replace(RECORDED, base)
-
-    def change(module):
-        module.BASE = base
-        module.RAW = {name: answering(run) for name, run in module.RAW.items()}
-
-    return change
 
 
 @pytest.mark.parametrize("by_json", [False, True], ids=["live", "by json"])
 async def test_recorded_calls_send_and_bring_what_was_recorded(by_json):
     with running_target() as target:
-        change = with_their_states(target.base) if by_json else with_our_server(target.base)
+        change = calling(target.base) if by_json else with_our_server(target.base)
         async with running_lab("call_http", change=change, by_json=by_json) as (module, lab):
             await module.drive(lab)
             names = {**module.ORCHESTRATORS, **module.RAW}
