@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 import pytest
+from durabletask import task
+from durabletask.entities import DurableEntity, EntityInstanceId
 
 from taskhub import TaskHubClient, TaskHubSettings, Worker
 from taskhub.model.history import TaskCompleted
@@ -33,6 +35,7 @@ from taskhub.simulation.process import MemoryReceipts
 from taskhub.storage.azure import open_azure
 from taskhub.storage.sqlite import open_sqlite
 from tests.simulation.checks import Watch, check_at_rest
+from tests.support.durabletask_application import DurabletaskApplication
 from tests.support.hub_state import read_hub
 from tests.support.hurried import HurriedClock, run_hurried
 from tests.support.mortal import Mortal
@@ -52,6 +55,9 @@ SPEED = 10.0
 PATIENCE_SECONDS = 1000.0
 """An answer to what was never asked is put back five times, for longer each time, before it is dropped: a minute. A
 machine that does much else may need more."""
+
+POINTS_2X = 4
+"""The calls are those of other instances; what differs is how code is driven."""
 
 # ---- what is run
 
@@ -112,6 +118,71 @@ def notes(context):
     context.set_result(len(kept))
 
 
+# ---- the same for the official SDK 2.x, by the library that it is made of
+
+
+def sequence_2x(ctx, _):
+    told = "a"
+    for _ in range(3):
+        told = yield ctx.call_activity("work", input=told)
+    return told
+
+
+def fan_out_2x(ctx, _):
+    told = yield task.when_all([ctx.call_activity("work", input=letter) for letter in "abc"])
+    return (yield ctx.call_activity("work", input="".join(told)))
+
+
+def family_2x(ctx, _):
+    first = ctx.call_sub_orchestrator("child", input="a")
+    return (yield task.when_all([first, ctx.call_sub_orchestrator("child", input="b", instance_id="named")]))
+
+
+def child_2x(ctx, given):
+    return (yield ctx.call_activity("work", input=given))
+
+
+def entities_2x(ctx, _):
+    note = EntityInstanceId("notes", "n")
+    told = yield ctx.call_activity("work", input="a")
+    ctx.signal_entity(note, "add", "first")
+    with (yield ctx.lock_entities([note])):
+        counted = yield ctx.call_entity(note, "add", told)
+    return [told, counted]
+
+
+def generations_2x(ctx, given):
+    left, told = given
+    told = yield ctx.call_activity("work", input=told)
+    if left > 0:
+        ctx.continue_as_new([left - 1, told])
+    return told
+
+
+def events_2x(ctx, _):
+    first = yield ctx.wait_for_external_event("go")
+    told = yield ctx.call_activity("work", input=first)
+    second = yield ctx.wait_for_external_event("on")
+    return [told, second]
+
+
+def timers_2x(ctx, _):
+    told = yield ctx.call_activity("work", input="a")
+    yield ctx.create_timer(timedelta(seconds=1))
+    return (yield ctx.call_activity("work", input=told))
+
+
+class Notes(DurableEntity):
+    def add(self, note):
+        kept = [*self.get_state(list, []), note]
+        self.set_state(kept)
+        return len(kept)
+
+
+ON_2X = {
+    f.__name__.removesuffix("_2x"): f
+    for f in (sequence_2x, fan_out_2x, family_2x, child_2x, entities_2x, generations_2x, events_2x, timers_2x)
+}
 ORCHESTRATORS = {f.__name__: f for f in (sequence, fan_out, family, child, entities, generations, events, timers)}
 
 
@@ -140,6 +211,9 @@ SCENARIOS = (
 )
 
 
+OF_2X = [scenario for scenario in SCENARIOS if scenario.name in ("family", "entities", "generations")]
+
+
 # ---- where and when
 
 
@@ -159,7 +233,9 @@ class Place:
 class Run:
     """One instance, one worker that dies at a call, and another one that goes on."""
 
-    def __init__(self, place: Place, scenario: Scenario, *, from_start: bool = False, **settings: Any) -> None:
+    def __init__(
+        self, place: Place, scenario: Scenario, *, from_start: bool = False, on_2x: bool = False, **settings: Any
+    ) -> None:
         self._place = place
         self._scenario = scenario
         self._from_start = from_start
@@ -182,7 +258,12 @@ class Run:
         self._returned: Counter[str] = Counter()
         self._receipts: dict[str, Any] = {}
         self._processes: list[Mortal] = []
-        self._app = PlainApplication(ORCHESTRATORS, {"work": self._work}, {"notes": notes})
+        self._on_2x = on_2x
+        self._app = (
+            DurabletaskApplication(ON_2X, {"work": self._work}, {"notes": Notes})
+            if on_2x
+            else PlainApplication(ORCHESTRATORS, {"work": self._work}, {"notes": notes})
+        )
         self._client = TaskHubClient(place.storage, self._settings, environment=Environment(clock=place.clock))
 
     def _work(self, given: str) -> str:
@@ -224,7 +305,9 @@ class Run:
     async def _ask(self, is_ready: asyncio.Event) -> None:
         """Be the client."""
         await is_ready.wait()
-        given = None if self._scenario.input is None else json.dumps(json.dumps(self._scenario.input))
+        given = None if self._scenario.input is None else json.dumps(self._scenario.input)
+        if given is not None and not self._on_2x:
+            given = json.dumps(given)
         await self._client.start(self._scenario.name, instance_id=InstanceId("i"), input=given)
         for name, value in self._scenario.events:
             await self._client.raise_event(InstanceId("i"), name, json.dumps(value))
@@ -295,7 +378,7 @@ class Run:
 
     async def _check(self) -> None:
         left = await read_hub(self._place.storage, self._names, partition_count=1)
-        histories = check_at_rest(left)
+        histories = check_at_rest(left, ids_jump=self._on_2x)
         state = await self._client.get(InstanceId("i"))
         assert state is not None
         assert state.status is RuntimeStatus.Completed, state
@@ -381,6 +464,19 @@ def test_the_embedded_store_after_a_death_at_any_call(scenario, warm, tmp_path):
                 points=None if warm else 30,
                 at_least=20,
             )
+        finally:
+            await storage.aclose()
+
+    run_hurried(SPEED, play)
+
+
+@pytest.mark.parametrize("scenario", OF_2X, ids=lambda scenario: scenario.name)
+def test_instances_on_the_official_sdk_2_after_a_death_at_some_calls(scenario, tmp_path):
+    async def play(loop):
+        storage = await open_sqlite(tmp_path / "hub.db", now=loop.now)
+        place = Place(storage, HurriedClock(loop))
+        try:
+            await crash_everywhere(place, lambda: Run(place, scenario, on_2x=True), points=POINTS_2X, at_least=3)
         finally:
             await storage.aclose()
 
