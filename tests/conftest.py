@@ -41,9 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _shared_by(item: pytest.Item) -> str:
     """Return what tests with processes have in common that must not run in two processes of the run."""
+    if "shared_host" not in getattr(item, "fixturenames", ()):
+        return item.nodeid
     callspec = getattr(item, "callspec", None)
     host = callspec.params.get("shared_host") if callspec is not None else None
-    return item.nodeid if host is None else f"{item.path} {host}"
+    return f"{item.path} {host}"
 
 
 @pytest.fixture(scope="session")

@@ -20,16 +20,16 @@ GREETINGS = ["Hello Trieste!", "Hello Osaka!", "Hello Lima!"]
 
 # Shared by the tests of this module: none of them minds the instances of the others.
 @pytest.fixture(scope="module")
-def host(tmp_path_factory):
+def shared_host(tmp_path_factory):
     with host_starter() as start:
         storage = f"embedded:{tmp_path_factory.mktemp('hub') / 'hub.db'}"
         yield start(APP, storage=storage, python=environment_2x() / "bin/python")
 
 
 @pytest.fixture
-async def hub(host):
+async def hub(shared_host):
     async with aiohttp.ClientSession() as http:
-        yield HubHttp(http, host.url)
+        yield HubHttp(http, shared_host.url)
 
 
 async def post(hub, path, body=None):
@@ -43,10 +43,10 @@ async def manage(hub, what, instance_id):
     return await post(hub, f"client/{what}/{instance_id}")
 
 
-async def test_all_functions_are_listed_with_those_that_the_sdk_brings(host):
-    host.wait_until_ready()
+async def test_all_functions_are_listed_with_those_that_the_sdk_brings(shared_host):
+    shared_host.wait_until_ready()
 
-    output = host.output()
+    output = shared_host.output()
 
     assert re.search(r"The app runs on azure-functions-durable 2\.\S+ in .*venv-reference-2x", output)
     for line in ("hello_cities: orchestrationTrigger", "say_hello: activityTrigger", "Counter: entityTrigger"):
