@@ -8,7 +8,8 @@ nothing but wait for answers:
   function, a plain one that needs a key, and a ping that reaches no function;
 - requests a second: the same by wall clock. Only a machine with nothing else to do shows what a host can do;
 - start: from the start of the process to the first answer of the sample app's management API, and what it went through
-  on the way, and when the worker owned a partition. The best of several, CPU beside it.
+  on the way, and when the worker owned a partition. The best of several, CPU beside it;
+- idle memory: resident, some seconds after that first answer; the most of several.
 
 Usage: ``python -m benchmarks.http_front [--quick]``. The last line is one JSON object of named figures.
 """
@@ -42,6 +43,7 @@ APP = Path(__file__).parent / "http_app"
 SAMPLE_APP = ROOT / "function_app"
 CONNECTIONS = 32
 GIVE_UP_SECONDS = 60
+IDLE_SECONDS = 3.0
 MILESTONES = {
     "modules imported": "Task Hub for Durable Functions",
     "app loaded": "Worker process started and initialized",
@@ -54,6 +56,12 @@ def cpu_seconds(pid: int) -> float:
     """Return the processor time that a process has used (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(pid: int) -> float:
+    """Return the memory that a process has in RAM (Linux)."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def free_port() -> int:
@@ -166,8 +174,8 @@ def function_key(room: Path) -> str:
 # ---- start
 
 
-async def one_start(http: aiohttp.ClientSession) -> tuple[dict[str, float], float]:
-    """Return when each milestone of a start was reached, in seconds, and the CPU until the first answer."""
+async def one_start(http: aiohttp.ClientSession) -> tuple[dict[str, float], float, float]:
+    """Return when each milestone was reached, in seconds, the CPU until the first answer, and the idle memory."""
     reached: dict[str, float] = {}
     began = time.perf_counter()
     async with running_host(SAMPLE_APP) as (process, port, log):
@@ -186,21 +194,24 @@ async def one_start(http: aiohttp.ClientSession) -> tuple[dict[str, float], floa
                 raise RuntimeError(f"the start came no further than {list(reached)}:\n{written}")
             await asyncio.sleep(0.002)
         await asking
-    return reached, cpu
+        await asyncio.sleep(IDLE_SECONDS)
+        memory = resident_mb(process.pid)
+    return reached, cpu, memory
 
 
 async def starts(report: Report, times: int) -> None:
     """Take the figures of the start: the best of several."""
     async with aiohttp.ClientSession() as http:
         taken = [await one_start(http) for _ in range(times)]
-    reached, _ = min(taken, key=lambda each: each[0]["first answer"])
+    reached, _, _ = min(taken, key=lambda each: each[0]["first answer"])
     before = 0.0
     for name, at in sorted(reached.items(), key=lambda each: each[1]):
         report.add(
             f"start: {name}", at * 1000, "ms", "<= 1000" if name == "first answer" else f"+ {(at - before) * 1000:.0f}"
         )
         before = at
-    report.add("start_cpu_ms", min(cpu for _, cpu in taken) * 1000, "ms")
+    report.add("start_cpu_ms", min(cpu for _, cpu, _ in taken) * 1000, "ms")
+    report.add("idle_rss_mb", max(memory for _, _, memory in taken), "MB", "<= 90")
 
 
 async def run(report: Report, *, quick: bool) -> None:
