@@ -9,12 +9,12 @@ import json
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from taskhub.codec.http_actions import read_http_call
 from taskhub.codec.jsontext import json_of
 from taskhub.model.action_list import (
     Answer,
     CallActivity,
     CallEntity,
-    CallHttp,
     CallSubOrchestrator,
     ContinueAsNew,
     Impossible,
@@ -43,10 +43,6 @@ _SHIM = f"{_EXTENSION}.OutOfProcOrchestrationShim"
 _NO_STATE = "Out of proc orchestrators must return a valid JSON schema"
 _NULL = "Object reference not set to an instance of an object."
 """Texts of the extension, which are the output of the instances that fail so."""
-
-_LONGEST_RETRY_INTERVAL = "6.00:00:00"
-_FOR_EVER = "10675199.02:48:05.4775807"
-"""The longest span of .NET."""
 
 _SCHEMAS = ("Original", "V2", "V3", "V4")
 _V2, _V3 = 1, 2
@@ -284,63 +280,6 @@ _READERS: dict[object, Callable[[Mapping[str, Any], str], ListedAction]] = {}
 _NUMBERS: dict[str, int] = {}
 
 
-# ---- HTTP requests
-
-
-def _http(written: Mapping[str, Any], path: str) -> ListedAction:
-    """Return the request as the built-in activity gets it: all eight keys, nulls included."""
-    asked = {str(name).lower(): value for name, value in written["httpRequest"].items()}
-    options = asked.get("retryoptions")
-    if options is not None:
-        options = {str(name).lower(): value for name, value in options.items()}
-    request = {
-        "$type": f"{_EXTENSION}.DurableHttpRequest, {_EXTENSION}",
-        "method": asked.get("method") or "GET",
-        "uri": asked["uri"],
-        "headers": asked.get("headers") or {},
-        "content": asked.get("content"),
-        "tokenSource": asked.get("tokensource"),
-        # What does not say so does not poll; no release of the official SDK does.
-        "asynchronousPatternEnabled": asked.get("asynchronouspatternenabled") is True,
-        "retryOptions": None if options is None else _http_retry_json(options),
-        "timeout": asked.get("timeout"),
-    }
-    retry = None if options is None else _http_retry(options)
-    return CallHttp(request, retry, polls=request["asynchronousPatternEnabled"] is True)
-
-
-def _http_retry_json(options: Mapping[str, Any]) -> dict[str, object]:
-    """Return retry options in the input of the built-in activity: all of them, in the extension's spelling."""
-    codes = options.get("statuscodestoretry")
-    return {
-        "$type": f"{_EXTENSION}.HttpRetryOptions, {_EXTENSION}",
-        "FirstRetryInterval": options["firstretryinterval"],
-        "MaxRetryInterval": options.get("maxretryinterval") or _LONGEST_RETRY_INTERVAL,
-        "BackoffCoefficient": float(options.get("backoffcoefficient") or 1),
-        "RetryTimeout": options.get("retrytimeout") or _FOR_EVER,
-        "MaxNumberOfAttempts": options["maxnumberofattempts"],
-        "StatusCodesToRetry": list(codes or ()),
-    }
-
-
-def _http_retry(options: Mapping[str, Any]) -> RetryOptions:
-    longest, timeout = options.get("maxretryinterval"), options.get("retrytimeout")
-    return RetryOptions(
-        first_interval=_span(options["firstretryinterval"]),
-        max_attempts=int(options["maxnumberofattempts"]),
-        backoff=float(options.get("backoffcoefficient") or 1.0),
-        max_interval=None if longest is None else _span(longest),
-        timeout=None if timeout is None else _span(timeout),
-    )
-
-
-def _span(text: str) -> timedelta:
-    head, _, rest = text.rpartition(":")
-    days, dot, hours_minutes = head.rpartition(".")
-    hours, minutes = hours_minutes.split(":")
-    return timedelta(days=int(days) if dot else 0, hours=int(hours), minutes=int(minutes), seconds=float(rest))
-
-
 # ---- values
 
 
@@ -395,7 +334,7 @@ for _number, (_name, _reader) in enumerate(
         ("CreateTimer", _timer),
         ("WaitForExternalEvent", _event),
         ("CallEntity", _call_entity),
-        ("CallHttp", _http),
+        ("CallHttp", read_http_call),
         ("SignalEntity", _signal_entity),
         ("ScheduledSignalEntity", _scheduled_signal),
         ("WhenAny", _when_any),
