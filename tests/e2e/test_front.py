@@ -4,33 +4,14 @@ import asyncio
 import json
 import socket
 import textwrap
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 pytestmark = pytest.mark.e2e
 
-DURABLE = """
-    import azure.functions as func
-    import azure.durable_functions as df
-
-    app = df.DFApp()
-
-    @app.route(route="start")
-    @app.durable_client_input(client_name="client")
-    async def start(req: func.HttpRequest, client):
-        instance_id = await client.start_new("hello", client_input="Ada")
-        return client.create_check_status_response(req, instance_id)
-
-    @app.orchestration_trigger(context_name="context")
-    def hello(context):
-        return (yield context.call_activity("greet", context.get_input()))
-
-    @app.activity_trigger(input_name="name")
-    @app.durable_client_input(client_name="client")
-    def greet(name: str, client) -> str:
-        return client.create_http_management_payload("x")["statusQueryGetUri"]
-"""
+DURABLE = Path(__file__).parents[1] / "apps/greeting/function_app.py"
 ASGI = """
     import azure.functions as func
 
@@ -63,7 +44,8 @@ WSGI = """
 
 def write(folder, source, **host_json):
     folder.mkdir()
-    (folder / "function_app.py").write_text(textwrap.dedent(source), encoding="utf-8")
+    text = source.read_text(encoding="utf-8") if isinstance(source, Path) else textwrap.dedent(source)
+    (folder / "function_app.py").write_text(text, encoding="utf-8")
     (folder / "host.json").write_text(json.dumps({"version": "2.0", **host_json}), encoding="utf-8")
     return folder
 
