@@ -186,6 +186,14 @@ def _drive_of(sdk: Sdk, python: tuple[int, ...]) -> Drive:
     return drive
 
 
+def _not_imported(sdk: Sdk, error: ImportError) -> str:
+    wanted = OURS if sdk.is_ours else f"{OFFICIAL}=={sdk.official_version}" if sdk.official_version else OFFICIAL
+    return (
+        f"{sdk} cannot be imported: {error}. Something that it depends on is missing or of another release; install it "
+        f"anew, with all of that: {sys.executable} -m pip install --upgrade {wanted}"
+    )
+
+
 def _missing(found: Sequence[Sdk], choice: SdkChoice) -> str:
     there = "; ".join(str(each) for each in found)
     if choice is SdkChoice.OFFICIAL:
@@ -255,6 +263,9 @@ def _import(sdk: Sdk) -> None:
     os.chdir(sdk.folder)
     try:
         spec.loader.exec_module(module)
+    except ImportError as error:
+        del sys.modules[PACKAGE]
+        raise ConfigurationError(_not_imported(sdk, error)) from error
     except BaseException:
         del sys.modules[PACKAGE]
         raise

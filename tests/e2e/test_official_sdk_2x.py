@@ -147,6 +147,23 @@ async def test_an_entity_signals_another_one_and_starts_an_orchestration(hub):
     assert (await hub.ended(ended["output"]["started"]))["output"] == 9
 
 
+async def test_a_schedule_starts_orchestrations_until_it_is_deleted(hub):
+    # An entity of the SDK that signals itself for later, and starts orchestrations.
+    async with hub.http.post(f"{hub.url}/api/schedules/daily") as planned:
+        assert planned.status == 202
+
+    for _ in range(400):
+        visits = await hub.json(f"{hub.url}/api/visits")
+        if len(visits) >= 2:
+            break
+        await asyncio.sleep(0.05)
+    assert visits[:2] == ["harbour", "harbour"]
+
+    async with hub.http.delete(f"{hub.url}/api/schedules/daily") as deleted:
+        assert deleted.status == 202
+    assert not [each for each in (await hub.json(f"{hub.url}/api/counters/a"))["ids"] if "schedule" in each]
+
+
 async def test_the_client_controls_an_instance(hub):
     instance_id = (await post(hub, "approvals", {"request": "x", "timeout_seconds": 600}))["id"]
 

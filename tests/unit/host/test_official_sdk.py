@@ -29,12 +29,12 @@ def put_ours(folder):
     return package
 
 
-def put_official(folder, *, record=True, version="1.7.0", also=()):
-    package = put_package(folder, THEIRS)
+def put_official(folder, *, record=True, version="1.7.0", also=(), init=THEIRS):
+    package = put_package(folder, init)
     info = folder / f"azure_functions_durable-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: azure-functions-durable\nVersion: {version}\n")
-    files = {"__init__.py": THEIRS, **dict(also)}
+    files = {"__init__.py": init, **dict(also)}
     for name, text in files.items():
         (package / name).parent.mkdir(exist_ok=True)
         (package / name).write_bytes(text)
@@ -201,6 +201,18 @@ def test_start_ends_with_the_message_when_no_sdk_can_be_used(site):
 
     assert done.returncode == 1
     assert "is of a release that this host does not know how to drive" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_start_says_what_to_install_when_the_sdk_lacks_something(site):
+    put_official(site, init=b"import no_such_library\n")
+
+    done = taskhub(site, "start", ".")
+
+    assert done.returncode == 1
+    assert "azure-functions-durable 1.7.0 in" in done.stderr
+    assert "cannot be imported: No module named 'no_such_library'" in " ".join(done.stderr.split())
+    assert "pip install --upgrade azure-functions-durable==1.7.0" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
