@@ -399,14 +399,15 @@ class TaskHubClient:
         except StaleCheckpoint as error:
             raise InvalidInstanceState(str(error)) from error
 
-    async def purge_ended(self, wanted: InstanceFilter) -> Purged:
+    async def purge_ended(self, wanted: InstanceFilter, *, progress: Callable[[int], None] | None = None) -> Purged:
         """Delete all that is stored of the ended instances that a filter takes; return how much that was.
 
         Args:
             wanted: the filter. Without statuses it means all ended instances; statuses of live ones match nothing.
+            progress: told how many more instances are gone, now and then.
         """
         try:
-            return await Purging(self._services).ended(wanted)
+            return await Purging(self._services).ended(wanted, progress)
         except TableNotFound:
             return Purged(0, 0)
 
@@ -524,17 +525,20 @@ class TaskHubClient:
 
     # ---- health
 
-    async def examine(self) -> Examination:
+    async def examine(self, *, progress: Callable[[int], None] | None = None) -> Examination:
         """Look over the whole hub for what is stuck, lost, orphaned or disagreeing: reads all of it, mostly twice.
 
         It changes nothing, but that on Azure, while no worker is at work, it takes visible messages for a moment.
+
+        Args:
+            progress: told how many more rows and messages were read, now and then.
 
         Returns:
             What was found, and what can be done about it with :meth:`repair`.
         """
         from taskhub.runtime.doctor import Doctor  # no host needs it to start
 
-        return await Doctor(self._services).examine()
+        return await Doctor(self._services).examine(progress)
 
     async def repair(self, finding: Finding) -> str | None:
         """Do what can be done about something that :meth:`examine` found, if it is still as it was then.

@@ -8,6 +8,7 @@ import typer
 
 from taskhub.cli.options import AppOption, AsJson, Hub, Storage, Yes
 from taskhub.cli.output import print_json
+from taskhub.cli.progress import progress
 
 if TYPE_CHECKING:
     from taskhub.client import TaskHubClient
@@ -32,7 +33,8 @@ def doctor(
     from taskhub.cli.hub_access import HubOptions, with_hub
 
     options = HubOptions(app_dir, hub, storage)
-    found = with_hub(options, lambda client: client.examine())
+    with progress("Looking", "rows and messages") as advance:
+        found = with_hub(options, lambda client: client.examine(progress=advance))
     wanted = [each for each in found.findings if each.remedy is not None]
     if not as_json:
         _print(found, is_plan=not repair or dry_run)
@@ -44,7 +46,12 @@ def doctor(
             typer.confirm(f"Do this ({len(wanted)})?", abort=True, err=True)
 
         async def act(client: "TaskHubClient") -> dict[int, str | None]:
-            return {id(each): await client.repair(each) for each in wanted}
+            with progress("Repairing", "findings", total=len(wanted)) as advance:
+                refusals: dict[int, str | None] = {}
+                for each in wanted:
+                    refusals[id(each)] = await client.repair(each)
+                    advance(1)
+            return refusals
 
         done = with_hub(options, act)
         if not as_json:

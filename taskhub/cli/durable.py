@@ -17,6 +17,7 @@ from typer.core import TyperCommand
 from taskhub.cli import values
 from taskhub.cli.options import AppOption
 from taskhub.cli.output import fail, print_json
+from taskhub.cli.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -294,7 +295,8 @@ def purge_history(
 ) -> None:
     """Delete all that is stored of instances that have ended, without a question."""
     wanted = _filter(after, before, statuses)
-    purged = _on_hub((app_dir, hub, connection), lambda client: client.purge_ended(wanted))
+    with progress("Purging", "instances") as advance:
+        purged = _on_hub((app_dir, hub, connection), lambda client: client.purge_ended(wanted, progress=advance))
     window = f"created after {_time(wanted.created_from)} and before {_time(wanted.created_to)}"
     names = ", ".join(sorted(status.name for status in wanted.statuses))
     typer.echo(f"Purged the history of instances {window}{f', with status {names}' if names else ''}.")

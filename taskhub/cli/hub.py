@@ -10,6 +10,7 @@ import typer
 
 from taskhub.cli.options import AppOption, AsJson, Hub, Storage, Yes
 from taskhub.cli.output import console, fail, print_json, print_message, print_table, time_text
+from taskhub.cli.progress import counted_lines, progress
 
 if TYPE_CHECKING:
     from taskhub.model.hub import HubContents, HubStatus
@@ -94,11 +95,13 @@ def dump_hub(
     """Write a whole hub as lines of JSON, to look at or to load elsewhere. Its workers must be stopped."""
     from taskhub.cli.hub_access import HubOptions, with_hub
 
-    with _output(file) as stream:
-        summary = with_hub(
-            HubOptions(app_dir, hub, storage),
-            lambda client: client.dump_hub(lambda line: stream.write(line + "\n"), force=force),
-        )
+    with _output(file) as stream, progress("Dumping", "rows, blobs and messages") as advance:
+
+        def write(line: str) -> None:
+            stream.write(line + "\n")
+            advance(1)
+
+        summary = with_hub(HubOptions(app_dir, hub, storage), lambda client: client.dump_hub(write, force=force))
     print_message(f"{_counts(summary.contents)} dumped.")
     if summary.unread:
         print_message(
@@ -119,8 +122,8 @@ def load_hub(
     """Fill an empty hub with a dump, whatever store, name and number of partitions it comes from."""
     from taskhub.cli.hub_access import HubOptions, with_hub
 
-    with _input(file) as stream:
-        contents = with_hub(HubOptions(app_dir, hub, storage), lambda client: client.load_hub(stream), creates=True)
+    with _input(file) as stream, counted_lines("Loading", file, stream) as lines:
+        contents = with_hub(HubOptions(app_dir, hub, storage), lambda client: client.load_hub(lines), creates=True)
     print_message(f"{_counts(contents)} loaded.")
 
 

@@ -8,6 +8,7 @@ import typer
 from taskhub.cli import values
 from taskhub.cli.options import AppOption, AsJson, Hub, InstanceArgument, InstancesArgument, Storage, Yes
 from taskhub.cli.output import fail, print_json, print_message
+from taskhub.cli.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -248,7 +249,8 @@ def purge(
         )
         if not yes:
             typer.confirm("Delete all that is stored of those instances?", abort=True, err=True)
-        removed = with_hub(options, lambda client: client.purge_ended(wanted)).instances
+        with progress("Purging", "instances") as advance:
+            removed = with_hub(options, lambda client: client.purge_ended(wanted, progress=advance)).instances
     if as_json:
         print_json({"instancesDeleted": removed})
     else:
@@ -257,12 +259,14 @@ def purge(
 
 async def _purge_named(client: "TaskHubClient", ids: "list[InstanceId]", *, force: bool) -> int:
     removed = 0
-    for instance_id in ids:
-        state = await _existing(client, instance_id)
-        is_over = instance_id.startswith("@") or (state.status is not None and state.status.is_terminal)
-        if not is_over and not force:
-            fail(f"'{instance_id}' is {_status(state)}. Terminate it first, or say --force.")
-        removed += await client.purge(instance_id)
+    with progress("Purging", "instances", total=len(ids)) as advance:
+        for instance_id in ids:
+            state = await _existing(client, instance_id)
+            is_over = instance_id.startswith("@") or (state.status is not None and state.status.is_terminal)
+            if not is_over and not force:
+                fail(f"'{instance_id}' is {_status(state)}. Terminate it first, or say --force.")
+            removed += await client.purge(instance_id)
+            advance(1)
     return removed
 
 

@@ -65,6 +65,8 @@ from taskhub.runtime.hub_look import HubLook
 from taskhub.runtime.hub_status import hub_status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskhub.model.diagnosis import Finding
     from taskhub.model.ids import ETag, InstanceId
     from taskhub.runtime.history_store import StoredHistory
@@ -81,14 +83,18 @@ class Doctor:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def examine(self) -> Examination:
-        """Look over the hub."""
+    async def examine(self, progress: Callable[[int], None] | None = None) -> Examination:
+        """Look over the hub.
+
+        Args:
+            progress: told how many more rows and messages were read.
+        """
         services = self._services
-        status, picture = await HubLook(services).take()
+        status, picture = await HubLook(services, progress).take()
         findings = diagnose(picture)
         if any(each.remedy is not None or each.severity is Severity.PROBLEM for each in findings):
             await services.environment.clock.sleep(SECOND_LOOK_SECONDS)
-            status, picture = await HubLook(services).take()
+            status, picture = await HubLook(services, progress).take()
             before = set(findings)
             findings = tuple(each for each in diagnose(picture) if each in before)
         return Examination(

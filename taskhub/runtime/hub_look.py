@@ -27,7 +27,7 @@ from taskhub.runtime.paging import rows_if_any
 from taskhub.storage.port import MAX_MESSAGES_PER_GET
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from taskhub.model.history import EventSent, HistoryEvent
     from taskhub.model.hub import HubStatus
@@ -44,8 +44,15 @@ _NOT_READ = ""
 class HubLook:
     """One reading of a hub."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, progress: Callable[[int], None] | None = None) -> None:
+        """Begin.
+
+        Args:
+            services: of the hub.
+            progress: told how many more rows and messages were read.
+        """
         self._services = services
+        self._progress = progress
         self._executions: dict[InstanceId, ExecutionFacts] = {}
         self._rows: dict[InstanceId, RowFacts] = {}
         self._messages: list[MessageFacts] = []
@@ -179,8 +186,14 @@ class HubLook:
             decode_taken_requests(stored.taken_requests),
         )
 
-    def _all(self, table: str) -> AsyncIterator[Row]:
-        return rows_if_any(self._services.storage.tables, table)
+    async def _all(self, table: str) -> AsyncIterator[Row]:
+        async for row in rows_if_any(self._services.storage.tables, table):
+            self._read(1)
+            yield row
+
+    def _read(self, count: int) -> None:
+        if self._progress is not None:
+            self._progress(count)
 
     # ---- queues
 
@@ -198,6 +211,7 @@ class HubLook:
             return
         for text in texts:
             self._messages.append(await self._decode(queue, text))
+        self._read(len(texts))
 
     async def _take(self, queue: str) -> list[str]:
         texts: list[str] = []

@@ -19,6 +19,8 @@ from taskhub.model.instance import TERMINAL_STATUSES, Purged
 from taskhub.runtime.nursery import run_all
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskhub.model.ids import InstanceId
     from taskhub.model.instance import InstanceFilter, InstanceState
     from taskhub.runtime.services import Services
@@ -58,10 +60,11 @@ class Purging:
         await self._services.dead_letters.drop_of([instance_id])
         return 1
 
-    async def ended(self, wanted: InstanceFilter) -> Purged:
+    async def ended(self, wanted: InstanceFilter, progress: Callable[[int], None] | None = None) -> Purged:
         """Remove the ended instances that a filter takes, page by page; return how much that was.
 
-        One that cannot be removed is reported and left; so is one that is started anew meanwhile.
+        ``progress`` is told how many each page had. One that cannot be removed is reported and left; so is one that is
+        started anew meanwhile.
         """
         statuses = (wanted.statuses or TERMINAL_STATUSES) & TERMINAL_STATUSES
         if not statuses:
@@ -80,6 +83,8 @@ class Purging:
                 limit=MAX_PARALLEL,
                 name="purge",
             )
+            if progress is not None:
+                progress(sum(count is not None for count in results))
             for state, count in zip(page.instances, results, strict=True):
                 if count is not None:
                     removed.append(state.instance_id)
