@@ -164,6 +164,16 @@ async def test_a_schedule_starts_orchestrations_until_it_is_deleted(hub):
     assert not [each for each in (await hub.json(f"{hub.url}/api/counters/a"))["ids"] if "schedule" in each]
 
 
+async def test_histories_are_exported_by_activities_with_a_client(hub):
+    ended = await hub.start("hello_cities")
+    await hub.ended(ended)
+
+    told = await post(hub, "exports/all")
+
+    assert (told["status"], told["failed"]) == ("COMPLETED", 0)
+    assert told["exported"][ended] > 100
+
+
 async def test_the_client_controls_an_instance(hub):
     instance_id = (await post(hub, "approvals", {"request": "x", "timeout_seconds": 600}))["id"]
 

@@ -56,6 +56,6 @@ def rounds(ctx, state):
     return {"total": total, "last": last}
 
 
-@fan_out.orchestration_trigger(context_name="context")
+@fan_out.orchestration_trigger(context_name="of_round")
 def one_round(ctx, state):
     return state["total"] + 1
