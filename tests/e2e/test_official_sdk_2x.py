@@ -12,7 +12,7 @@ from tests.support.hosts import host_starter
 from tests.support.hub_http import HubHttp
 from tests.support.reference import environment_2x
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]  # the first one may have to make the environment
 
 APP = Path(__file__).parents[1] / "apps" / "sdk_2x"
 GREETINGS = ["Hello Trieste!", "Hello Osaka!", "Hello Lima!"]
