@@ -35,6 +35,12 @@ def generations(ctx, given):
     return [told, last]
 
 
+def newer(ctx, _):
+    if ctx.version != "2.0":
+        ctx.continue_as_new(None, new_version="2.0")
+    return ctx.version
+
+
 def two_events(ctx, _):
     first = yield ctx.wait_for_external_event("Go")
     second = yield ctx.wait_for_external_event("go")  # names compare ignoring case
@@ -97,7 +103,19 @@ class Account(DurableEntity):
         raise ValueError("no")
 
 
-ORCHESTRATORS = (chain, fan_out, generations, two_events, eight_days, stubborn, broken_family, broken, teller, book)
+ORCHESTRATORS = (
+    chain,
+    fan_out,
+    generations,
+    newer,
+    two_events,
+    eight_days,
+    stubborn,
+    broken_family,
+    broken,
+    teller,
+    book,
+)
 
 
 def mark(told):
@@ -148,6 +166,16 @@ def test_orchestrations_end_alike_warm_and_cold(name, given, events, output, war
     told = play(lambda hub: run(hub, name, given, *events), warm_sessions=warm)
 
     assert told == (RuntimeStatus.Completed, output)
+
+
+def test_a_new_generation_may_have_another_version():
+    async def main(hub):
+        started = await hub.client.start("newer", version="1.0")
+        return await hub.end(started)
+
+    state = play(main, default_version="3.0")
+
+    assert (state.output, state.version) == ('"2.0"', "2.0")
 
 
 def test_what_an_episode_brings_stands_apart_from_what_was_before():
