@@ -5,9 +5,10 @@ counted until it has ended and all its messages are deleted. Time is virtual, so
 has the same: nothing but the program decides. One table transaction counts as one, like on the bill.
 
 Client and worker are counted apart, and so are reads of queues that found nothing and what the leases cost. The idle
-minute has everything in it, for each way in which hubs keep leases. ``warm`` keeps instances in memory between
-episodes, ``classic`` loads the history for each as DurableTask.AzureStorage does, and like it stores nothing ahead of
-requests to entities.
+minute has everything in it, for each way in which hubs keep leases. ``classic`` does as DurableTask.AzureStorage,
+which loads the history for each episode and stores nothing ahead of requests to entities; ``warm`` keeps instances in
+memory between episodes; ``fast`` takes all shortcuts (docs/design/shortcuts.md), in a worker that has a slot for each
+activity.
 
 Usage: ``python -m benchmarks.calls [--kinds]``. The last line is one JSON object of named figures, with those of each
 kind of transaction, which ``--kinds`` also shows above.
@@ -28,6 +29,7 @@ from benchmarks.report import Report
 from taskhub import TaskHubClient
 from taskhub.model.ids import InstanceId
 from taskhub.model.leases import PartitionManager
+from taskhub.settings import CLASSIC
 from taskhub.storage.counting import CallCounter
 from tests.support.plain_application import PlainApplication
 from tests.support.virtual_hub import VirtualHub
@@ -103,6 +105,13 @@ ACTIVITIES = {"say": lambda value: value}
 ENTITIES = {"counter": counter}
 
 
+MODES: Mapping[str, Mapping[str, Any]] = {
+    "classic": {**CLASSIC, "commit_before_requests": False},
+    "warm": {**CLASSIC, "warm_sessions": True},
+    "fast": {"max_concurrent_activities": 100},
+}
+"""Settings of the hub."""
+
 # ---- counting
 
 
@@ -142,14 +151,10 @@ class Calls:
         return sum(self.client.values()) + sum(self.worker.values())
 
 
-def count_instance(scenario: Scenario, *, warm: bool) -> Calls:
+def count_instance(scenario: Scenario, mode: str) -> Calls:
     """Run a scenario and count."""
-    hub = VirtualHub(
-        app=PlainApplication(ORCHESTRATORS, ACTIVITIES, ENTITIES),
-        partition_count=PARTITIONS,
-        warm_sessions=warm,
-        commit_before_requests=warm,
-    )
+    app = PlainApplication(ORCHESTRATORS, ACTIVITIES, ENTITIES)
+    hub = VirtualHub(app=app, partition_count=PARTITIONS, **MODES[mode])
     by_client, by_worker = CallCounter(), CallCounter()
 
     async def play(hub: VirtualHub) -> None:
@@ -200,6 +205,8 @@ REFERENCE = {
     "entity_call": (18, 3),
 }
 """Transactions of the .NET worker, and of its client: storage.md, section 8, in the best case; recordings."""
+FAST = {"hello": 19, "fan_out_100": 209}
+"""Transactions of a worker that takes the shortcuts: storage.md, section 8.5."""
 REFERENCE_IDLE_MINUTE = {PartitionManager.TABLE: 42.4, PartitionManager.SAFE: 222.4, PartitionManager.LEGACY: 90.4}
 
 
@@ -209,10 +216,12 @@ def main() -> None:
     parser.add_argument("--kinds", action="store_true", help="show the transactions of each kind")
     kinds = parser.parse_args().kinds
     report = Report(__doc__ or "")
-    for mode, warm in (("classic", False), ("warm", True)):
+    for mode in MODES:
         for scenario in SCENARIOS:
-            calls = count_instance(scenario, warm=warm)
+            calls = count_instance(scenario, mode)
             worker, client = REFERENCE[scenario.name]
+            if mode == "fast":
+                worker = FAST.get(scenario.name, worker)
             name = f"{mode}_{scenario.name}"
             report.add(f"{name}_worker", sum(calls.worker.values()), "calls", f"<= {worker}")
             report.add(f"{name}_client", sum(calls.client.values()), "calls", f"<= {client}")

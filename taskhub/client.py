@@ -683,7 +683,11 @@ class TaskHubClient:
         packed = self._services.messenger.pack(message)
         retry = self._services.health.retry_briefly
         # Put twice it counts once: the reader knows the second copy.
-        await self._in_hub(lambda: retry(lambda: self._services.messenger.put(packed, due=due)))
+
+        async def put() -> None:
+            await self._services.messenger.put(packed, due=due)
+
+        await self._in_hub(lambda: retry(put))
 
     async def _in_hub(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do something on the hub, which is made if need be; also if it was deleted since we last saw it."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskhub.errors import ConfigurationError
 from taskhub.model.versions import VersionFailure, VersionMatch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskhub.model.leases import PartitionManager
 
 
@@ -93,6 +95,18 @@ class TaskHubSettings:
     """Events of all warm instances together, about 450 bytes each; the least recently used go first."""
     wake_readers: bool = True
     """What this process sends wakes its reader (F5). Off: queues are only polled."""
+    local_activities: bool = True
+    """Run activities that an orchestration here asks for in free slots of this worker, without a read of the queue
+    (8.4 A). Off: every work item is read from the queue."""
+    direct_answers: bool = True
+    """Hand the answer of an activity to an orchestration in memory here, without its control queue (8.4 C). Off: every
+    answer is put on the control queue."""
+    gather_seconds: float = 0.02
+    """How long an orchestration waits at most for more such answers while activities of it are running here: they are
+    stored together. 0: not at all."""
+    assume_new: bool = True
+    """Take an instance whose row a client has just written for new, and load no history (8.4 E). Off: the history is
+    looked for before the first episode."""
 
     commit_before_requests: bool = True
     """Store what an episode was told before the requests that it sends to entities are put, at one batch more: a worker
@@ -149,6 +163,14 @@ class TaskHubSettings:
             )
 
 
+CLASSIC: Mapping[str, Any] = {
+    "warm_sessions": False,
+    "local_activities": False,
+    "direct_answers": False,
+    "assume_new": False,
+}
+"""The algorithm of the reference: every shortcut is off (docs/design/shortcuts.md)."""
+
 _PROVIDER = "extensions.durableTask.storageProvider"
 _APP_LEASE = "extensions.durableTask.appLeaseOptions"
 _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest, key in host.json if it has one
@@ -179,5 +201,6 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest,
     ("app_lease_acquire_seconds", 0.1, 24 * 3600, f"{_APP_LEASE}.acquireInterval"),
     ("max_warm_history_events", 0, 1_000_000_000, ""),
     ("max_custom_status_kilobytes", 1, 32, ""),
+    ("gather_seconds", 0, 10, ""),
     ("stop_grace_seconds", 0, 3600, ""),
 )

@@ -350,18 +350,24 @@ def finish_episode(episode: Episode, actions: Actions, *, now: Utc, rules: Episo
     return _checkpoint(episode, events, outbound, _custom_status(episode, actions), now)
 
 
-def storing_ahead(checkpoint: Checkpoint, first: Episode) -> Checkpoint:
-    """Return a checkpoint that stores how its episode began before its requests to entities are put.
+def storing_ahead(checkpoint: Checkpoint, first: Episode, *, whatever_it_sends: bool = False) -> Checkpoint:
+    """Return a checkpoint that stores how its episode began before what it sends is put.
 
-    An entity would apply an operation twice. Other messages need no such care: whoever gets an activity or a start
-    twice runs it twice, but answers the same task. But a generation that is begun again is another execution, and so
-    are its children: those of the first time would go on, or be replaced in the middle of what they do.
+    Requests to entities need it: an entity would apply an operation twice. Other messages need no such care, whoever
+    gets an activity or a start twice runs it twice, but answers the same task. But a generation that is begun again is
+    another execution, and so are its children: those of the first time would go on, or be replaced in the middle of
+    what they do. And an episode may begin with what is in no queue (storage.md 8.4 C): then it might begin otherwise
+    the next time, and decide otherwise, while what it sent the first time is on its way under the same numbers.
 
     Args:
         checkpoint: what is to be stored.
         first: the first episode of the work item.
+        whatever_it_sends: also for messages that need no care by themselves.
     """
-    if not first.new_events or not any(_needs_same_beginning(outbound, first) for outbound in checkpoint.outbound):
+    sends = checkpoint.outbound
+    if not whatever_it_sends:
+        sends = tuple(outbound for outbound in sends if _needs_same_beginning(outbound, first))
+    if not first.new_events or not sends:
         return checkpoint
     return replace(checkpoint, ahead=Ahead(first.started.instance, first.first_index, first.new_events))
 

@@ -1,7 +1,8 @@
 """Activities: work items that all workers share, taken from one queue and run to their end.
 
 The answer is put on the control queue of the waiting orchestration before the work item is deleted: a crash in
-between runs the activity again, and the second answer is recognised.
+between runs the activity again, and the second answer is recognised. Where the orchestration is in memory here it gets
+the answer directly, and the work item stands for it in the queue until the answer is stored (8.4 C).
 
 Source: DurableTask.AzureStorage, ActivitySession and CompleteTaskActivityWorkItemAsync.
 """
@@ -9,7 +10,9 @@ Source: DurableTask.AzureStorage, ActivitySession and CompleteTaskActivityWorkIt
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from taskhub.core import activity
@@ -23,8 +26,11 @@ from taskhub.storage.port import MAX_MESSAGES_PER_GET
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskhub.model.ids import InstanceId
     from taskhub.model.messages import TaskMessage
     from taskhub.runtime.application import Application
+    from taskhub.runtime.dispatcher import Dispatcher, Slots
+    from taskhub.runtime.inbox import Inbox
     from taskhub.runtime.mailbox import Held, Mailbox
     from taskhub.runtime.poller import Wakeups
     from taskhub.runtime.renewals import Renewals
@@ -58,30 +64,62 @@ class Activities:
     """The four verbs for activities; see :class:`taskhub.runtime.dispatcher.Work`."""
 
     def __init__(
-        self, services: Services, application: Application, mailbox: Mailbox, renewals: Renewals, wakeups: Wakeups
+        self,
+        services: Services,
+        application: Application,
+        inbox: Inbox,
+        mailbox: Mailbox,
+        renewals: Renewals,
+        wakeups: Wakeups,
     ) -> None:
         self._services = services
         self._application = application
+        self._inbox = inbox
         self._mailbox = mailbox
         self._renewals = renewals
         self._queue = services.names.work_item_queue
         self._poller = Poller.of(services.environment, services.settings)
         self._is_stopped = False
         self._in_progress: set[_Question] = set()
+        self._running: Counter[InstanceId] = Counter()
         self._answered: dict[_Question, None] = {}
         """The last ones, to know second copies of them."""
+        self._fence_margin = timedelta(seconds=services.settings.fence_margin_seconds)
         wakeups.register(self._queue, self._poller)
 
-    async def fetch(self, limit: int) -> Sequence[ActivityItem]:
+    async def fetch(self, slots: Slots) -> Sequence[ActivityItem]:
         """Take work items, no more than can start at once: what waits in memory starves other workers."""
-        limit = min(limit, MAX_MESSAGES_PER_GET)
         while True:
             await self._poller.wait()
             if self._is_stopped:
                 return ()
-            items = await self._read(limit)
+            limit = min(slots.free, MAX_MESSAGES_PER_GET)
+            if not limit:
+                self._poller.wake()  # look as soon as one is free
+                return ()
+            # Until they are read nobody else may take the slots.
+            reserved = slots.reserve(limit)
+            try:
+                items = await self._read(reserved)
+            finally:
+                slots.release(reserved)
             if items:
                 return items
+
+    def item(self, held: Held) -> ActivityItem | None:
+        """Return the work item of a message; ``None`` when its activity is running or has run."""
+        event = held.envelope.message.event
+        if not isinstance(event, TaskScheduled):
+            raise TypeError(f"{event.type_name} is no work item")
+        item = ActivityItem(held, event)
+        if item.question in self._in_progress or item.question in self._answered:
+            return None
+        self._in_progress.add(item.question)
+        return item
+
+    def running(self, instance_id: InstanceId) -> int:
+        """Return how many activities of an instance run here now."""
+        return self._running[instance_id]
 
     def stop(self) -> None:
         """Fetch no more."""
@@ -91,6 +129,15 @@ class Activities:
     async def process(self, item: ActivityItem) -> ActivitySucceeded | ActivityFailed:
         """Run the activity; its work item stays hidden meanwhile."""
         target = item.held.envelope.message.target
+        self._running[target.instance_id] += 1
+        try:
+            return await self._run(item, target)
+        finally:
+            self._running[target.instance_id] -= 1
+            if not self._running[target.instance_id]:
+                del self._running[target.instance_id]
+
+    async def _run(self, item: ActivityItem, target: OrchestrationInstance) -> ActivitySucceeded | ActivityFailed:
         call = ActivityCall(
             name=item.task.name,
             input=item.task.input,
@@ -103,10 +150,39 @@ class Activities:
             return await self._application.run_activity(call)
 
     async def complete(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> None:
-        """Put the answer, then delete the work item."""
+        """Hand the answer over to an orchestration in memory; else put it, then delete the work item."""
+        if self._answers_directly(item, result):
+            return
         await self._answer_anyhow(item, result)
         self._remember_answered(item.question)
         await self._mailbox.delete([item.held])
+
+    def _answers_directly(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> bool:
+        if not self._services.settings.direct_answers:
+            return False
+        work_item = item.held.envelope
+        partition = self._inbox.awaits(work_item.message.target)
+        now = self._services.environment.clock.now()
+        if partition is None or not partition.is_ours(now, margin=self._fence_margin):
+            return False
+        try:
+            packed = self._services.messenger.pack(
+                self._message(item, result),
+                sender=work_item.message.target,
+                episode=activity.answer_episode(work_item),
+            )
+        except PayloadError:
+            return False  # what cannot be sent is answered as a failure
+        item.held.answer_with(packed.envelope, lambda is_done: self._settle(item.question, is_done))
+        self._inbox.deliver(partition, item.held)
+        return True
+
+    def _settle(self, question: _Question, is_done: bool) -> None:
+        """Take note of what became of an answer that was handed over."""
+        if is_done:
+            self._remember_answered(question)
+        else:
+            self._in_progress.discard(question)
 
     async def _answer_anyhow(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> None:
         try:
@@ -140,14 +216,13 @@ class Activities:
         for held in messages:
             event = held.envelope.message.event
             if isinstance(event, TaskScheduled):
-                item = ActivityItem(held, event)
-                if item.question in self._in_progress or item.question in self._answered:
+                item = self.item(held)
+                if item is None:
                     # Put twice, because the reply to the first put was lost. Should the first copy come to nothing, it
                     # is still there.
                     await self._mailbox.delete([held])
-                    continue
-                self._in_progress.add(item.question)
-                items.append(item)
+                else:
+                    items.append(item)
             else:
                 _logger.error(
                     "%s in the work-item queue is no work item and is put back",
@@ -188,3 +263,31 @@ class Activities:
         if isinstance(result, ActivitySucceeded):
             return activity.succeeded(work_item, item.task, result.result, now=now)
         return activity.failed(work_item, item.task, result.reason, result.details, result.failure, now=now)
+
+
+class ActivityRunner:
+    """Runs work items that were not read from the queue; see :class:`taskhub.runtime.local_activities.Runner`."""
+
+    def __init__(
+        self,
+        activities: Activities,
+        dispatcher: Dispatcher[ActivityItem, ActivitySucceeded | ActivityFailed],
+    ) -> None:
+        self._activities = activities
+        self._dispatcher = dispatcher
+
+    def reserve(self, wanted: int) -> int:
+        """Keep slots; return how many."""
+        return self._dispatcher.reserve(wanted)
+
+    def release(self, count: int = 1) -> None:
+        """Give back slots that were reserved."""
+        self._dispatcher.release(count)
+
+    def hand_over(self, held: Held) -> None:
+        """Run the activity of a work item, in a slot that was reserved."""
+        item = self._activities.item(held)
+        if item is None:
+            self._dispatcher.release()  # it runs already: somebody made the work item visible, and we have read it
+        else:
+            self._dispatcher.start(item)

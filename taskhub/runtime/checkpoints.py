@@ -31,6 +31,7 @@ from taskhub.errors import LeaseLost, RowChanged, RowExists, RowNotFound, Transi
 from taskhub.model.entities import is_entity
 from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
+from taskhub.runtime.local_activities import NOTHING_KEPT
 from taskhub.runtime.nursery import run_all
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from taskhub.model.ids import ExecutionId, InstanceId
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.history_store import StoredHistory
+    from taskhub.runtime.local_activities import Kept, LocalActivities
     from taskhub.runtime.ownership import Partition
     from taskhub.runtime.services import Services
     from taskhub.runtime.sessions import StoredInstance
@@ -55,10 +57,16 @@ _logger = logging.getLogger("taskhub.checkpoints")
 
 
 class Checkpoints:
-    """Writes what episodes decided."""
+    """Writes what episodes decided.
 
-    def __init__(self, services: Services) -> None:
+    Args:
+        services: of the hub.
+        local: runs activities in the same process; ``None``: nobody does.
+    """
+
+    def __init__(self, services: Services, local: LocalActivities | None) -> None:
         self._services = services
+        self._local = local
         self._margin = timedelta(seconds=services.settings.fence_margin_seconds)
 
     async def commit(self, partition: Partition, session: StoredInstance, checkpoint: Checkpoint) -> None:
@@ -79,13 +87,37 @@ class Checkpoints:
         ahead = self._encode_ahead(checkpoint, rows)
         is_first = session.etag is None
         self._fence(partition)
-        await self._put(partition, checkpoint.farewell)
+        kept = self._local.keep(checkpoint.outbound) if self._local is not None else NOTHING_KEPT
+        try:
+            await self._store(partition, session, checkpoint, rows, ahead, kept)
+        except Exception:
+            await kept.give_back()
+            raise
+        finally:
+            kept.let_go()
+        await self._write_row(partition, session, checkpoint, columns, is_first=is_first)
+        if checkpoint.replaces:
+            await self._services.large.delete_all(session.blobs)
+            session.blobs = []
+        session.blobs.extend(value.blob_name for row in rows for value in row.offloaded)
+
+    async def _store(
+        self,
+        partition: Partition,
+        session: StoredInstance,
+        checkpoint: Checkpoint,
+        rows: Sequence[EncodedRow],
+        ahead: Sequence[EncodedRow],
+        kept: Kept,
+    ) -> None:
+        """Put the messages, write the history, and start the activities that are run here."""
+        await self._put(partition, checkpoint.farewell, kept)
         if checkpoint.ahead is not None:
             await self._store_ahead(partition, session, checkpoint.ahead, ahead)
             if checkpoint.replaces:  # an earlier generation's, to go with it
                 session.blobs.extend(value.blob_name for row in ahead for value in row.offloaded)
                 ahead = ()
-        await self._put(partition, checkpoint.outbound)
+        await self._put(partition, checkpoint.outbound, kept)
         session.etag = await self._services.history.commit(
             checkpoint.instance,
             rows[len(ahead) :],
@@ -93,11 +125,7 @@ class Checkpoints:
             give_up=lambda: not self._is_ours(partition),
             taken_requests=checkpoint.taken_requests,
         )
-        await self._write_row(partition, session, checkpoint, columns, is_first=is_first)
-        if checkpoint.replaces:
-            await self._services.large.delete_all(session.blobs)
-            session.blobs = []
-        session.blobs.extend(value.blob_name for row in rows for value in row.offloaded)
+        await kept.start()
 
     def _encode_ahead(self, checkpoint: Checkpoint, rows: Sequence[EncodedRow]) -> Sequence[EncodedRow]:
         """Return the rows of how an episode began, where they are stored before its messages."""
@@ -194,26 +222,26 @@ class Checkpoints:
         if not self._is_ours(partition):
             raise LeaseLost(f"the lease of {partition.queue} is lost or about to end")
 
-    async def _put(self, partition: Partition, outbound: Sequence[Outbound]) -> None:
+    async def _put(self, partition: Partition, outbound: Sequence[Outbound], kept: Kept) -> None:
         if not outbound:
             return
         await run_all(
             self._services.environment.spawn,
-            [lambda message=message: self._put_one(partition, message) for message in outbound],  # type: ignore[misc]  # binds
+            [lambda message=message: self._put_one(partition, message, kept) for message in outbound],  # type: ignore[misc]  # binds
             limit=MAX_PARALLEL_PUTS,
             name="put message",
         )
 
-    async def _put_one(self, partition: Partition, outbound: Outbound) -> None:
-        await self._services.health.retry(
-            lambda: self._services.messenger.send(
-                outbound.outgoing.message,
-                sender=outbound.sender,
-                episode=outbound.episode,
-                due=outbound.outgoing.due,
-            ),
+    async def _put_one(self, partition: Partition, outbound: Outbound, kept: Kept) -> None:
+        messenger = self._services.messenger
+        packed = messenger.pack(outbound.outgoing.message, sender=outbound.sender, episode=outbound.episode)
+        hide_seconds = kept.hide_seconds(outbound)
+        receipt = await self._services.health.retry(
+            lambda: messenger.put(packed, due=outbound.outgoing.due, hide_seconds=hide_seconds),
             give_up=lambda: not self._is_ours(partition),
         )
+        if hide_seconds:
+            kept.put(packed, receipt)
 
     async def _write_row(
         self,

@@ -107,7 +107,8 @@ class ControlQueue:
     def _may_read(self) -> bool:
         """Return whether what we read could be worked on: memory is bounded (F7), and leases end."""
         settings = self._services.settings
-        has_room = len(self._mailbox) < settings.control_queue_buffer_threshold
+        in_memory = len(self._mailbox) - self._mailbox.count(self._services.names.work_item_queue)
+        has_room = in_memory < settings.control_queue_buffer_threshold
         margin = timedelta(seconds=settings.fence_margin_seconds)
         return has_room and self._partition.is_ours(self._services.environment.clock.now(), margin=margin)
 

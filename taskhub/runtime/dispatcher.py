@@ -24,11 +24,28 @@ _Result = TypeVar("_Result")
 _logger = logging.getLogger("taskhub.dispatcher")
 
 
+class Slots(Protocol):
+    """Room for work items in progress."""
+
+    @property
+    def free(self) -> int:
+        """How many more may be started now."""
+
+    def reserve(self, wanted: int) -> int:
+        """Keep slots; return how many."""
+
+    def release(self, count: int = 1) -> None:
+        """Give back slots that were reserved."""
+
+
 class Work(Protocol[_Item, _Result]):
     """One kind of work item."""
 
-    async def fetch(self, limit: int) -> Sequence[_Item]:
-        """Return 1 to ``limit`` work items; waits until there is one, or returns none after :meth:`stop`."""
+    async def fetch(self, slots: Slots) -> Sequence[_Item]:
+        """Return work items, as many as there are slots at most.
+
+        Waits until there is one; returns none after :meth:`stop`, and when the slots were taken meanwhile.
+        """
 
     def stop(self) -> None:
         """Let :meth:`fetch` return soon."""
@@ -47,7 +64,9 @@ class Work(Protocol[_Item, _Result]):
 
 
 class Dispatcher(Generic[_Item, _Result]):
-    """The loop over one kind of work item.
+    """The loop over one kind of work item; its own :class:`Slots`.
+
+    A work item can also be handed over to it: somebody reserves slots, and starts a work item in each or releases it.
 
     Args:
         kind: for logs.
@@ -60,10 +79,10 @@ class Dispatcher(Generic[_Item, _Result]):
         self._kind = kind
         self._work = work
         self._limit = limit
-        self._environment = environment
         self._in_progress = 0
         self._ended = Signal()
         self._is_stopped = False
+        self._nursery = Nursery(environment.spawn)
 
     def __repr__(self) -> str:
         state = "draining" if self._is_stopped else "running"
@@ -71,22 +90,44 @@ class Dispatcher(Generic[_Item, _Result]):
 
     @property
     def in_progress(self) -> int:
-        """Work items that are being worked on."""
+        """Work items that are being worked on, and slots that are reserved."""
         return self._in_progress
+
+    @property
+    def free(self) -> int:
+        """How many more may be started now."""
+        return max(self._limit - self._in_progress, 0)
+
+    def reserve(self, wanted: int) -> int:
+        """Keep slots for work items that are handed over; return how many, none after :meth:`stop`."""
+        granted = 0 if self._is_stopped else min(wanted, self.free)
+        self._in_progress += granted
+        return granted
+
+    def release(self, count: int = 1) -> None:
+        """Give back slots that were reserved, or whose work items have ended."""
+        self._in_progress -= count
+        self._ended.set()
+
+    def start(self, item: _Item) -> None:
+        """Work on an item in a slot that was reserved."""
+        self._nursery.start(self._handle(item), name=f"{self._kind} work item")
 
     async def run(self) -> None:
         """Work until :meth:`stop`, and until the last work item has ended.
 
         Cancellation: work items in progress are cancelled; their messages become visible by themselves.
         """
-        async with Nursery(self._environment.spawn) as nursery:
+        async with self._nursery:
             while not self._is_stopped:
-                if self._in_progress >= self._limit:
+                if not self.free:
                     await self._ended.wait()
                     continue
-                for item in await self._work.fetch(self._limit - self._in_progress):
+                for item in await self._work.fetch(self):
                     self._in_progress += 1
-                    nursery.start(self._handle(item), name=f"{self._kind} work item")
+                    self.start(item)
+            while self._in_progress:
+                await self._ended.wait()
 
     def stop(self) -> None:
         """Fetch no more."""
@@ -102,8 +143,7 @@ class Dispatcher(Generic[_Item, _Result]):
             self._log(item, error)
             await self._work.abandon(item, error)
         finally:
-            self._in_progress -= 1
-            self._ended.set()
+            self.release()
 
     def _log(self, item: _Item, error: Exception) -> None:
         fields = {"event": "work_item_abandoned", "kind": self._kind, "error": str(error), **self._work.describe(item)}

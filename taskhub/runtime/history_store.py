@@ -71,6 +71,10 @@ class StoredHistory:
     """Ids of messages that an entity knows, or that earlier executions of an orchestration have taken."""
 
 
+NO_HISTORY = StoredHistory(None, (), None)
+"""Of an instance that has not begun."""
+
+
 class HistoryStore:
     """See the module."""
 

@@ -29,7 +29,8 @@ from taskhub.runtime.clock import Signal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from taskhub.model.ids import ExecutionId, InstanceId
+    from taskhub.model.history import OrchestrationInstance
+    from taskhub.model.ids import ExecutionId, InstanceId, Utc
     from taskhub.runtime.mailbox import Held
     from taskhub.runtime.ownership import Partition
     from taskhub.runtime.sessions import StoredInstance
@@ -55,6 +56,8 @@ class Instance:
     """Kept warm, or being worked with."""
     is_ready: bool = False
     is_at_work: bool = False
+    arrived: Signal = field(default_factory=Signal)
+    """Raised for every message."""
     is_parked: bool = False
     """Its messages are kept and not worked on, until its partition goes or somebody terminates it."""
 
@@ -68,6 +71,8 @@ class WorkItem:
     partition: Partition
     """As it was when the batch was taken."""
     is_at_rest: bool = False
+    clock: Utc | None = None
+    """The time that the code saw, when an episode is run a second time."""
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +128,24 @@ class Inbox:
             batch.messages.append(held)
         if isinstance(message.event, ExecutionTerminated):
             instance.is_parked = False  # its end needs no code
+        instance.arrived.set()
         self._make_ready(instance)
+
+    def absorb(self, item: WorkItem) -> None:
+        """Add to a batch what has come for its execution since it was taken."""
+        waiting = item.instance.waiting
+        if waiting and waiting[0].execution_id == item.batch.execution_id:
+            item.batch.messages += waiting.pop(0).messages
+
+    def awaits(self, target: OrchestrationInstance) -> Partition | None:
+        """Return the partition of an execution that is in memory with its code, and ours to go on with."""
+        instance = self._instances.get(target.instance_id)
+        if instance is None or instance.session is None or instance.is_parked:
+            return None
+        partition = instance.partition
+        if partition.is_lost or partition.is_draining or instance.session.state.execution_id != target.execution_id:
+            return None
+        return partition
 
     async def take(self, limit: int, *, entities: bool = False) -> list[WorkItem]:
         """Return up to ``limit`` instances to work on; waits until there is one, or returns none when stopped.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from taskhub.model.ids import ExecutionId
+    from taskhub.runtime.dispatcher import Slots
     from taskhub.runtime.history_store import StoredHistory
     from taskhub.runtime.inbox import Inbox, WorkItem
     from taskhub.runtime.mailbox import Held, Mailbox
@@ -50,9 +51,9 @@ class InstanceWork:
         self._renewals = renewals
         self._fence_margin = timedelta(seconds=services.settings.fence_margin_seconds)
 
-    async def fetch(self, limit: int) -> Sequence[WorkItem]:
+    async def fetch(self, slots: Slots) -> Sequence[WorkItem]:
         """Take instances that have messages."""
-        return await self._inbox.take(limit, entities=self._of_entities)
+        return await self._inbox.take(slots.free, entities=self._of_entities)
 
     def stop(self) -> None:
         """Fetch no more than what is ready."""
@@ -61,7 +62,10 @@ class InstanceWork:
     async def abandon(self, item: WorkItem, error: Exception) -> None:
         """Put the batch back: at once for the partition's next owner, else for a while; keep it of a parked one."""
         if isinstance(error, InstanceParked):
+            direct = [held for held in item.batch.messages if held.work_item is not None]
+            item.batch.messages = [held for held in item.batch.messages if held.work_item is None]
             self._inbox.park(item)
+            await self._mailbox.give_back(direct)
             return
         self._inbox.rest(item, None)
         if isinstance(error, LeaseLost):

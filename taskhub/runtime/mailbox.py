@@ -9,6 +9,7 @@ twice.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ from taskhub.runtime.quarantine import WAIT_SECONDS
 from taskhub.runtime.receipts import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from taskhub.model.messages import Envelope
@@ -56,7 +57,10 @@ _logger = logging.getLogger("taskhub.mailbox")
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A message in hand."""
+    """A message in hand.
+
+    It may be the work item of an activity that has run, and stand for its answer, which is in no queue (8.4 C).
+    """
 
     queue: str
     id: str
@@ -65,17 +69,28 @@ class Held:
     dequeue_count: int
     inserted: datetime
     taken_at: datetime
+    hide_seconds: int
+    """For how long each renewal hides it."""
     text: str | None = None
     """As it lies in the queue, where readings are counted: put back on purpose, the message says so."""
     blob_name: str | None = None
     """Where the envelope of a large message lies."""
+    work_item: Envelope | None = None
+    """What lies in the queue, when ``envelope`` is the answer to it."""
+    settle: Callable[[bool], None] | None = None
+    """Called once it is known whether that answer is stored, or will have to be found again."""
+
+    def answer_with(self, answer: Envelope, settle: Callable[[bool], None]) -> None:
+        """Let the work item stand for its answer from now on."""
+        self.work_item, self.envelope, self.settle = self.envelope, answer, settle
 
 
 class Mailbox:
-    """Messages that a worker has in hand, from every queue of a kind."""
+    """Messages that a worker has in hand, from all its queues."""
 
     def __init__(self, services: Services, wakeups: Wakeups, receipts: Receipts, quarantine: Quarantine) -> None:
         self._queues = services.storage.queues
+        self._messenger = services.messenger
         self._large = services.large
         self._instances = services.instances
         self._environment = services.environment
@@ -85,6 +100,7 @@ class Mailbox:
         self._receipts = receipts
         self._quarantine = quarantine
         self._held: dict[str, Held] = {}
+        self._counts: Counter[str] = Counter()
         self._reported: dict[str, None] = {}
         self._used_up: dict[str, None] = {}
         """Messages that should have been deleted; what they brought must not be done again."""
@@ -97,7 +113,7 @@ class Mailbox:
 
     def count(self, queue: str) -> int:
         """Return how many messages of a queue are in hand."""
-        return sum(held.queue == queue for held in self._held.values())
+        return self._counts[queue]
 
     async def read(self, queue: str, *, limit: int, hide_seconds: int) -> tuple[list[Held], int]:
         """Take messages from a queue; return the new ones in order, and how many the queue gave.
@@ -125,7 +141,7 @@ class Mailbox:
         )
         new = [held for held in decoded if held is not None]
         for held in new:
-            self._held[held.id] = held
+            self._add(held)
         for message in fresh:
             if message.id not in self._held:
                 self._quarantine.let_go(message.id)
@@ -134,11 +150,15 @@ class Mailbox:
         new.sort(key=lambda held: (held.inserted.replace(microsecond=0), held.envelope.sequence_number))
         return new, len(messages)
 
-    async def renew(self, messages: Sequence[Held], *, hide_seconds: int) -> None:
+    def take(self, held: Held) -> None:
+        """Have a message in hand that was put hidden, and never read."""
+        self._keep(held, held.receipt)
+
+    async def renew(self, messages: Sequence[Held]) -> None:
         """Keep messages hidden for longer; what somebody else took meanwhile is left to them."""
         for held in messages:
             try:
-                await self._update(held, hide_seconds)
+                await self._update(held, held.hide_seconds)
             except StorageError as error:
                 self._health.failed(error)
 
@@ -219,6 +239,7 @@ class Mailbox:
             dequeue_count=message.dequeue_count,
             inserted=message.inserted,
             taken_at=taken_at,
+            hide_seconds=hide_seconds,
             text=text if self._quarantine.is_open else None,
             blob_name=pointer.blob_name if pointer is not None else None,
         )
@@ -303,16 +324,27 @@ class Mailbox:
 
     def _keep(self, held: Held, receipt: str) -> None:
         held.receipt = receipt
-        self._held[held.id] = held
+        self._add(held)
         self._receipts.took(Receipt(held.queue, held.id, receipt))
 
-    def _forget(self, held: Held) -> None:
-        self._held.pop(held.id, None)
+    def _add(self, held: Held) -> None:
+        if held.id not in self._held:
+            self._counts[held.queue] += 1
+        self._held[held.id] = held
+
+    def _forget(self, held: Held, *, is_done: bool = True) -> None:
+        if held.settle is not None:
+            held.settle(is_done)
+        if self._held.pop(held.id, None) is not None:
+            self._counts[held.queue] -= 1
         self._receipts.gone(held.id)
         self._quarantine.let_go(held.id)
 
     async def _let_go(self, held: Held, seconds: int, *, counts: bool = False) -> None:
         """Put a message back; ``counts`` when that reading is to count as a failure."""
+        if held.work_item is not None:
+            await self._send_answer(held)
+            return
         text = None if counts or held.text is None else self._quarantine.note(held.text)
         try:
             await self._update(held, seconds, text=text)
@@ -323,6 +355,18 @@ class Mailbox:
             self._wakeups.wake(held.queue, float(seconds))
         finally:
             self._forget(held)
+
+    async def _send_answer(self, held: Held) -> None:
+        """Put an answer on its queue that nobody here takes, and delete the work item that stood for it."""
+        answer = held.envelope
+        try:
+            await self._messenger.send(answer.message, sender=answer.sender, episode=answer.episode)
+        except StorageError as error:
+            # The work item becomes visible by itself, and the activity runs again.
+            self._health.failed(error)
+            self._forget(held, is_done=False)
+        else:
+            await self._delete(held)
 
     async def _delete(self, held: Held) -> None:
         attempts = 0

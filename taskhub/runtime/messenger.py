@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskhub.names import HubNames
     from taskhub.runtime.environment import Environment
     from taskhub.runtime.large_values import LargeValues
-    from taskhub.storage.port import QueueStore
+    from taskhub.storage.port import PutReceipt, QueueStore
 
 WORK_ITEMS = "workitems"
 """The work-item queue, without the hub's name."""
@@ -39,6 +39,7 @@ WORK_ITEMS = "workitems"
 class PackedMessage:
     """A message ready to be put."""
 
+    envelope: Envelope
     queue: str
     text: str
     """Whole, even when it goes to a blob."""
@@ -108,24 +109,28 @@ class Messenger:
         )
         text = encode_envelope(envelope)
         blob_name = message_blob_name(envelope) if is_large_message(text) else None
-        return PackedMessage(self.queue_of(message), text, blob_name)
+        return PackedMessage(envelope, self.queue_of(message), text, blob_name)
 
-    async def put(self, packed: PackedMessage, *, due: Utc | None = None, wake: bool = True) -> None:
+    async def put(
+        self, packed: PackedMessage, *, due: Utc | None = None, wake: bool = True, hide_seconds: int = 0
+    ) -> PutReceipt:
         """Put a message that was packed.
 
         Args:
             packed: the message.
             due: when readers should see it.
             wake: whether to wake the reader; a client that must write something first does it with :meth:`wake`.
+            hide_seconds: for how long nobody should see it but who puts it; nobody is woken then.
         """
         text = packed.text
         if packed.blob_name is not None:
             await self._large.put(packed.blob_name, text)
             text = encode_pointer(packed.blob_name)
-        hidden = visible_after(due, Utc.of(self._environment.clock.now()))
-        await self._queues.put(packed.queue, to_base64(text) if self._base64 else text, visible_after=hidden)
-        if wake:
+        hidden = hide_seconds or visible_after(due, Utc.of(self._environment.clock.now()))
+        receipt = await self._queues.put(packed.queue, to_base64(text) if self._base64 else text, visible_after=hidden)
+        if wake and not hide_seconds:
             self._wake(packed.queue, float(hidden))
+        return receipt
 
     async def put_again(self, letter: DeadLetter) -> None:
         """Put a message that was parked, into the queue that its instance has now."""

@@ -30,21 +30,23 @@ from taskhub.core.operations import EpisodeRules
 from taskhub.core.runtime_state import RuntimeState
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
 from taskhub.core.versioning import VersionRule
-from taskhub.errors import ContentRefused, PayloadError
+from taskhub.errors import ContentRefused, PayloadError, StaleCheckpoint
 from taskhub.model.actions import Actions
 from taskhub.model.history import ExecutionStarted, GenericEvent
 from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionManager
 from taskhub.model.versions import VersionFailure
+from taskhub.runtime.history_store import NO_HISTORY
 from taskhub.runtime.instance_work import NO_MESSAGES, InstanceWork, Sorted, all_but, pick
 from taskhub.runtime.sessions import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from taskhub.core.admission import Admission
     from taskhub.core.episode import Checkpoint, Episode
+    from taskhub.model.ids import InstanceId
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.application import Application
     from taskhub.runtime.checkpoints import Checkpoints
@@ -68,6 +70,8 @@ class Outcome:
     episode: Episode | None = None
     checkpoint: Checkpoint | None = None
     messages: Sorted = NO_MESSAGES
+    first: Episode | None = None
+    """The first episode of the work item, if it must be stored as it began before anything is sent."""
 
 
 class Orchestrations(InstanceWork):
@@ -81,11 +85,13 @@ class Orchestrations(InstanceWork):
         mailbox: Mailbox,
         renewals: Renewals,
         checkpoints: Checkpoints,
+        activities_here: Callable[[InstanceId], int],
     ) -> None:
         super().__init__(services, inbox, mailbox, renewals)
         settings = services.settings
         self._application = application
         self._checkpoints = checkpoints
+        self._activities_here = activities_here
         self._rules = EpisodeRules(
             default_version=settings.default_version,
             store_inputs=settings.store_inputs,
@@ -99,14 +105,16 @@ class Orchestrations(InstanceWork):
 
     async def process(self, item: WorkItem) -> Outcome:
         """Run an episode, if the batch holds something new for the code."""
+        await self._gather(item)
         async with self._renewals.hold(item.batch.messages):
             start = self._start(item)
-            session, stored = await self._session(item)
+            row = await self._row_of_new(item, start)
+            session, stored = await self._session(item, is_new=row is not None)
             other = None if stored is None else await self._other_execution(item, stored)
             if other is not None and await self._is_over(item, other):
                 return self._of_an_earlier_execution(item)
             if start is not None and session.state.started is None:
-                verdict = await self._judge_start(item, start, session)
+                verdict = await self._judge_start(item, start, session, row)
                 if verdict is not StartVerdict.PROCESS:
                     return await self._without_start(item, start, verdict)
             arrivals = [Arrival(held.envelope, held.dequeue_count) for held in item.batch.messages]
@@ -118,18 +126,82 @@ class Orchestrations(InstanceWork):
         """Commit the checkpoint; let go of the instance, then of its messages."""
         session, checkpoint = result.session, result.checkpoint
         if session is not None and checkpoint is not None and result.episode is not None:
-            async with self._renewals.hold(item.batch.messages):
-                checkpoint = await self._commit(item, session, result.episode, checkpoint)
+            try:
+                async with self._renewals.hold(item.batch.messages):
+                    checkpoint = await self._commit(item, session, result, result.episode, checkpoint)
+            except StaleCheckpoint:
+                if not session.is_assumed_new:
+                    raise
+                await self._begin_again(item, result.episode)
+                return
             session.committed(checkpoint, result.episode)
             self._log_episode(item, checkpoint)
             if not self._may_stay_warm(session, checkpoint):
                 session = None
         await self._let_go(item, session, result.messages)
 
+    async def _gather(self, item: WorkItem) -> None:
+        """Wait a moment for more answers, if there are only such, and activities here are about to give some.
+
+        Each episode costs two transactions, however many answers it takes in.
+        """
+        clock = self._services.environment.clock
+        ends = clock.monotonic() + self._services.settings.gather_seconds
+        while all(held.work_item is not None for held in item.batch.messages):
+            seconds = ends - clock.monotonic()
+            if seconds <= 0 or not self._activities_here(item.instance.id):
+                break
+            await item.instance.arrived.wait(seconds)
+            self._inbox.absorb(item)
+
     # ---- bringing the execution into memory
 
-    async def _session(self, item: WorkItem) -> tuple[Session, StoredHistory | None]:
+    async def _row_of_new(self, item: WorkItem, start: ExecutionStarted | None) -> InstanceState | None:
+        """Return the row of an instance that can be taken for new, so that there is no history to load (8.4 E).
+
+        A client has just written it, and nobody has read the start before. An instance that ended and is started
+        anew looks the same: then the first commit is refused, and the episode is run again (:meth:`_begin_again`).
+        """
+        if (
+            not self._services.settings.assume_new
+            or start is None
+            or start.parent is not None
+            or item.clock is not None
+            or item.instance.session is not None
+            or any(held.dequeue_count > 1 for held in item.batch.messages)
+        ):
+            return None
+        row = await self._services.instances.read(item.instance.id)
+        is_new = (
+            row is not None
+            and row.status is RuntimeStatus.Pending
+            and row.execution_id == start.instance.execution_id
+            and not row.generation
+        )
+        return row if is_new else None
+
+    async def _begin_again(self, item: WorkItem, episode: Episode) -> None:
+        """Run the first episode of an instance again that was taken for new and has a history.
+
+        At the same time as before, for the code: what it sent is sent again.
+        """
+        _logger.info(
+            "instance '%s' has a history already: its start is looked at again",
+            item.instance.id,
+            extra={"event": "not_new", "instance_id": item.instance.id},
+        )
+        if item.instance.session is not None:
+            item.instance.session.close()
+            item.instance.session = None
+        item.clock = episode.clock
+        await self.complete(item, await self.process(item))
+
+    async def _session(self, item: WorkItem, *, is_new: bool = False) -> tuple[Session, StoredHistory | None]:
         """Return the instance's session; and the history that it was loaded from, if it was not warm."""
+        if is_new:
+            session = item.instance.session = Session(NO_HISTORY)
+            session.is_assumed_new = True
+            return session, None
         warm = item.instance.session
         wanted = item.batch.execution_id
         if isinstance(warm, Session) and wanted in (None, warm.state.execution_id):
@@ -171,7 +243,9 @@ class Orchestrations(InstanceWork):
                 return event
         return None
 
-    async def _judge_start(self, item: WorkItem, start: ExecutionStarted, session: Session) -> StartVerdict:
+    async def _judge_start(
+        self, item: WorkItem, start: ExecutionStarted, session: Session, row: InstanceState | None
+    ) -> StartVerdict:
         """Compare a start with what began before, a client's also with its row; wait a moment for a row to come."""
         if start.instance.execution_id is not None and session.memory.has_begun(start.instance.execution_id):
             return StartVerdict.DUPLICATE
@@ -179,10 +253,11 @@ class Orchestrations(InstanceWork):
             return StartVerdict.PROCESS
         held = item.batch.messages[0]
         for pause in (*ROW_WAITS_SECONDS, None):
-            row = await self._services.instances.read(item.instance.id)
+            row = row or await self._services.instances.read(item.instance.id)
             verdict = judge_start(start, row, dequeue_count=held.dequeue_count, taken_at=Utc.of(held.taken_at))
             if verdict is not StartVerdict.WAIT or pause is None:
                 break
+            row = None
             await self._services.environment.clock.sleep(pause)
         if row is not None and verdict is StartVerdict.PROCESS:
             session.row_etag = row.etag
@@ -204,11 +279,14 @@ class Orchestrations(InstanceWork):
         messages = item.batch.messages
         match admission:
             case Run(accepted=accepted, early=early):
-                episode = episodes.begin_episode(session.state, accepted, now=self._now())
+                episode = episodes.begin_episode(session.state, accepted, now=item.clock or self._now())
                 if self._rejects(episode):
                     return self._put_back_version(item, episode)
-                episode, checkpoint = await self._run(session, episode)
-                return Outcome(session, episode, checkpoint, Sorted(all_but(messages, early), pick(messages, early)))
+                has_direct = any(held.work_item is not None for held in messages)
+                first = episode if has_direct else None
+                episode, checkpoint = await self._run(session, episode, stores_ahead=has_direct)
+                used_up = Sorted(all_but(messages, early), pick(messages, early))
+                return Outcome(session, episode, checkpoint, used_up, first)
             case Interrupted(used_up=used_up, later=later):
                 episode = episodes.resume_episode(session.state)
                 if self._rejects(episode):
@@ -234,8 +312,16 @@ class Orchestrations(InstanceWork):
             case Unknown(used_up=used_up, later=later, early=early):
                 return Outcome(messages=await self._unknown(item, _sorted(messages, used_up, early, later)))
 
-    async def _run(self, session: Session, episode: Episode) -> tuple[Episode, Checkpoint]:
-        """Run the code through an episode, and through the generations that begin in it."""
+    async def _run(
+        self, session: Session, episode: Episode, *, stores_ahead: bool = False
+    ) -> tuple[Episode, Checkpoint]:
+        """Run the code through an episode, and through the generations that begin in it.
+
+        Args:
+            session: of the execution.
+            episode: its next one.
+            stores_ahead: whether the episode must be stored as it began before it sends anything.
+        """
         first = episode
         execution_id = episode.started.instance.execution_id
         if session.state.started is None and execution_id is not None:
@@ -249,8 +335,8 @@ class Orchestrations(InstanceWork):
             actions = episodes.checked(episode, actions, self._rules)
             if not episodes.continues_as_new(episode, actions):
                 checkpoint = episodes.finish_episode(episode, actions, now=self._now(), rules=self._rules)
-                if self._services.settings.commit_before_requests:
-                    checkpoint = episodes.storing_ahead(checkpoint, first)
+                if stores_ahead or self._services.settings.commit_before_requests:
+                    checkpoint = episodes.storing_ahead(checkpoint, first, whatever_it_sends=stores_ahead)
                 return episode, checkpoint
             before = episode
             episode = episodes.next_generation(
@@ -321,7 +407,9 @@ class Orchestrations(InstanceWork):
 
     # ---- committing
 
-    async def _commit(self, item: WorkItem, session: Session, episode: Episode, checkpoint: Checkpoint) -> Checkpoint:
+    async def _commit(
+        self, item: WorkItem, session: Session, result: Outcome, episode: Episode, checkpoint: Checkpoint
+    ) -> Checkpoint:
         """Commit a checkpoint, or the failure of an orchestration whose decisions cannot be stored."""
         checkpoint = replace(checkpoint, taken_requests=session.remembered())
         try:
@@ -331,6 +419,8 @@ class Orchestrations(InstanceWork):
             reason = episodes.failure(episode.started.name, str(error))
             failed = Actions((), None, reason, episode.next_task_id)
             ended = episodes.finish_episode(episode, failed, now=self._now(), rules=self._rules)
+            if result.first is not None:
+                ended = episodes.storing_ahead(ended, result.first, whatever_it_sends=True)
             checkpoint = replace(ended, farewell=checkpoint.farewell, taken_requests=session.remembered())
             await self._checkpoints.commit(item.partition, session, checkpoint)
         return checkpoint

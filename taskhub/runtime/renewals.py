@@ -25,11 +25,18 @@ LOOKS_PER_PERIOD = 4
 class _Work:
     messages: Sequence[Held]
     renewed_at: float
+    hide_seconds: int
     is_quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Renewals:
-    """All work in progress on the messages of one mailbox."""
+    """All work in progress on the messages of a mailbox.
+
+    Args:
+        mailbox: where they are.
+        environment: of the process.
+        hide_seconds: the shortest time for which any of them is hidden.
+    """
 
     def __init__(self, mailbox: Mailbox, environment: Environment, *, hide_seconds: int) -> None:
         self._mailbox = mailbox
@@ -46,13 +53,14 @@ class Renewals:
         while True:
             await clock.sleep(self._hide_seconds / LOOKS_PER_PERIOD)
             for work in list(self._work.values()):
-                if id(work) in self._work and clock.monotonic() - work.renewed_at >= self._hide_seconds / 2:
+                if id(work) in self._work and clock.monotonic() - work.renewed_at >= work.hide_seconds / 2:
                     await self._renew(work)
 
     @contextlib.asynccontextmanager
     async def hold(self, messages: Sequence[Held]) -> AsyncIterator[None]:
         """Keep messages hidden while the block runs; they were hidden a moment ago."""
-        work = _Work(messages, self._environment.clock.monotonic())
+        hidden_for = min((held.hide_seconds for held in messages), default=self._hide_seconds)
+        work = _Work(messages, self._environment.clock.monotonic(), hidden_for)
         work.is_quiet.set()
         self._work[id(work)] = work
         try:
@@ -64,7 +72,7 @@ class Renewals:
     async def _renew(self, work: _Work) -> None:
         work.is_quiet.clear()
         try:
-            await self._mailbox.renew(work.messages, hide_seconds=self._hide_seconds)
+            await self._mailbox.renew(work.messages)
             work.renewed_at = self._environment.clock.monotonic()
         finally:
             work.is_quiet.set()

@@ -65,6 +65,8 @@ class Session(StoredInstance):
         super().__init__(stored)
         self.stored_execution_id = stored.execution_id
         """Of the history that is stored, which may be another's."""
+        self.is_assumed_new = False
+        """Nobody looked whether a history is stored."""
         self.memory = self.state.earlier = ExecutionMemory(decode_taken_requests(stored.taken_requests))
         self._unfed: Sequence[HistoryEvent] = stored.events
         self._code: Orchestration | None = None
@@ -118,6 +120,7 @@ class Session(StoredInstance):
 
     def committed(self, checkpoint: Checkpoint, episode: Episode) -> None:
         """Take over what a checkpoint stored."""
+        self.is_assumed_new = False
         self.stored_execution_id = checkpoint.instance.execution_id
         self.memory.has_changed = False
         for event in checkpoint.new_events:

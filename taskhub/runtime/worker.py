@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from taskhub.client import TaskHubClient
 from taskhub.errors import StorageError
 from taskhub.model.leases import PartitionManager
-from taskhub.runtime.activities import Activities
+from taskhub.runtime.activities import Activities, ActivityRunner
 from taskhub.runtime.app_lease import AppLease
 from taskhub.runtime.blob_leases import LegacyLeases, SafeLeases
 from taskhub.runtime.checkpoints import Checkpoints
@@ -27,6 +27,7 @@ from taskhub.runtime.dispatcher import Dispatcher
 from taskhub.runtime.entities import Entities
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.inbox import Inbox
+from taskhub.runtime.local_activities import LocalActivities
 from taskhub.runtime.mailbox import Mailbox
 from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.orchestrations import Orchestrations
@@ -120,38 +121,40 @@ class Worker:
         self._receipts = receipts or NoReceipts()
         # One for both kinds of queues: whatever the process dies of, it takes all that is in hand with it.
         self._quarantine = quarantine = Quarantine(services, wakeups, self._receipts)
-        self._messages = Mailbox(services, wakeups, self._receipts, quarantine)
-        self._work_items = Mailbox(services, wakeups, self._receipts, quarantine)
-        self._message_renewals = Renewals(
-            self._messages, environment, hide_seconds=settings.control_queue_visibility_seconds
-        )
-        self._work_item_renewals = Renewals(
-            self._work_items, environment, hide_seconds=settings.work_item_visibility_seconds
+        self._mailbox = Mailbox(services, wakeups, self._receipts, quarantine)
+        self._renewals = Renewals(
+            self._mailbox,
+            environment,
+            hide_seconds=min(settings.control_queue_visibility_seconds, settings.work_item_visibility_seconds),
         )
         inbox = Inbox(max_warm_events=settings.max_warm_history_events if settings.warm_sessions else 0)
         self._inbox = inbox
-        checkpoints = Checkpoints(services)
+        activities = Activities(services, application, inbox, self._mailbox, self._renewals, wakeups)
+        self._activities = Dispatcher(
+            "activity",
+            activities,
+            limit=settings.max_concurrent_activities,
+            environment=environment,
+        )
+        runner = ActivityRunner(activities, self._activities)
+        checkpoints = Checkpoints(services, LocalActivities(services, self._mailbox, runner))
         self._orchestrations = Dispatcher(
             "orchestration",
-            Orchestrations(services, application, inbox, self._messages, self._message_renewals, checkpoints),
+            Orchestrations(
+                services, application, inbox, self._mailbox, self._renewals, checkpoints, activities.running
+            ),
             limit=settings.max_concurrent_orchestrations,
             environment=environment,
         )
         self._entities = Dispatcher(
             "entity",
-            Entities(services, application, inbox, self._messages, self._message_renewals, checkpoints),
+            Entities(services, application, inbox, self._mailbox, self._renewals, checkpoints),
             limit=settings.max_concurrent_entities,
-            environment=environment,
-        )
-        self._activities = Dispatcher(
-            "activity",
-            Activities(services, application, self._work_items, self._work_item_renewals, wakeups),
-            limit=settings.max_concurrent_activities,
             environment=environment,
         )
 
         def read(partition: Partition) -> ControlQueue:
-            return ControlQueue(partition, services, self._messages, inbox, wakeups)
+            return ControlQueue(partition, services, self._mailbox, inbox, wakeups)
 
         def keep(manager: PartitionManager, estate: Estate) -> LeaseKeeper:
             match manager:
@@ -172,7 +175,7 @@ class Worker:
             services,
             worker_id=worker_id,
             inbox=inbox,
-            mailbox=self._messages,
+            mailbox=self._mailbox,
             keep=keep,
             read=read,
             may_own=lambda: self._app_lease.is_held,
@@ -232,8 +235,7 @@ class Worker:
         async with Nursery(self._environment.spawn) as nursery:
             nursery.start(give_back_left(self._receipts, self._services, self._wakeups), name="give back what was left")
             nursery.start(self._quarantine.run(), name="last chances")
-            nursery.start(self._message_renewals.run(), name="renew messages")
-            nursery.start(self._work_item_renewals.run(), name="renew work items")
+            nursery.start(self._renewals.run(), name="renew messages")
             nursery.start(self._app_lease.run(), name="app lease")
             nursery.start(self._orchestrations.run(), name="orchestrations")
             nursery.start(self._entities.run(), name="entities")
@@ -273,8 +275,7 @@ class Worker:
             self._partitions.hurry()
         self._orchestrations.stop()
         self._entities.stop()
-        await self._messages.give_back_all()
-        await self._work_items.give_back_all()
+        await self._mailbox.give_back_all()
         self._partitions.look()
         await self._until(ends, lambda: self._partitions.has_left)
         _logger.info("worker %s stopped", self._worker_id, extra={"event": "worker_stopped", "worker": self._worker_id})

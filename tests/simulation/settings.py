@@ -10,7 +10,7 @@ from taskhub.model.leases import PartitionManager
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SHORTCUTS = ("warm_sessions", "wake_readers")
+SHORTCUTS = ("warm_sessions", "wake_readers", "local_activities", "direct_answers", "assume_new")
 """Settings that switch a shortcut on. Runs, tools and mutants know them from here alone: a new one is one name more."""
 
 SHORTCUTS_ON = {"drawn": None, "on": True, "off": False}
@@ -42,6 +42,9 @@ def draw_settings(seed: int, shortcuts: str = "drawn") -> dict[str, Any]:
         "max_dequeue_count": draw.choice([0, 0, 40]),
         "base64_messages": draw.random() < 0.2,
         "overridable_running_instances": True,
+        "gather_seconds": random.Random(f"{seed}/gather_seconds").choice([0.0, 0.02, 1.0])
+        if is_on is not False
+        else 0.0,
         **(drawn if is_on is None else dict.fromkeys(SHORTCUTS, is_on)),
     }
 
@@ -50,6 +53,7 @@ PLAIN: Mapping[str, Any] = {
     "partition_manager": None,
     "partition_count": 1,
     **dict.fromkeys(SHORTCUTS, True),
+    "gather_seconds": 0.0,
     "base64_messages": False,
     "max_dequeue_count": 0,
     "max_concurrent_activities": 20,

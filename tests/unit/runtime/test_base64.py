@@ -7,7 +7,7 @@ import pytest
 
 from taskhub import TaskHubClient
 from taskhub.model.instance import RuntimeStatus
-from taskhub.settings import TaskHubSettings
+from taskhub.settings import CLASSIC, TaskHubSettings
 from taskhub.storage.counting import CallCounter
 from taskhub.storage.interception import intercepted
 from tests.support.virtual_hub import VirtualHub
@@ -45,7 +45,9 @@ def play(*, client_base64, worker_base64, given="Tokyo"):
         client = TaskHubClient(process.storage, settings, environment=process.environment)
         await client.start("hello", instance_id="i", input=json.dumps(json.dumps(given)))
 
-        await hub.worker(base64_messages=worker_base64, wrap=lambda store: noting(worked)(counter.wrap(store)))
+        await hub.worker(
+            base64_messages=worker_base64, **CLASSIC, wrap=lambda store: noting(worked)(counter.wrap(store))
+        )
         state = await hub.end("i")
         await hub.sleep(1)
         return state, await hub.state()

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from taskhub.settings import CLASSIC
 from taskhub.storage.counting import CallCounter
 from tests.support.recordings import GOLDEN
 from tests.support.virtual_hub import VirtualHub
@@ -82,7 +83,7 @@ def recorded_work(scenario):
 
 @pytest.mark.parametrize(("name", "expected"), [("hello", SEQUENCE_OF_THREE), ("sleeping", TIMER)])
 def test_a_warm_instance_costs_exactly(name, expected):
-    assert counts(name) == expected
+    assert counts(name, **CLASSIC | {"warm_sessions": True}) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_a_warm_instance_costs_exactly(name, expected):
 )
 @pytest.mark.parametrize("warm_sessions", [True, False])
 def test_no_instance_costs_more_than_with_the_reference(name, given, scenario, warm_sessions):
-    ours = sum(counts(name, given, warm_sessions=warm_sessions).values())
+    ours = sum(counts(name, given, **CLASSIC | {"warm_sessions": warm_sessions}).values())
 
     assert ours <= recorded_work(scenario)
     if warm_sessions:

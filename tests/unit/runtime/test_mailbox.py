@@ -120,7 +120,7 @@ def test_work_items_are_taken_only_when_they_can_start():
         first = await hub.worker()
         await hub.start("fan_out")
         await hub.sleep(50)
-        held = len(first.worker._work_items)
+        held = first.worker._mailbox.count(hub.names.work_item_queue)
         await hub.worker("second", wait=False)
         await hub.sleep(40)
         return held, len(started)

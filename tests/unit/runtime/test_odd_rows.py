@@ -55,7 +55,7 @@ def test_a_row_is_not_repaired_from_a_history_without_events():
         await services.hub.create()
         partition = Partition(hub.names.control_queue(0), datetime.max.replace(tzinfo=timezone.utc))
         stored = StoredHistory(ExecutionId("e1"), (), ETag("1"))
-        await Checkpoints(services).repair_row(partition, InstanceId("order-42"), stored)
+        await Checkpoints(services, None).repair_row(partition, InstanceId("order-42"), stored)
         return await hub.state()
 
     assert hub.run(main).instances == []

@@ -26,7 +26,8 @@ ECHO = {"echo": lambda value: value}
 
 
 def counted(orchestrators, scenario, **settings):
-    hub = VirtualHub(orchestrators, ECHO, partition_count=1, **settings)
+    # Loads are counted here, so each instance is looked for when it begins.
+    hub = VirtualHub(orchestrators, ECHO, partition_count=1, assume_new=False, **settings)
     counter = CallCounter()
 
     async def main(hub):

@@ -1,0 +1,296 @@
+"""Shortcuts (docs/design/shortcuts.md): what each saves, and that it falls back to the long way where it must."""
+
+import asyncio
+import json
+
+import pytest
+
+from taskhub.model.history import TaskCompleted, TaskScheduled
+from taskhub.model.ids import InstanceId
+from taskhub.model.instance import RuntimeStatus
+from taskhub.settings import CLASSIC
+from taskhub.storage.counting import CallCounter
+from taskhub.storage.interception import intercepted
+from taskhub.storage.port import TableWrite, Write
+from tests.support.virtual_hub import VirtualHub
+
+SHORTCUTS = [name for name in CLASSIC if name != "warm_sessions"]
+
+
+def sequence(context):
+    total = 0
+    for n in range(3):
+        total += yield context.call_activity("work", n)
+    return total
+
+
+def fan_out(context):
+    return sum((yield context.task_all([context.call_activity("work", n) for n in range(context.get_input())])))
+
+
+def late(context):
+    yield context.wait_for_external_event("go")
+    return (yield context.call_activity("work", 7))
+
+
+class Runs:
+    """An activity that counts its runs, and takes as long as it is told."""
+
+    def __init__(self, seconds=0.0):
+        self.seconds = seconds
+        self.given = []
+
+    async def __call__(self, value):
+        self.given.append(value)
+        await asyncio.sleep(self.seconds)
+        return value
+
+
+def a_hub(work, **settings):
+    orchestrators = {"sequence": sequence, "fan_out": fan_out, "late": late}
+    return VirtualHub(orchestrators, {"work": work}, partition_count=1, **settings)
+
+
+def answers(history):
+    return [event.task_scheduled_id for event in history if isinstance(event, TaskCompleted)]
+
+
+# ---- 8.4 A: activities that are run where they are asked for
+
+
+def test_an_activity_that_is_asked_for_here_runs_without_a_read_of_the_queue():
+    hub, counter = a_hub(Runs()), CallCounter()
+
+    async def main(hub):
+        await hub.worker(wrap=counter.wrap)
+        return await hub.end(await hub.start("sequence"))
+
+    assert hub.run(main).output == "3"
+    assert counter.counts["queue.get full workitems"] == 0
+
+
+def test_only_as_many_work_items_are_hidden_as_can_start_and_another_worker_takes_the_others():
+    work = Runs(seconds=50)
+    hub = a_hub(work, max_concurrent_activities=3)
+
+    async def main(hub):
+        first = await hub.worker()
+        await hub.worker("second", wait=False)
+        instance_id = await hub.start("fan_out", 6)
+        await hub.sleep(40)
+        held = first.worker._mailbox.count(hub.names.work_item_queue)
+        return held, sorted(work.given), await hub.end(instance_id)
+
+    held, given, state = hub.run(main)
+
+    assert (held, given, state.output) == (3, [0, 1, 2, 3, 4, 5], "15")
+
+
+def test_an_activity_whose_worker_dies_runs_on_another_when_its_time_is_over():
+    work = Runs(seconds=1000)
+    hub = a_hub(work, work_item_visibility_seconds=30)
+
+    async def main(hub):
+        first = await hub.worker()
+        instance_id = await hub.start("fan_out", 1)
+        await hub.sleep(5)
+        first.kill()
+        work.seconds = 0
+        await hub.worker("second")
+        return await hub.end(instance_id)
+
+    assert hub.run(main).output == "0"
+    assert work.given == [0, 0]
+
+
+def test_work_items_of_a_refused_commit_are_left_to_whoever_reads_the_queue():
+    """They must not be deleted: the refusal may be the echo of a commit that was stored."""
+    work = Runs()
+    hub = a_hub(work)
+    struck = []
+
+    async def write_behind(call, act):
+        """Have somebody write the history once, between a put and the commit."""
+        done = await act()
+        if call.method == "put" and call.target == hub.names.work_item_queue and not struck:
+            struck.append(call)
+            await _touch_sentinel(hub)
+        return done
+
+    async def main(hub):
+        await hub.worker(wrap=lambda store: intercepted(store, write_behind))
+        await hub.start("late", instance_id="a")
+        await hub.until("a", lambda state: state.status is RuntimeStatus.Running)
+        await hub.client.raise_event(InstanceId("a"), "go", "1")
+        state = await hub.end("a")
+        await hub.sleep(5)
+        return state, await hub.client.history(InstanceId("a")), await hub.state()
+
+    state, history, left = hub.run(main)
+
+    assert struck
+    assert state.output == "7"
+    assert answers(history) == [0]
+    assert work.given == [7, 7]
+    assert not any(left.messages.values())
+
+
+async def _touch_sentinel(hub):
+    rows = await hub.storage.tables.query(hub.names.history_table)
+    (sentinel,) = [row for row in rows.rows if row.row_key == "sentinel"]
+    await hub.storage.tables.write(hub.names.history_table, TableWrite(Write.MERGE, sentinel))
+
+
+# ---- 8.4 C: answers that go by no queue
+
+
+def test_an_answer_here_goes_by_no_queue_and_is_stored_before_what_follows_from_it():
+    hub, counter = a_hub(Runs()), CallCounter()
+
+    async def main(hub):
+        await hub.worker(wrap=counter.wrap)
+        return await hub.end(await hub.start("sequence"))
+
+    hub.run(main)
+
+    assert counter.counts["queue.put control"] == 0
+    assert counter.counts["table.batch History"] == 6  # two of them ahead of a put
+
+
+def test_the_work_item_stands_for_its_answer_until_that_is_stored():
+    """A worker that dies between an episode's beginning and its end leaves the work item, which goes on with it."""
+    work = Runs()
+    hub = a_hub(work, work_item_visibility_seconds=30)
+    struck = []
+
+    async def main(hub):
+        async def die(call, act):
+            if call.method == "put" and call.target == hub.names.work_item_queue:
+                struck.append(call)
+                if len(struck) == 2:
+                    first.kill()
+                    await asyncio.sleep(0)
+            return await act()
+
+        first = await hub.worker(wrap=lambda store: intercepted(store, die))
+        instance_id = await hub.start("sequence")
+        await hub.sleep(10)
+        stored = [type(event) for event in await hub.client.history(instance_id)]
+        await hub.worker("second")
+        return stored, await hub.end(instance_id), await hub.client.history(instance_id)
+
+    stored, state, history = hub.run(main)
+
+    assert stored.count(TaskCompleted) == 1
+    assert stored.count(TaskScheduled) == 1  # what follows from the answer was not stored
+    assert state.output == "3"
+    assert answers(history) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("end", ["stop", "partition"])
+def test_an_answer_that_waits_when_its_partition_goes_is_put_on_the_queue(end):
+    """The orchestration is busy with other messages when the partition goes, the activity must not run again."""
+    work = Runs(seconds=5)
+    hub = a_hub(work)
+
+    async def main(hub):
+        first = await hub.worker()
+        instance_id = await hub.start("fan_out", 1, instance_id="a")
+        await hub.sleep(2)
+        if end == "stop":
+            await first.stop()
+        else:
+            first.worker._partitions.drop(hub.names.control_queue(0))
+            await hub.sleep(10)
+            first.kill()
+        await hub.worker("second")
+        return await hub.end(instance_id)
+
+    assert hub.run(main).output == "0"
+    assert work.given == [0]
+
+
+def test_answers_that_come_together_are_stored_together():
+    hub, counter = a_hub(Runs(), max_concurrent_activities=100), CallCounter()
+
+    async def main(hub):
+        await hub.worker(wrap=counter.wrap)
+        return await hub.end(await hub.start("fan_out", 50))
+
+    assert hub.run(main).output == str(sum(range(50)))
+    assert counter.counts["table.batch History"] == 2
+
+
+def test_one_slow_activity_holds_the_others_answers_up_for_a_moment_only():
+    async def work(value):
+        await asyncio.sleep(100 if value else 0)
+        return value
+
+    hub = a_hub(work, gather_seconds=0.02)
+
+    async def main(hub):
+        await hub.worker()
+        instance_id = await hub.start("fan_out", 2)
+        await hub.sleep(1)
+        return answers(await hub.client.history(instance_id))
+
+    assert hub.run(main) == [0]
+
+
+# ---- 8.4 E: instances that are taken for new
+
+
+def test_a_new_instance_is_not_looked_for():
+    hub, counter = a_hub(Runs()), CallCounter()
+
+    async def main(hub):
+        await hub.worker(wrap=counter.wrap)
+        return await hub.end(await hub.start("sequence"))
+
+    hub.run(main)
+
+    assert counter.counts["table.query History"] == 0
+
+
+def test_an_instance_that_is_started_again_under_its_id_begins_anew_at_the_same_time_for_its_code():
+    seen = []
+
+    def clock(context):
+        seen.append((context.is_replaying, context.current_utc_datetime))
+        return (yield context.call_activity("work", 1))
+
+    work = Runs()
+    hub, counter = a_hub(work), CallCounter()
+    hub.app = type(hub.app)({"clock": clock}, {"work": work})
+
+    async def main(hub):
+        await hub.worker(wrap=counter.wrap)
+        await hub.end(await hub.start("clock", instance_id="a"))
+        await hub.sleep(5)
+        counter.counts.clear()
+        seen.clear()
+        await hub.start("clock", instance_id="a")
+        state = await hub.end("a")
+        return state, await hub.client.history(InstanceId("a"))
+
+    state, history = hub.run(main)
+
+    assert state.output == "1"
+    assert answers(history) == [0]
+    # Only once the commit was refused: for the history of the new execution, and what is there instead.
+    assert counter.counts["table.query History"] == 2
+    assert len({moment for _, moment in seen}) == 1
+
+
+# ---- each can be switched off
+
+
+@pytest.mark.parametrize("off", SHORTCUTS)
+def test_each_can_be_switched_off_alone(off):
+    hub = a_hub(Runs(), **{off: False})
+
+    async def main(hub):
+        await hub.worker()
+        return [await hub.end(await hub.start(name, given)) for name, given in (("sequence", None), ("fan_out", 30))]
+
+    assert [json.loads(state.output) for state in hub.run(main)] == [3, sum(range(30))]
