@@ -89,7 +89,7 @@ class TaskHubClient:
         settings: TaskHubSettings,
         *,
         environment: Environment | None = None,
-        wake: Callable[[str, float], None] | None = None,
+        wake: Callable[[str, float], object] | None = None,
     ) -> None:
         self._services = Services.of(
             storage, settings, environment or Environment(), wake=wake or (lambda queue, after_seconds: None)

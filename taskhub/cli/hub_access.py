@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from taskhub.cli.output import fail
 from taskhub.client import TaskHubClient
 from taskhub.errors import ConfigurationError, TaskHubError
+from taskhub.hints import HintSender, PeerSettings
 from taskhub.host.configuration import load_configuration
 from taskhub.wiring import EmbeddedStore, choose_store, open_store
 
@@ -59,8 +60,13 @@ async def _with_hub(options: HubOptions, act: Callable[[TaskHubClient], Awaitabl
             f"There is no embedded store {store.path} ({store.why}). "
             "Start the app first, or say with --app or --storage where its task hub is."
         )
+    peers = PeerSettings.of(configuration.settings)
     storage = await open_store(store)
+    hub = configuration.durable.hub
+    # The app's host may be idle and look at its queues twice a minute.
+    sender = HintSender(storage.description, hub.hub_name, remote=peers)
     try:
-        return await act(TaskHubClient(storage, configuration.durable.hub))
+        return await act(TaskHubClient(storage, hub, wake=sender.hint))
     finally:
+        sender.close()
         await storage.aclose()

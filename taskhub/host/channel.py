@@ -78,7 +78,7 @@ class Hints:
         pass_on: takes the queue, and after how many seconds its message is visible.
     """
 
-    def __init__(self, pass_on: Callable[[str, float], None]) -> None:
+    def __init__(self, pass_on: Callable[[str, float], object]) -> None:
         self._pass_on = pass_on
         self._noted: dict[tuple[str, float], bool] = {}
         """Queue and time; whether others should know."""

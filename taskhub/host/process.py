@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.errors import ConfigurationError
+from taskhub.hints import HintListener, HintSender, PeerSettings
 from taskhub.host.application import FunctionsApplication
 from taskhub.host.client_binding import client_payload
 from taskhub.host.configuration import HostConfiguration, load_configuration
@@ -52,6 +53,7 @@ from taskhub.wiring import StoreChoice, choose_store, chosen_again, open_storage
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
     from pathlib import Path
 
     from taskhub.host.heir import Heir
@@ -277,16 +279,19 @@ class _Host:
         )
         count = worker_count_of(self._options.workers, os.environ.get("FUNCTIONS_WORKER_PROCESS_COUNT"))
         listeners = app_storage.listen_with(invoker, self._loaded.plans, payload, number=0 if count == 1 else None)
+        peers = PeerSettings.of(self._configuration.settings)
+        sender = HintSender(storage.description, durable.hub.hub_name, remote=peers)
         workers: Workers
         if count == 1:
             settings, root = durable.hub, self._configuration.app_root
             is_durable = self._loaded.is_durable
             worked = ParkingApplication(application, self._tell_parked) if self._options.watch else application
-            workers = OneWorker(storage, settings, worked, root, listeners, is_durable=is_durable)
+            workers = OneWorker(storage, settings, worked, root, listeners, pass_on=sender.hint, is_durable=is_durable)
         else:
-            workers = self._worker_processes(storage, count, rpc_port)
+            workers = self._worker_processes(storage, count, rpc_port, sender.hint)
             app_storage.wake_others = workers.wake
         self._workers = workers
+        hearing = HintListener(storage.description, durable.hub.hub_name, workers.hear, remote=peers)
         hubs = Hubs(
             durable,
             workers.client,
@@ -313,12 +318,16 @@ class _Host:
         await main.start()
         if rpc is not None:
             await rpc.start(hubs, management)
+        if self._loaded.is_durable:
+            await hearing.start()
+            sender.own_note = hearing.note
         self._announce(storage)
         work = self._work(workers, worker_stop, stop) if self._loaded.has_work else None
         working = asyncio.create_task(work, name="worker") if work is not None else None
         await stop.wait()
 
         self._is_stopping = True
+        hearing.stop()
         self._console.line("Stopping host...")
         ends = asyncio.get_running_loop().time() + self._grace_seconds
         closing = asyncio.create_task(main.stop(grace_seconds=self._grace_seconds), name="close main door")
@@ -338,6 +347,7 @@ class _Host:
         await application.aclose()
         await hubs.aclose()
         await app_storage.aclose()
+        sender.close()
         self.is_busy = invoker.is_busy
 
     @property
@@ -345,7 +355,9 @@ class _Host:
         place = self._door.place
         return f"{place.public_origin or f'http://localhost:{self._port}'}{place.webhook_path}"
 
-    def _worker_processes(self, storage: Storage, count: int, rpc_port: int | None) -> WorkerProcesses:
+    def _worker_processes(
+        self, storage: Storage, count: int, rpc_port: int | None, pass_on: Callable[[str, float], object]
+    ) -> WorkerProcesses:
         configuration = self._configuration
 
         def options_of(number: int, channel: int) -> WorkerProcessOptions:
@@ -365,7 +377,7 @@ class _Host:
                 sdk=self._options.sdk_choice.value,
             )
 
-        return WorkerProcesses(storage, configuration.durable.hub, count=count, options_of=options_of)
+        return WorkerProcesses(storage, configuration.durable.hub, count=count, options_of=options_of, pass_on=pass_on)
 
     def _watch_signals(self, stop: asyncio.Event) -> None:
         def on_signal(number: signal.Signals) -> None:

@@ -66,6 +66,9 @@ class Workers(Protocol):
             ConfigurationError: the hub is not one that these workers may join.
         """
 
+    def hear(self, queue: str, after_seconds: float) -> None:
+        """Take a hint of another process: a message in a queue is visible, or will be after some seconds."""
+
     def kill(self) -> None:
         """End what runs in other processes at once; what was in hand is done by others later."""
 
@@ -81,13 +84,19 @@ class OneWorker:
         app_root: Path,
         listeners: Listeners,
         *,
+        pass_on: Callable[[str, float], object],
         is_durable: bool = True,
     ) -> None:
         self._listeners = listeners
         self._is_durable = is_durable
         self._identity = WorkerIdentity(app_root, settings.hub_name)
         self._worker = Worker(
-            storage, settings, application, worker_id=self._identity.id, receipts=self._identity.receipts
+            storage,
+            settings,
+            application,
+            worker_id=self._identity.id,
+            announce=Hints(pass_on).note,
+            receipts=self._identity.receipts,
         )
         self.client = self._worker.client
         self.grace_seconds = self._worker.grace_seconds
@@ -116,6 +125,10 @@ class OneWorker:
         await stop.wait()
         self._worker.grace_seconds = self._listeners.grace_seconds = self.grace_seconds
         own_stop.set()
+
+    def hear(self, queue: str, after_seconds: float) -> None:
+        """See :class:`Workers`."""
+        self._worker.wake(queue, after_seconds)
 
     def kill(self) -> None:
         """See :class:`Workers`: nothing runs elsewhere."""
@@ -191,6 +204,7 @@ class WorkerProcesses:
         settings: of the hub.
         count: how many.
         options_of: returns what to tell the process of a number, which gets a descriptor for its end of the channel.
+        pass_on: gives hints to other hosts of the task hub.
     """
 
     def __init__(
@@ -200,13 +214,15 @@ class WorkerProcesses:
         *,
         count: int,
         options_of: Callable[[int, int], WorkerProcessOptions],
+        pass_on: Callable[[str, float], object],
     ) -> None:
         self._count = count
         self._options_of = options_of
+        self._pass_on = pass_on
         self.grace_seconds = settings.stop_grace_seconds
         self._children: dict[int, _Child] = {}
         self._is_stopping = False
-        hints = Hints(lambda queue, after_seconds: self._broadcast(queue, after_seconds, but=None))
+        hints = Hints(self._tell_all)
         self.client = TaskHubClient(
             storage, settings, wake=lambda queue, after: hints.note(queue, after, is_read_here=False)
         )
@@ -241,6 +257,10 @@ class WorkerProcesses:
     def wake(self, key: str) -> None:
         """Let all processes look at a queue or a container of the app."""
         self._broadcast(key, 0.0, but=None)
+
+    def hear(self, queue: str, after_seconds: float) -> None:
+        """See :class:`Workers`."""
+        self._broadcast(queue, after_seconds, but=None)
 
     def kill(self) -> None:
         """See :class:`Workers`."""
@@ -311,11 +331,16 @@ class WorkerProcesses:
             match kind:
                 case "wake":
                     self._broadcast(*rest, but=number)
+                    self._pass_on(*rest)
                 case "ready":
                     child.has_been_ready = True
                     ready.set()
                 case "refused":
                     child.refusal = rest[0]
+
+    def _tell_all(self, queue: str, after_seconds: float) -> None:
+        self._broadcast(queue, after_seconds, but=None)
+        self._pass_on(queue, after_seconds)
 
     def _broadcast(self, queue: str, after_seconds: float, *, but: int | None) -> None:
         for number, child in self._children.items():

@@ -59,7 +59,7 @@ class Messenger:
         *,
         partition_count: int,
         base64: bool,
-        wake: Callable[[str, float], None],
+        wake: Callable[[str, float], object],
     ) -> None:
         self._queues = queues
         self._names = names

@@ -48,7 +48,7 @@ class Services:
         settings: TaskHubSettings,
         environment: Environment,
         *,
-        wake: Callable[[str, float], None],
+        wake: Callable[[str, float], object],
     ) -> Services:
         """Put the parts together.
 

@@ -1,5 +1,6 @@
 """`taskhub instances` and the command itself, as a person runs them."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from datetime import datetime, timezone
 import pytest
 
 from taskhub.client import TaskHubClient
+from taskhub.hints import HintListener
 from taskhub.model.ids import InstanceId
 from taskhub.settings import TaskHubSettings
 from taskhub.storage.sqlite import open_sqlite
@@ -89,3 +91,19 @@ def test_an_app_that_was_never_started_has_no_store_and_gets_none(tmp_path):
 
 def test_the_version_is_printed():
     assert taskhub("--version").stdout.startswith("taskhub ")
+
+
+async def test_what_a_command_sends_wakes_a_host_that_is_idle(store, tmp_path):
+    """The host's part is played by this test, the command is real."""
+    woken = []
+    place = f"embedded store {tmp_path / 'hub.db'}"
+    listener = HintListener(place, "TestHubName", lambda *hint: woken.append(hint))
+    await listener.start()
+    try:
+        done = await asyncio.to_thread(taskhub, "instances", "terminate", "order-1", *store)
+        await asyncio.sleep(0.1)
+    finally:
+        listener.stop()
+
+    assert done.returncode == 0, done.stderr
+    assert [queue.partition("-")[0] for queue, _ in woken] == ["testhubname"]

@@ -13,6 +13,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
+from taskhub.hints import HintSender
 from tests.support.hosts import READY
 
 pytestmark = pytest.mark.e2e
@@ -140,6 +141,8 @@ async def test_with_nothing_configured_the_store_lies_in_the_app_and_outlives_th
     assert json.loads(text)["output"] == "Hello Ada"
     store = f"embedded store {app / '.taskhub' / 'hub.db'}, because AzureWebJobsStorage is not set"
     assert f"Task hub 'TestHubName' is kept in {store}" in second.output()
+    with contextlib.closing(HintSender(store.partition(",")[0], "TestHubName")) as other_process:
+        assert other_process.hint("testhubname-control-00") == 1  # the host that stands, not the one before
 
 
 async def test_user_code_that_blocks_stalls_neither_http_nor_orchestrations(start_host, tmp_path, http):

@@ -18,7 +18,7 @@ RUNTIME = (
     "taskhub.client",
     "taskhub.runtime",
 )
-HOST = (*BASE, "taskhub.client", "taskhub.runtime", "taskhub.settings", "taskhub.wiring")
+HOST = (*BASE, "taskhub.client", "taskhub.runtime", "taskhub.settings", "taskhub.wiring", "taskhub.hints")
 PORT = ("taskhub.model.ids", "taskhub.errors", "taskhub.storage.port")
 ADAPTER = (*PORT, "taskhub.storage.rules", "taskhub.storage.interception")
 STORES = tuple(f"taskhub.storage.{name}" for name in ("interception", "memory", "faults"))
@@ -81,6 +81,7 @@ TABLE = (
     Row("host.protobuf", ("taskhub.host.protobuf",), (*HOST, "taskhub.codec", "taskhub.host", "azure.functions")),
     Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", "aiohttp", "yarl")),
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
+    Row("hints", ("taskhub.hints",), BASE),
     Row("wiring", ("taskhub.wiring",), (*BASE, "taskhub.settings", "taskhub.storage")),
     Row("taskhub", ("taskhub",), (*BASE, "taskhub.client", "taskhub.settings", "taskhub.runtime")),
     # Type checkers bring typing_extensions along: imported for them only. docs/adr/0009-typed-calls.md
