@@ -11,7 +11,7 @@ from tests.support.dotnet_programs import ACTIVITIES, ORCHESTRATORS, DotnetAppli
 from tests.support.hub_state import read_hub
 from tests.support.real_hub import PATIENCE_SECONDS, RealHub
 from tests.support.recorded_hub import Restored, recording
-from tests.support.recorded_middles import check_finished, recorded_ends
+from tests.support.recorded_middles import NOT_NEW, check_finished, recorded_ends
 
 # Nothing here waits for a recorded time, which may be ahead of the machine's clock.
 MIDDLES = {
@@ -29,7 +29,7 @@ MIDDLES = {
 async def test_a_recorded_hub_that_stopped_in_the_middle_is_finished(any_storage, scenario):
     recorded = recording(scenario)
     point = int(len(recorded.changes) * MIDDLES[scenario])
-    hub = RealHub(any_storage, default_version="", overridable_running_instances=True)
+    hub = RealHub(any_storage, default_version="", overridable_running_instances=True, **NOT_NEW)
     hub.app = DotnetApplication(ORCHESTRATORS, ACTIVITIES)
     await hub.client.create_hub()
     restored = Restored(recorded, any_storage, hub.names)

@@ -36,6 +36,10 @@ NOT_FINISHED = {
 MIDDLES = [folder.name for folder in folders("storage") if folder.name not in NOT_FINISHED]
 
 
+NOT_NEW = {"assume_new": False}
+"""A start that was read before is known by its count of readings, which cannot be restored."""
+
+
 def hub_of(recorded: Recording, app: PlainApplication, **settings: Any) -> VirtualHub:
     """Return a hub with the recording's name and settings, in virtual time."""
     return VirtualHub(
@@ -44,6 +48,7 @@ def hub_of(recorded: Recording, app: PlainApplication, **settings: Any) -> Virtu
         default_version="",
         overridable_running_instances=True,
         max_seconds=1e9,
+        **NOT_NEW,
         **settings,
     )
 
