@@ -181,11 +181,21 @@ class _Generation:
             elif kind == "both":
                 for task in statement[1:]:
                     self._value(task, self._take(statement))
+            elif kind == "follow":
+                self._chain(statement)
             elif kind == "repeat":
                 for _ in range(statement[1]):
                     self._statements(statement[2])
             elif kind == "raise":
                 raise Violation(f"{self._program.name} went on after {statement}")
+
+    def _chain(self, statement: Any) -> None:
+        """Read a chain of activities, each of which was given what the one before answered (H14)."""
+        _, given, count = statement
+        for _ in range(count):
+            value = self._take(statement)
+            self._answer("ok", given, value)
+            given = ["after", value["run"]]
 
     def _take(self, statement: Any) -> Any:
         if self._next >= len(self._seen):

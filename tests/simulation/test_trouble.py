@@ -88,6 +88,9 @@ class Trouble:
     def wrap(self, storage: Storage) -> Storage:
         return intercepted(storage, self._around)
 
+    async def over(self) -> None:
+        """Wait until it is over."""
+
     async def _around(self, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
         number = len(self.calls)
         self.calls.append(f"{call.method} {call.target}")
@@ -175,6 +178,7 @@ def play(trouble: Trouble, *, warm: bool = True) -> Ran:
         calls = list(trouble.calls)
         await at_rest(outside.storage, names)
         await world.clock.sleep(2 * TIMEOUT_SECONDS)  # what is still unanswered would hold up the stop
+        await trouble.over()
         stop.set()
         await running
         left = await read_hub(outside.storage, names, partition_count=1)
@@ -244,6 +248,11 @@ class Outage(Trouble):
     seconds: float = 100.0
     began: float | None = None
     refused: int = 0
+
+    async def over(self) -> None:
+        """Wait until every service was asked again: the app lease, on blobs, is renewed all 25 seconds."""
+        if self.began is not None:
+            await self.world.clock.sleep(self.began + self.seconds + 60 - self.world.loop.time())
 
     async def _around(self, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
         number, now = len(self.calls), self.world.loop.time()

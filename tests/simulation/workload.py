@@ -163,8 +163,8 @@ def _statement(taste: Taste, program: Program, depth: int, times: int, *, may_wr
         return _task(taste, program, depth, times, may_write=may_write, is_awaited=is_awaited)
 
     kind = draw.choices(
-        ["yield", "try", "race", "both", "make", "signal", "status", "repeat", "raise"],
-        [6, 5, 3, 2, 1, 4, 1, 0 if nested else 2, 0.3 if taste.can_fail else 0],
+        ["yield", "try", "race", "both", "make", "follow", "signal", "status", "repeat", "raise"],
+        [6, 5, 3, 2, 1, 3, 4, 1, 0 if nested else 2, 0.3 if taste.can_fail else 0],
     )[0]
     if kind in ("yield", "try"):
         return (kind, task())
@@ -174,6 +174,8 @@ def _statement(taste: Taste, program: Program, depth: int, times: int, *, may_wr
         return ("both", task(), task())
     if kind == "make":
         return ("make", task(is_awaited=False))
+    if kind == "follow":
+        return ("follow", taste.number(), draw.choice([2, 3, 5]))
     if kind == "signal" and may_write:
         return ("signal", draw.choice(KEYS), {"by": [taste.label, taste.number()]})
     if kind == "repeat":

@@ -176,6 +176,15 @@ class _Writer:
     def do_yield(self, task: Any) -> None:
         self.emit(f"seen.append(plain((yield {self.make(task)})))")
 
+    def do_follow(self, given: Any, count: int) -> None:
+        """Call one activity after the other, each with what the run before told of itself."""
+        name, step = self.name("given"), self.name("step")
+        self.emit(f"{name} = {given!r}")
+        self.emit(f"for _ in range({count}):")
+        self.emit(f'    {step} = yield context.call_activity("ok", {name})')
+        self.emit(f"    seen.append(plain({step}))")
+        self.emit(f'    {name} = ["after", {step}["run"]]')
+
     def do_try(self, task: Any) -> None:
         name = self.make(task)
         self.emit("try:")

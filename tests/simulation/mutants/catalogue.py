@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.mutants import entities, episodes, history, messages, order, ownership
+from tests.simulation.mutants import entities, episodes, history, messages, order, ownership, shortcuts
 
 UNSHOWN: dict[str, str] = {
     "settling_ignores_what_follows": (
@@ -71,6 +71,7 @@ _ALL = (
     *history.MUTANTS,
     *messages.MUTANTS,
     *ownership.MUTANTS,
+    *shortcuts.MUTANTS,
     *episodes.MUTANTS,
     *entities.MUTANTS,
 )

@@ -21,7 +21,6 @@ MUTANTS = (
                 "    operations.append(TableWrite(Write.INSERT_OR_MERGE, sentinel))\n",
             ),
         ),
-        workload=ACTIVITIES,
     ),
     Mutant(
         "no_sentinel",

@@ -254,9 +254,9 @@ MUTANTS = (
         "runtime.activities",
         (
             Edit(
-                Activities._read,
-                "            if item.question in self._in_progress or item.question in self._answered:\n",
-                "            if any(each[1] == event.event_id for each in (*self._in_progress, *self._answered)):\n",
+                Activities.item,
+                "    if item.question in self._in_progress or item.question in self._answered:\n",
+                "    if any(each[1] == event.event_id for each in (*self._in_progress, *self._answered)):\n",
             ),
         ),
         workload=ACTIVITIES,

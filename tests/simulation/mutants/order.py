@@ -9,7 +9,8 @@ from taskhub.runtime.orchestrations import Orchestrations
 from tests.simulation.mutants.mutant import Edit, Mutant
 from tests.simulation.mutants.workloads import ACTIVITIES
 
-_PUT = "    await self._put(partition, checkpoint.outbound)\n"
+_PUT = "    await self._put(partition, checkpoint.outbound, kept)\n"
+_PUT_IN_SIGHT = "    await self._put(partition, checkpoint.outbound, NOTHING_KEPT)\n"
 
 MUTANTS = (
     Mutant(
@@ -43,11 +44,11 @@ MUTANTS = (
         "What an episode sends is put after its history is stored.",
         "storage.md 6.7, H6",
         (
-            Edit(Checkpoints.commit, _PUT, ""),
+            Edit(Checkpoints._store, _PUT, ""),
             Edit(
                 Checkpoints._write_row,
                 "    instance_id = checkpoint.instance.instance_id\n",
-                "    instance_id = checkpoint.instance.instance_id\n" + _PUT,
+                "    instance_id = checkpoint.instance.instance_id\n" + _PUT_IN_SIGHT,
             ),
         ),
         workload=ACTIVITIES,
@@ -59,8 +60,9 @@ MUTANTS = (
         (
             Edit(
                 Checkpoints.commit,
-                _PUT,
-                _PUT + "    await self._write_row(partition, session, checkpoint, columns, is_first=is_first)\n",
+                "    is_first = session.etag is None\n",
+                "    is_first = session.etag is None\n"
+                "    await self._write_row(partition, session, checkpoint, columns, is_first=is_first)\n",
             ),
         ),
     ),
@@ -84,8 +86,8 @@ MUTANTS = (
         (
             Edit(
                 Orchestrations._run,
-                "if self._services.settings.commit_before_requests:",
-                "if False:",
+                "if stores_ahead or self._services.settings.commit_before_requests:",
+                "if stores_ahead:",
             ),
         ),
     ),
@@ -95,7 +97,7 @@ MUTANTS = (
         "storage.md 3.6, 6.7",
         (
             Edit(
-                Checkpoints.commit,
+                Checkpoints._store,
                 _PUT,
                 "    if checkpoint.replaces:\n        await self._services.large.delete_all(session.blobs)\n" + _PUT,
             ),

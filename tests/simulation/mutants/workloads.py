@@ -71,3 +71,9 @@ def _slow(instance_id: str, steps: int) -> Plan:
 
 SLOW = {instance_id: _slow(instance_id, 8) for instance_id in ("i-0", "i-1", "i-2")}
 """Sequences that go on for minutes, so that partitions leave a worker and come back to it meanwhile."""
+
+CHAINS = {
+    instance_id: Plan(instance_id, program=Program(f"{instance_id}.1", [("follow", 1, 10)]))
+    for instance_id in ("i-0", "i-1", "i-2")
+}
+"""Activities that are given what the one before answered, which is another thing each time that it runs."""

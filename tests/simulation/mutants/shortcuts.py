@@ -1,0 +1,66 @@
+"""Mistakes in the shortcuts: docs/design/shortcuts.md."""
+
+from __future__ import annotations
+
+from taskhub.runtime.activities import Activities
+from taskhub.runtime.checkpoints import Checkpoints
+from taskhub.runtime.mailbox import Mailbox
+from taskhub.runtime.orchestrations import Orchestrations
+from tests.simulation.mutants.mutant import Edit, Mutant
+from tests.simulation.mutants.workloads import ACTIVITIES, CHAINS
+
+MUTANTS = (
+    Mutant(
+        "answers_are_not_stored_ahead",
+        "An episode that began with an answer in memory sends before it is stored how it began.",
+        "storage.md 8.4 C, H14",
+        (
+            Edit(
+                Orchestrations._act,
+                "            has_direct = any(held.work_item is not None for held in messages)\n",
+                "            has_direct = False\n",
+            ),
+        ),
+        seeds=400,
+        workload=CHAINS,
+    ),
+    Mutant(
+        "work_items_go_before_their_answers",
+        "A work item whose answer was handed over is deleted at once.",
+        "storage.md 8.4 C",
+        (
+            Edit(
+                Activities.complete,
+                "    if self._answers_directly(item, result):\n",
+                "    if self._answers_directly(item, result):\n        await self._mailbox.delete([item.held])\n",
+            ),
+        ),
+        workload=ACTIVITIES,
+    ),
+    Mutant(
+        "answers_go_with_their_partition",
+        "An answer in memory is forgotten when its partition goes or its episode is refused.",
+        "storage.md 8.4 C",
+        (
+            Edit(
+                Mailbox._send_answer,
+                "    try:\n",
+                "    await self._delete(held)\n    return\n    try:\n",
+            ),
+        ),
+        workload=ACTIVITIES,
+    ),
+    Mutant(
+        "hidden_work_items_are_deleted_when_refused",
+        "Work items of an episode that was not stored are deleted; its refusal may be an echo of its success.",
+        "storage.md 8.4 A",
+        (
+            Edit(
+                Checkpoints.commit,
+                "        await kept.give_back()\n",
+                "        await kept._local._mailbox.delete(kept._messages)\n",
+            ),
+        ),
+        workload=ACTIVITIES,
+    ),
+)
