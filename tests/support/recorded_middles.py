@@ -18,7 +18,7 @@ from tests.support.recordings import batch_rows, folders
 from tests.support.virtual_hub import VirtualHub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.support.hub_state import HubState
     from tests.support.plain_application import PlainApplication
@@ -36,7 +36,7 @@ NOT_FINISHED = {
 MIDDLES = [folder.name for folder in folders("storage") if folder.name not in NOT_FINISHED]
 
 
-NOT_NEW = {"assume_new": False}
+NOT_NEW: Mapping[str, Any] = {"assume_new": False}
 """A start that was read before is known by its count of readings, which cannot be restored."""
 
 
