@@ -191,11 +191,8 @@ async def test_a_row_that_somebody_else_wrote_is_merged_again(any_storage):
 async def test_a_new_generation_replaces_a_longer_history_and_hears_no_timer_of_the_old_one(any_storage, warm):
     meddled = Meddled(any_storage, warm_sessions=warm)
     hub = meddled.hub
-<<<<<<< HEAD
     # Before anybody works: its first generation may be over before it could be looked at.
-=======
     await hub.client.create_hub()
->>>>>>> be9fbae (Describe the shortcuts, and how hosts wake each other)
     await hub.start("generations", True, instance_id="g")
     first = (await hub.client.get(InstanceId("g"))).execution_id
     async with hub.working():
