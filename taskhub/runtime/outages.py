@@ -1,8 +1,9 @@
 """Storage that is throttled or away: wait, try again, say so once and say when it is over.
 
 Every loop and every step of a checkpoint goes through one :class:`StorageHealth`, so that an outage of an hour is two
-lines in the log for each service that it concerns, not one for each call, and a call that fails now and then is none.
-Queues, tables and blobs of an account are throttled and fail one by one: that tables answer says nothing of queues.
+lines in the log, not one for each call, and a call that fails now and then is none. Queues, tables and blobs of an
+account are throttled and fail one by one: that tables answer says nothing of queues. But when all are away, whoever
+reads the log need not be told of each: services that join an outage, and leave it before its end, are details.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _T = TypeVar("_T")
 FAILURES_OF_AN_OUTAGE = 3
 """Failures in a row that make an outage; one is enough where no call ever succeeded."""
 
+TOGETHER_SECONDS = 300.0
+"""A service that begins to fail so soon after a failure of another one joins its outage; some are asked rarely."""
+
 BRIEF_ATTEMPTS = 4
 """As often as the clients of Azure try."""
 
@@ -49,6 +53,7 @@ class _Service:
     failures: int = 0
     """In a row."""
     failing_since: float = 0.0
+    failed_last: float = 0.0
     was_well: bool = False
     is_announced: bool = False
 
@@ -64,6 +69,8 @@ class StorageHealth:
         self._environment = environment
         self._description = description
         self._services: dict[str | None, _Service] = {}
+        self._outage: dict[str | None, float] = {}
+        """Services that were announced to fail, until the end of that is, with the times at which it began."""
 
     def __repr__(self) -> str:
         failing = ", ".join(
@@ -95,15 +102,20 @@ class StorageHealth:
         """Note that a call failed; an outage of its service is logged once."""
         service = error.service if isinstance(error, StorageError) else None
         state = self._of(service)
+        now = self._environment.clock.monotonic()
         if state.failures == 0:
-            state.failing_since = self._environment.clock.monotonic()
+            state.failing_since = now
         state.failures += 1
+        state.failed_last = now
         fields = {"service": service or "all", "error": str(error)}
         if state.is_announced or (state.was_well and state.failures < FAILURES_OF_AN_OUTAGE):
             _logger.debug("storage call failed: %s", error, extra={"event": "storage_failure", **fields})
             return
+        level = logging.INFO if self._others_fail(service) else logging.WARNING
         state.is_announced = True
-        _logger.warning(
+        self._outage[service] = state.failing_since
+        _logger.log(
+            level,
             "storage does not answer, trying again until it does: %s: %s",
             self._place(service),
             error,
@@ -118,14 +130,34 @@ class StorageHealth:
             if asked <= state.failing_since:
                 return
             state.is_announced = False
-            seconds = self._environment.clock.monotonic() - state.failing_since
-            _logger.warning(
-                "storage answers again after %.1f s: %s",
-                seconds,
-                self._place(service),
-                extra={"event": "storage_back", "service": service or "all", "seconds": seconds},
-            )
+            self._came_back(service, state)
         state.failures = 0
+
+    def _came_back(self, service: str | None, state: _Service) -> None:
+        """Log that a service answers again, or that the outage is over, when it was the last one."""
+        is_over = not self._others_fail(service)
+        began = {service: state.failing_since}
+        if is_over:
+            began = {each: since for each, since in self._outage.items() if not self._of(each).is_announced}
+            self._outage = {each: since for each, since in self._outage.items() if each not in began}
+        seconds = self._environment.clock.monotonic() - min(began.values())
+        names = ", ".join(sorted(each or "all" for each in began))
+        _logger.log(
+            logging.WARNING if is_over else logging.INFO,
+            "storage answers again after %.1f s: %s",
+            seconds,
+            self._place(None if None in began else names),
+            extra={"event": "storage_back", "service": names, "seconds": seconds},
+        )
+
+    def _others_fail(self, service: str | None) -> bool:
+        """Return whether another service is away as well; one that nobody has asked for long may be back."""
+        now = self._environment.clock.monotonic()
+        return any(
+            state.is_announced and now - state.failed_last <= TOGETHER_SECONDS
+            for each, state in self._services.items()
+            if each != service
+        )
 
     def _of(self, service: str | None) -> _Service:
         state = self._services.get(service)
