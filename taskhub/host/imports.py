@@ -17,9 +17,11 @@ def importing() -> Iterator[None]:
     Nothing of what they are made of is garbage; to look at it again and again takes a tenth of the time that a host
     needs to start.
     """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if was_enabled:
+            gc.enable()
