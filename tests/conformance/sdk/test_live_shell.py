@@ -64,7 +64,7 @@ def episodes() -> Iterator[tuple[str, Any, dict[str, Any], list[dict[str, Any]]]
 
 
 EPISODES = {name: rest for name, *rest in episodes() if name not in DIFFERENT}
-MESSAGES = {folder.name: rows(folder / "messages.jsonl") for folder in GOLDEN.iterdir() if folder.is_dir()}
+MESSAGES = {path.parent.name: rows(path) for path in sorted(GOLDEN.glob("*/messages.jsonl"))}
 
 
 def decide(function: Any, context: dict[str, Any]) -> Any:
