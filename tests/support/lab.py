@@ -13,7 +13,7 @@ import json
 import re
 import socket
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ from taskhub.model.ids import InstanceId, PartitionIndex, WorkerId
 from taskhub.model.messages import Envelope
 from taskhub.names import HubNames
 from taskhub.runtime.worker import Worker
+from taskhub.settings import CLASSIC
 from taskhub.storage.interception import Call, intercepted
 from taskhub.storage.memory import open_memory
 from tests.support.modules import load_module
@@ -261,7 +262,9 @@ async def running_lab(
         orchestrations, plans = LiveOrchestrations(invoker, options.hub), _live_plans(module)
     plans += _other_plans(module, notes)
     application = FunctionsApplication(plans, invoker, orchestrations, client_payload=lambda _: "{}")
-    worker = Worker(storage, options.hub, application, worker_id=WorkerId("worker"))
+    # What shortcuts leave out on queues was recorded; what they do otherwise, test_golden_storage.py shows.
+    settings = replace(options.hub, **{**CLASSIC, "warm_sessions": True})
+    worker = Worker(storage, settings, application, worker_id=WorkerId("worker"))
     hubs = Hubs(options, worker.client, storage, _no_other_account)
     management = Management(hubs, application, use_forwarded_host=options.use_forwarded_host)
     main_sockets, rpc_sockets = bind_main_port(0), [socket.create_server(("127.0.0.1", 0))]
