@@ -31,6 +31,9 @@ MAX_ATTEMPTS = 5
 MAX_PARALLEL = 8
 PAGE = 100
 
+_OF_STARTS = "-ExecutionStarted.json.gz"
+"""How names of blobs end that hold the messages of starts."""
+
 _logger = logging.getLogger("taskhub.purging")
 
 
@@ -117,7 +120,19 @@ class Purging:
         has_ended = state.status is not None and state.status.is_terminal
         # The row of one that had ended has been written since only if it was started anew.
         await services.instances.delete(instance_id, etag=state.etag if has_ended else None)
+        if not has_ended:
+            await self._remove_late(instance_id)
         return rows
+
+    async def _remove_late(self, instance_id: InstanceId) -> None:
+        """Delete what was stored of a live instance between our look at its blobs and the end of its history.
+
+        But not what a client puts to start it anew: the message of the start comes before the row. All else comes
+        after it, so while there is no row nothing of the next instance is among what was there before.
+        """
+        late = [name for name in await self._blobs_of(instance_id) if not name.endswith(_OF_STARTS)]
+        if late and await self._services.instances.read(instance_id) is None:
+            await self._services.large.delete_all(late)
 
     async def _blobs_of(self, instance_id: InstanceId) -> list[str]:
         """Return the names of an instance's blobs, and no neighbour's: not those of ``a/b`` for ``a``, for example.

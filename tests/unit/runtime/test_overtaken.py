@@ -7,6 +7,7 @@ import pytest
 
 from taskhub import TaskHubClient
 from taskhub.codec.messages import encode_pointer
+from taskhub.codec.overflow import compress
 from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.runtime.application import ActivitySucceeded
@@ -109,6 +110,30 @@ def test_an_event_that_overtakes_the_start_of_an_ended_instance_reaches_the_new_
 
     assert (state.status, state.generation) == (RuntimeStatus.Completed, 1)
     assert not any(left.messages.values())
+
+
+def test_what_is_stored_for_an_instance_while_it_is_purged_goes_with_it_but_not_the_next_start():
+    hub, script = VirtualHub(CODE, partition_count=1), Script()
+    names = [f"x/message-{number}-{kind}.json.gz" for number, kind in enumerate(("TaskCompleted", "ExecutionStarted"))]
+
+    async def main(hub):
+        running = await hub.worker()
+        await hub.start("waiting", instance_id="x")
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+        await running.stop()
+
+        await hub.storage.blobs.create_container(hub.names.large_messages_container)
+
+        async def store_more(call, act):
+            for name in names:
+                await hub.storage.blobs.put_blob(hub.names.large_messages_container, name, compress(LARGE))
+            return await act()
+
+        script.on("batch", "History", store_more)
+        await scripted_client(hub, script).purge(InstanceId("x"))
+        return await hub.state()
+
+    assert list(hub.run(main).blobs) == names[1:]
 
 
 @pytest.mark.parametrize("moment", ["read Instances", "write Instances"])
