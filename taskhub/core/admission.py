@@ -92,6 +92,22 @@ def judge_start(
     return StartVerdict.DUPLICATE if dequeue_count >= MAX_START_READS else StartVerdict.WAIT
 
 
+def is_overtaken(started: ExecutionStarted, history: Sequence[HistoryEvent]) -> bool:
+    """Return whether a parent has asked for another child since it put the start of this one, for the same task.
+
+    Its episode was not stored, and decided otherwise when it was run again. Should the first start come late, it must
+    not take the place of the second one's child.
+
+    Args:
+        started: the start.
+        history: of the execution that it would take the place of.
+    """
+    current = next((event for event in history if isinstance(event, ExecutionStarted)), None)
+    if current is None or started.parent is None or started.parent != current.parent:
+        return False
+    return started.timestamp.moment() < current.timestamp.moment()
+
+
 def is_of_later(row: InstanceState, history: Sequence[HistoryEvent]) -> bool:
     """Return whether a row that shows another execution than is stored shows one that has yet to begin.
 

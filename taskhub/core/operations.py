@@ -75,14 +75,19 @@ def carry_out(
             return _event(operation, now)
 
 
-def child_execution_id(parent: ExecutionId | None, task_id: int, times_rewound: int = 0) -> ExecutionId:
+def child_execution_id(
+    parent: ExecutionId | None, operation: StartSubOrchestration, times_rewound: int = 0
+) -> ExecutionId:
     """Return the execution id of a sub-orchestration.
 
     The same for the same question: when a parent dies between putting the start and storing its history, it puts the
     start again, and the child must know that it is the same one. (The reference draws a new id, and the child begins
-    anew while its first run may still be going on.) After a rewind it is another question.
+    anew while its first run may still be going on.) After a rewind it is another question; and so it is when the parent
+    decides otherwise the second time and asks for another child under the same task id.
     """
-    question = f"{parent}:{task_id}:{times_rewound}" if times_rewound else f"{parent}:{task_id}"
+    question = (
+        f"{parent}:{operation.task_id}:{times_rewound}:{operation.name}:{operation.instance_id}:{operation.input}"
+    )
     return ExecutionId(uuid.uuid5(_CHILD_EXECUTIONS, question).hex)
 
 
@@ -109,7 +114,7 @@ def _sub_orchestration(
     instance_id = operation.instance_id or InstanceId(f"{execution_id}:{operation.task_id}")
     version = operation.version if operation.version is not None else rules.default_version
     inherited = {name: value for name, value in (parent.tags or {}).items() if name != FIRE_AND_FORGET_TAG}
-    child = OrchestrationInstance(instance_id, child_execution_id(execution_id, operation.task_id, times_rewound))
+    child = OrchestrationInstance(instance_id, child_execution_id(execution_id, operation, times_rewound))
     created = SubOrchestrationCreated(
         event_id=operation.task_id,
         timestamp=now,

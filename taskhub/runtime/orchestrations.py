@@ -24,6 +24,7 @@ from taskhub.core.admission import (
     TerminatedUnstarted,
     Unknown,
     admit,
+    is_overtaken,
     judge_start,
 )
 from taskhub.core.operations import EpisodeRules
@@ -114,7 +115,10 @@ class Orchestrations(InstanceWork):
             if other is not None and await self._is_over(item, other):
                 return self._of_an_earlier_execution(item)
             if start is not None and session.state.started is None:
-                verdict = await self._judge_start(item, start, session, row)
+                is_late = other is not None and is_overtaken(start, other.events)
+                verdict = (
+                    StartVerdict.DUPLICATE if is_late else await self._judge_start(item, start, session, row)
+                )
                 if verdict is not StartVerdict.PROCESS:
                     return await self._without_start(item, start, verdict)
             arrivals = [Arrival(held.envelope, held.dequeue_count) for held in item.batch.messages]

@@ -12,6 +12,7 @@ from taskhub.core.admission import (
     Unknown,
     admit,
     is_of_later,
+    is_overtaken,
     judge_start,
 )
 from taskhub.core.runtime_state import RuntimeState
@@ -20,6 +21,7 @@ from taskhub.model.history import (
     ExecutionCompleted,
     ExecutionTerminated,
     OrchestrationInstance,
+    OrchestratorStarted,
     SubOrchestrationCompleted,
     SubOrchestrationCreated,
     TimerCreated,
@@ -27,7 +29,18 @@ from taskhub.model.history import (
 )
 from taskhub.model.ids import ExecutionId, InstanceId
 from taskhub.model.instance import InstanceState, RuntimeStatus
-from tests.support.builders import INSTANCE, NOON, arrival, at, completed, first_episode, raised, scheduled, started
+from tests.support.builders import (
+    INSTANCE,
+    NOON,
+    PARENT,
+    arrival,
+    at,
+    completed,
+    first_episode,
+    raised,
+    scheduled,
+    started,
+)
 
 EMPTY = RuntimeState()
 WAITING = RuntimeState.of(first_episode(scheduled(0), scheduled(1)))
@@ -262,3 +275,21 @@ def test_a_row_of_another_execution_is_a_client_s_new_start_or_what_was_before(s
     shown = row(status=status, created=created, execution_id=ExecutionId("other"))
 
     assert is_of_later(shown, first_episode()) is expected
+
+
+@pytest.mark.parametrize(
+    ("parent", "begun", "asked", "expected"),
+    [
+        (PARENT, 5, 4, True),
+        (PARENT, 5, 6, False),
+        (PARENT, 5, 5, False),
+        (None, 5, 4, False),
+        (replace(PARENT, task_schedule_id=4), 5, 4, False),
+    ],
+    ids=["overtaken", "the later one", "the same", "no child", "of another task"],
+)
+def test_a_start_is_overtaken_by_that_of_another_child_for_the_same_task(parent, begun, asked, expected):
+    current = [OrchestratorStarted(timestamp=at(6)), started(parent=PARENT, timestamp=at(begun))]
+
+    assert is_overtaken(started(parent=parent, timestamp=at(asked)), current) is expected
+    assert not is_overtaken(started(parent=PARENT, timestamp=at(asked)), [])

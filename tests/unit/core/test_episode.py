@@ -137,7 +137,7 @@ def test_a_child_knows_its_parent_and_inherits_its_tags(instance_id, expected):
     checkpoint = finish_episode(begin(parent), actions(operation), now=at(2), rules=EpisodeRules(default_version="3"))
 
     created, (outbound,) = checkpoint.new_events[2], checkpoint.outbound
-    child = OrchestrationInstance(InstanceId(expected), child_execution_id(ExecutionId("e1"), 4))
+    child = OrchestrationInstance(InstanceId(expected), child_execution_id(ExecutionId("e1"), operation))
     assert created == SubOrchestrationCreated(
         event_id=4, timestamp=at(2), name="Child", version="3", instance_id=InstanceId(expected)
     )
@@ -154,9 +154,25 @@ def test_a_child_knows_its_parent_and_inherits_its_tags(instance_id, expected):
 
 
 def test_a_child_that_is_started_again_is_the_same_execution():
-    assert child_execution_id(ExecutionId("e1"), 4) == child_execution_id(ExecutionId("e1"), 4)
-    assert child_execution_id(ExecutionId("e1"), 4) != child_execution_id(ExecutionId("e1"), 5)
-    assert len(child_execution_id(ExecutionId("e1"), 4)) == 32
+    operation = StartSubOrchestration(4, "Child", None, '"x"', None)
+
+    first = child_execution_id(ExecutionId("e1"), operation)
+
+    assert child_execution_id(ExecutionId("e1"), replace(operation)) == first
+    assert len(first) == 32
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"task_id": 5}, {"name": "Other"}, {"input": '"y"'}, {"instance_id": InstanceId("mine")}],
+    ids=["another task", "another name", "another input", "another id"],
+)
+def test_another_child_is_another_execution_although_it_may_be_asked_for_under_the_same_task_id(changes):
+    operation = StartSubOrchestration(4, "Child", None, '"x"', None)
+
+    another = child_execution_id(ExecutionId("e1"), replace(operation, **changes))
+
+    assert another != child_execution_id(ExecutionId("e1"), operation)
 
 
 @pytest.mark.parametrize(
