@@ -1,8 +1,8 @@
 """Commits a checkpoint in the one safe order.
 
 0. How the episode began, where it makes requests to entities: see :class:`taskhub.core.episode.Ahead`.
-1. **Put** the outbound messages. If we stored first and crashed, what was decided would never happen; put twice is
-   harmless, because its reader recognises the second copy.
+1. **Put** the outbound messages, the answer to a parent last. If we stored first and crashed, what was decided would
+   never happen; put twice is harmless, because its reader recognises the second copy.
 2. **History**, under the sentinel's ETag. From here on the episode has taken place.
 3. **Instance row**, a view of the history.
 4. Delete what an earlier generation left in blobs.
@@ -29,6 +29,7 @@ from taskhub.core.episode import Checkpoint, KeepStatus
 from taskhub.core.execution_memory import ExecutionMemory
 from taskhub.errors import LeaseLost, RowChanged, RowExists, RowNotFound, TransientStorageError
 from taskhub.model.entities import is_entity
+from taskhub.model.history import SubOrchestrationCompleted, SubOrchestrationFailed
 from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.runtime.local_activities import NOTHING_KEPT
@@ -52,6 +53,8 @@ MAX_PARALLEL_PUTS = 32
 
 MAX_ROW_ATTEMPTS = 6
 """Tries to write the Instances row, over about half a minute."""
+
+_ANSWERS_TO_PARENTS = (SubOrchestrationCompleted, SubOrchestrationFailed)
 
 _logger = logging.getLogger("taskhub.checkpoints")
 
@@ -117,7 +120,7 @@ class Checkpoints:
             if checkpoint.replaces:  # an earlier generation's, to go with it
                 session.blobs.extend(value.blob_name for row in ahead for value in row.offloaded)
                 ahead = ()
-        await self._put(partition, checkpoint.outbound, kept)
+        await self._send(partition, checkpoint.outbound, kept)
         session.etag = await self._services.history.commit(
             checkpoint.instance,
             rows[len(ahead) :],
@@ -221,6 +224,17 @@ class Checkpoints:
     def _fence(self, partition: Partition) -> None:
         if not self._is_ours(partition):
             raise LeaseLost(f"the lease of {partition.queue} is lost or about to end")
+
+    async def _send(self, partition: Partition, outbound: Sequence[Outbound], kept: Kept) -> None:
+        """Put messages, the answer to a parent last.
+
+        On hearing of the end the parent may start another child under the same id, which takes the place of this one.
+        """
+        for is_answer in (False, True):
+            part = [
+                each for each in outbound if isinstance(each.outgoing.message.event, _ANSWERS_TO_PARENTS) is is_answer
+            ]
+            await self._put(partition, part, kept)
 
     async def _put(self, partition: Partition, outbound: Sequence[Outbound], kept: Kept) -> None:
         if not outbound:

@@ -66,8 +66,8 @@ MUTANTS = (
         (
             Edit(
                 operations._sub_orchestration,
-                "child_execution_id(execution_id, operation.task_id, times_rewound)",
-                "child_execution_id(ExecutionId(f'{execution_id}{now}'), operation.task_id, times_rewound)",
+                "child_execution_id(execution_id, operation, times_rewound)",
+                "child_execution_id(ExecutionId(f'{execution_id}{now}'), operation, times_rewound)",
             ),
         ),
         workload=FAMILIES,

@@ -9,8 +9,8 @@ from taskhub.runtime.orchestrations import Orchestrations
 from tests.simulation.mutants.mutant import Edit, Mutant
 from tests.simulation.mutants.workloads import ACTIVITIES
 
-_PUT = "    await self._put(partition, checkpoint.outbound, kept)\n"
-_PUT_IN_SIGHT = "    await self._put(partition, checkpoint.outbound, NOTHING_KEPT)\n"
+_PUT = "    await self._send(partition, checkpoint.outbound, kept)\n"
+_PUT_IN_SIGHT = "    await self._send(partition, checkpoint.outbound, NOTHING_KEPT)\n"
 
 MUTANTS = (
     Mutant(

@@ -3,11 +3,13 @@
 import json
 from datetime import timedelta
 
+import azure.durable_functions as df
 import pytest
 
 from taskhub.errors import TransientStorageError
 from taskhub.model.instance import RuntimeStatus
 from taskhub.storage.port import Row, TableWrite, Write
+from tests.support.plain_application import PlainApplication
 from tests.support.scripted import Script, fail, lose_reply
 from tests.support.virtual_hub import VirtualHub
 
@@ -46,6 +48,36 @@ def test_messages_go_before_history_before_the_row_before_the_deletes():
     assert own.index("put workitems") < own.index("batch History") < own.index("write Instances")
     deletes = [index for index, call in enumerate(work) if call == "delete control-00"]
     assert deletes[0] > work.index("write Instances")
+
+
+def test_a_parent_is_told_last_of_all():
+    """Found by simulation: it started another child under the same id while a signal of this one was to be put."""
+
+    def parent(context):
+        return (yield context.call_sub_orchestrator("child", None, "c"))
+
+    def child(context):
+        for number in range(3):
+            context.signal_entity(df.EntityId("counter", "a"), "add", number)
+        return 1
+        yield
+
+    app = PlainApplication({"parent": parent, "child": child}, entities={"counter": lambda context: None})
+    hub, script, puts = VirtualHub(app=app, partition_count=1), Script(), []
+
+    async def note(call, act):
+        puts.append("answer" if "SubOrchestrationInstanceCompleted" in call.arguments[0] else "other")
+        if len(puts) == 2:
+            raise TransientStorageError("unreachable")
+        return await act()
+
+    async def main(hub):
+        await hub.worker(wrap=script.wrap)
+        script.on("put", "control", note, times=100)
+        return await hub.end(await hub.start("parent"))
+
+    assert hub.run(main).output == "1"
+    assert puts == ["other"] * 5 + ["answer"]  # the start of the child, three signals, one of them twice
 
 
 @pytest.mark.parametrize("method", ["batch", "write", "put", "delete", "get"])
