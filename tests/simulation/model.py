@@ -170,7 +170,8 @@ class _Generation:
         for statement in statements:
             kind = statement[0]
             # What is made and never waited for is not even asked for: so the SDK does it.
-            for _, entry in _entries(statement) if kind not in ("repeat", "make") else ():
+            asked = [] if kind in ("repeat", "make") else statement[:3] if kind == "choose" else statement
+            for _, entry in _entries(asked):
                 self._reader.tally.certain[entry] += 1
             if kind == "yield":
                 self._value(statement[1], self._take(statement))
@@ -178,6 +179,13 @@ class _Generation:
                 self._tried(statement[1], self._take(statement))
             elif kind == "race":
                 self._raced(statement[1], self._take(statement))
+            elif kind == "choose":
+                value = self._take(statement)
+                self._raced(statement[1], value)
+                taken, other = (4, 3) if value == "late" else (3, 4)
+                self._statements(statement[taken])
+                # Begun by an episode that was not stored, and that decided otherwise when it was run again.
+                self._unknown(statement[other])
             elif kind == "both":
                 for task in statement[1:]:
                     self._value(task, self._take(statement))

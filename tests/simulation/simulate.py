@@ -304,7 +304,7 @@ class Simulation:
         for life in lives:
             life.check(reader)
         reader.tally.check(entries_of(hub))
-        check_answers(histories.values(), self._journal, reader.used_runs)
+        check_answers(histories.values(), self._journal, reader.used_runs, may_differ=bool(self.fates.happened))
         for life in lives:
             if life.plan.program is not None and life.plan.fate in ("plain", "suspend", "client_death"):
                 check_order(hub, life.plan.instance_id, life.plan.program.entries_in_order())
@@ -320,7 +320,7 @@ class Simulation:
         self._pauses_left = self._kills_left = self._moves_left = 0
         for each in self._world.processes:
             if each.is_paused:
-                each.resume()
+                self._resume(each)
         names = HubNames.of(HUB)
         queues = [names.work_item_queue, *(names.control_queue(n) for n in range(self.settings.partition_count))]  # type: ignore[arg-type]
         looks = 0

@@ -32,6 +32,11 @@ KEYS = ("k1", "k2", "k3")
 _SECONDS = {"slow": (5.0, 40.0, 100.0)}
 """How long activities run."""
 
+CHOICES = 0
+"""How many choices are drawn for six plain statements. None: an answer to what an episode asked that was not stored may
+be taken for the answer to what it asked instead, under the same id, when it was run again. Workloads of mutants have
+some."""
+
 LARGE = 47_000
 """Characters that fit neither a queue message nor a column."""
 
@@ -67,7 +72,8 @@ class Program:
         """Return the numbers of entries that it writes itself, once each and in this order; none where it repeats."""
         if self.generations > 1:
             return []
-        return list(_entry_numbers([each for each in self.statements if each[0] not in ("repeat", "make")]))
+        certain = [each for each in self.statements if each[0] not in ("repeat", "make", "choose")]
+        return list(_entry_numbers(certain))
 
     def orchestrators(self) -> dict[str, Any]:
         """Return the functions of it and all below it, by name."""
@@ -163,13 +169,20 @@ def _statement(taste: Taste, program: Program, depth: int, times: int, *, may_wr
         return _task(taste, program, depth, times, may_write=may_write, is_awaited=is_awaited)
 
     kind = draw.choices(
-        ["yield", "try", "race", "both", "make", "follow", "signal", "status", "repeat", "raise"],
-        [6, 5, 3, 2, 1, 3, 4, 1, 0 if nested else 2, 0.3 if taste.can_fail else 0],
+        ["yield", "try", "race", "choose", "both", "make", "follow", "signal", "status", "repeat", "raise"],
+        [6, 5, 3, 0 if nested else CHOICES, 2, 1, 3, 4, 1, 0 if nested else 2, 0.3 if taste.can_fail else 0],
     )[0]
     if kind in ("yield", "try"):
         return (kind, task())
     if kind == "race":
         return ("race", task(is_awaited=False), draw.choice([0, 1, 5, 60]))
+    if kind == "choose":
+        # What is asked for next, under the same ids, depends on what came first.
+        branches = [
+            [_statement(taste, program, depth, times, may_write=may_write, nested=True) for _ in range(count)]
+            for count in (draw.randrange(1, 3), draw.randrange(1, 3))
+        ]
+        return ("choose", task(is_awaited=False), draw.choice([0, 1, 5]), *branches)
     if kind == "both":
         return ("both", task(), task())
     if kind == "make":

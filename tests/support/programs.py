@@ -12,6 +12,7 @@ Tasks: ``("activity", name, input, expected)``, ``("retry", name, seconds, attem
 
 Statements that wait: ``("yield", task)``, ``("try", task)``, ``("race", task, seconds)``, ``("both", task, task)``
 (makes two tasks, then waits for one after the other), ``("rethrow", task, kind, text)``, ``("tidy", task, status)``,
+``("choose", task, seconds, statements, statements)`` (a race: the first ones if the task wins, else the others),
 ``("answer", task)`` (its result is the output), ``("part", statements)`` (a generator of its own),
 ``("repeat", times, statements)``.
 
@@ -201,6 +202,13 @@ class _Writer:
         self.emit("else:")
         self.emit('    seen.append("late")')
 
+    def do_choose(self, task: Any, seconds: int, won: list[Any], late: list[Any]) -> None:
+        self.do_race(task, seconds)
+        self.emit('if seen[-1] != "late":')
+        self._block(won)
+        self.emit("else:")
+        self._block(late)
+
     def do_both(self, first: Any, second: Any) -> None:
         names = [self.make(first), self.make(second)]
         for name in names:
@@ -230,6 +238,9 @@ class _Writer:
 
     def do_repeat(self, times: int, statements: list[Any]) -> None:
         self.emit(f"for _ in range({times}):")
+        self._block(statements)
+
+    def _block(self, statements: list[Any]) -> None:
         self.indent += 1
         self.statements(statements)
         self.emit("pass")
