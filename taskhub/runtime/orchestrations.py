@@ -116,9 +116,7 @@ class Orchestrations(InstanceWork):
                 return self._of_an_earlier_execution(item)
             if start is not None and session.state.started is None:
                 is_late = other is not None and is_overtaken(start, other.events)
-                verdict = (
-                    StartVerdict.DUPLICATE if is_late else await self._judge_start(item, start, session, row)
-                )
+                verdict = StartVerdict.DUPLICATE if is_late else await self._judge_start(item, start, session, row)
                 if verdict is not StartVerdict.PROCESS:
                     return await self._without_start(item, start, verdict)
             arrivals = [Arrival(held.envelope, held.dequeue_count) for held in item.batch.messages]

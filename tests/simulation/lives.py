@@ -178,6 +178,9 @@ class Life:
             await self._clients.sleep(start.event_after)
             # Sent once more it would be another event.
             await self._persist(lambda: self._client.raise_event(instance_id, "approval", "7"))
+        for _ in range(start.ticks if start is not None else 0):
+            await self._clients.sleep(self._draw.choice([0.0, 0.0, 0.5, 3.0]))
+            await self._persist(lambda: self._client.raise_event(instance_id, "tick", "1"))
         if program is None:
             return
         names = [name for name, times in program.events.items() for _ in range(times)]

@@ -144,6 +144,13 @@ def lock_and_fail(context):
     raise ValueError(f"no mood for {lock}")
 
 
+def collect(context):
+    """Wait for so many events that all say the same."""
+    for _ in range(context.get_input()):
+        yield context.wait_for_external_event("tick")
+    return context.get_input()
+
+
 ORCHESTRATORS = {
     each.__name__: each
     for each in (
@@ -160,6 +167,7 @@ ORCHESTRATORS = {
         move_money,
         move_money_once_more,
         lock_and_fail,
+        collect,
     )
 }
 
@@ -208,6 +216,8 @@ class Start:
     expected: Any
     event_after: float | None = None
     """Seconds after the start at which ``approval`` is raised, with 7."""
+    ticks: int = 0
+    """How often ``tick`` is raised at least, always with 1."""
     activities: int = 0
     """How many activities must have run, in it and its children."""
     entries: int = 0
@@ -220,7 +230,8 @@ class Start:
 
 def draw_start(draw: random.Random) -> Start:
     """Draw an instance and what must come of it."""
-    kinds = ["hello", "hello", "fan_out", "timer", "approval", "provision", "counter", "failing", *BOOKKEEPERS, "money"]
+    kinds = ["hello", "hello", "fan_out", "timer", "approval", "provision", "counter", "failing", "collect"]
+    kinds += [*BOOKKEEPERS, "money"]
     kind = draw.choice(kinds)
     if kind in BOOKKEEPERS:
         return draw_bookkeeper(draw, kind)
@@ -247,6 +258,8 @@ def draw_start(draw: random.Random) -> Start:
         )
     if kind == "counter":
         return Start("counter", 0, 3, activities=1)
+    if kind == "collect":
+        return draw_ticks(draw)
     return Start("failing", None, "Activity function 'explode' failed:  ValueError: boom", activities=1)
 
 
@@ -259,6 +272,12 @@ def draw_bookkeeper(draw: random.Random, kind: str | None = None) -> Start:
     count, keys = draw.randrange(1, 9), draw.sample(LEDGERS, draw.randrange(1, 4))
     given = [0, count, keys] if kind == "keep_books_for_ever" else [count, keys]
     return Start(kind, given, count, entries=count, in_order=kind != "keep_books_for_ever")
+
+
+def draw_ticks(draw: random.Random) -> Start:
+    """Draw an instance that waits for events that are alike."""
+    count = draw.randrange(2, 5)
+    return Start("collect", count, count, ticks=count)
 
 
 def draw_move(draw: random.Random) -> Start:

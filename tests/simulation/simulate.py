@@ -18,7 +18,7 @@ from taskhub.simulation.fates import Fate, FatedFaults, Fates
 from taskhub.simulation.loop import EndlessRun
 from taskhub.simulation.process import MemoryReceipts, Process
 from taskhub.simulation.world import World
-from taskhub.storage.faults import FAULTS, NO_FAULTS, FaultRates
+from taskhub.storage.faults import FAULTS, NO_FAULTS
 from taskhub.storage.interception import intercepted
 from tests.simulation.agreement import Agreement
 from tests.simulation.answers import check_answers
@@ -34,6 +34,7 @@ from tests.simulation.checks import (
 )
 from tests.simulation.lives import FATES, Clients, Life, Plan, draw_plan
 from tests.simulation.model import Reader
+from tests.simulation.profiles import PROFILES
 from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start
 from tests.simulation.progress import Progress
 from tests.simulation.settings import draw_settings
@@ -48,73 +49,9 @@ if TYPE_CHECKING:
     from taskhub.storage.port import Storage
 
 HUB = "SimHub"
-MAX_SECONDS = 6 * 3600.0
-MAX_STEPS = 3_000_000
+MAX_SECONDS = 3 * 3600.0
+MAX_STEPS = 1_500_000
 
-
-@dataclass(frozen=True)
-class Profile:
-    """How hard a run is."""
-
-    rates: FaultRates
-    faulty: float
-    """Share of the runs in which storage fails."""
-    kills: tuple[int, ...]
-    pauses: tuple[int, ...]
-    moves: tuple[int, ...]
-    workers: tuple[int, ...]
-    skew_seconds: float
-    """By which the clocks of processes are wrong at most. Two may differ by less than the margin of the fence."""
-    most_instances: int
-
-
-PROFILES = {
-    "none": Profile(NO_FAULTS, 0.0, (0,), (0,), (0,), (2,), skew_seconds=1.0, most_instances=4),
-    "default": Profile(
-        FaultRates(
-            fail_before=0.01,
-            lose_reply=0.01,
-            act_twice=0.01,
-            delay=0.02,
-            throttle=0.005,
-            second_copy=0.02,
-            reorder=0.05,
-            short_hiding=0.02,
-            short_page=0.03,
-            touch=0.01,
-            max_copy_seconds=120,
-        ),
-        faulty=0.5,
-        kills=(0, 1, 2, 3, 5),
-        pauses=(0, 0, 1, 3),
-        moves=(0, 0, 1, 2),
-        workers=(2, 2, 2, 3),
-        skew_seconds=2.0,
-        most_instances=4,
-    ),
-    "heavy": Profile(
-        FaultRates(
-            fail_before=0.02,
-            lose_reply=0.03,
-            act_twice=0.03,
-            delay=0.04,
-            throttle=0.01,
-            second_copy=0.08,
-            reorder=0.1,
-            short_hiding=0.04,
-            short_page=0.1,
-            touch=0.02,
-            max_copy_seconds=600,
-        ),
-        faulty=0.85,
-        kills=(0, 2, 4, 8, 15),
-        pauses=(0, 1, 3, 6),
-        moves=(0, 1, 2, 4),
-        workers=(2, 3, 4),
-        skew_seconds=2.4,
-        most_instances=6,
-    ),
-}
 
 STRIKES = ("kill", "pause", "move")
 """What befalls workers."""
@@ -171,6 +108,7 @@ class Simulation:
         faults: str = "default",
         shortcuts: str = "drawn",
         fates: Fates | None = None,
+        max_seconds: float = MAX_SECONDS,
         tell: Callable[[str], None] = lambda _: None,
         **overrides: Any,
     ) -> None:
@@ -183,13 +121,14 @@ class Simulation:
             faults: name of the :data:`PROFILES` that tells how hard the run is.
             shortcuts: whether all are ``on``, or ``off``, or each as it is ``drawn``.
             fates: what befalls it.
+            max_seconds: virtual ones, after which it counts as endless.
             tell: hears the story.
             overrides: settings of the hub.
         """
         draw = random.Random(f"{seed}/settings")
         self._seed = seed
         self._profile = profile = PROFILES[faults]
-        self._world = World(seed, shuffled=True, max_seconds=MAX_SECONDS, max_steps=MAX_STEPS)
+        self._world = World(seed, shuffled=True, max_seconds=max_seconds, max_steps=MAX_STEPS)
         names = HubNames.of(HUB)
         self._watch = Watch(names.history_table)
         self._tell = tell
@@ -218,7 +157,7 @@ class Simulation:
         self._kills_left = draw.choice(profile.kills)
         self._pauses_left = draw.choice(profile.pauses)
         self._moves_left = draw.choice(profile.moves)
-        self._strike_rate = draw.choice([0.001, 0.005, 0.02])
+        self._strike_rate = draw.choice(profile.strike_rates)
         has_faults = draw.random() < profile.faulty
         self._faults = FatedFaults(
             self.fates,
@@ -408,7 +347,7 @@ class Simulation:
             slot = draw.choice(self.slots)
             if slot.process is not None and not slot.process.is_dead and not slot.process.is_paused:
                 self._pauses_left -= 1
-                yield Fate("step", step, "pause", str(slot.number), draw.choice([1.0, 20.0, 45.0, 100.0]))
+                yield Fate("step", step, "pause", str(slot.number), draw.choice(self._profile.pause_seconds))
         if self._kills_left > 0 and draw.random() < self._strike_rate:
             slot = draw.choice(self.slots)
             if slot.process is not None and not slot.process.is_dead:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation.mutants.catalogue import MUTANTS
+from tests.simulation.mutants.catalogue import BY_NAME, MUTANTS, UNSHOWN
 from tests.simulation.mutants.hunt import hunt, known_seeds
 from tests.simulation.page import PAGE, page_with_tables
 from tests.simulation.simulate import KINDS
@@ -22,6 +22,12 @@ def test_names_are_unique_and_each_mutant_says_what_it_breaks():
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 25
     assert all(mutant.breaks and mutant.hazard and mutant.edits for mutant in MUTANTS)
     assert set(known_seeds()) <= {mutant.name for mutant in MUTANTS}
+
+
+@pytest.mark.parametrize("name", UNSHOWN)
+def test_a_mistake_that_is_not_shown_can_still_be_made(name):
+    with BY_NAME[name].applied():
+        pass
 
 
 def test_the_tables_of_the_page_are_those_of_the_code():

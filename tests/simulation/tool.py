@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 from tests.simulation import page, reached
 from tests.simulation.mutants import hunt
 from tests.simulation.mutants.catalogue import BY_NAME
+from tests.simulation.profiles import PROFILES
 from tests.simulation.runs import be_quiet, run_seeds
 from tests.simulation.settings import SHORTCUTS, SHORTCUTS_ON
 from tests.simulation.shrink import Shrinker, failing_case
-from tests.simulation.simulate import KINDS, PROFILES
+from tests.simulation.simulate import KINDS
 from tests.simulation.story import tell_run
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from taskhub.core.admission import admit
 from taskhub.runtime.history_store import HistoryStore, _Flush, _Loading
 from taskhub.runtime.orchestrations import Orchestrations
 from tests.simulation.mutants.mutant import Edit, Mutant
-from tests.simulation.mutants.workloads import ACTIVITIES, BOOKS
+from tests.simulation.mutants.workloads import ACTIVITIES, BOOKS, ONE_RESTART
 
 MUTANTS = (
     Mutant(
@@ -113,12 +113,13 @@ MUTANTS = (
         "storage.md 3.7",
         (
             Edit(
-                HistoryStore._each_page,
-                "        token = page.token\n",
-                "        token = None\n",
+                HistoryStore.load,
+                "        loading.take(rows)\n",
+                "        loading.take(rows)\n        break\n",
             ),
         ),
         workload=ACTIVITIES,
+        faults="short pages",
     ),
     Mutant(
         "etag_of_another_execution_is_forgotten",
@@ -131,5 +132,8 @@ MUTANTS = (
                 "        return StoredHistory(current, (), None, ",
             ),
         ),
+        workload=ONE_RESTART,
+        faults="none",
+        settings={"max_seconds": 900.0},
     ),
 )

@@ -23,10 +23,6 @@ KNOWN = Path(__file__).with_name("known.json")
 ``scripts/simulate --mutants --refresh`` writes it anew."""
 
 
-FAULTS = "heavy"
-"""The profile under which mutants are looked for: they show sooner."""
-
-
 @dataclass(frozen=True)
 class Found:
     """A mutant that was seen."""
@@ -57,7 +53,8 @@ def hunt(mutant: Mutant, seeds: Iterable[int]) -> Found | None:
 
 def _violation_of(mutant: Mutant, seed: int) -> str | None:
     try:
-        simulate(seed, faults=FAULTS, workload=mutant.workload)
+        fates = None if mutant.schedule is None else mutant.schedule(seed)
+        simulate(seed, faults=mutant.faults, workload=mutant.workload, fates=fates, **mutant.settings)
     except Violation as violation:
         return str(violation).split("\n")[0]
     return None

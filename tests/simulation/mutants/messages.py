@@ -11,7 +11,18 @@ from taskhub.runtime.instance_work import InstanceWork
 from taskhub.runtime.mailbox import Mailbox
 from taskhub.runtime.orchestrations import Orchestrations
 from tests.simulation.mutants.mutant import Edit, Mutant
-from tests.simulation.mutants.workloads import ACTIVITIES, BOOKS, EVENTS, FAMILIES, GENERATIONS
+from tests.simulation.mutants.workloads import (
+    ACTIVITIES,
+    ALIKE,
+    BOOKS,
+    EVENTS,
+    GENERATIONS,
+    GENERATIONS_OF_CHILDREN,
+    QUICK_CHILDREN,
+    SLOW,
+    TICKS,
+    TICKS_FOR_EVER,
+)
 
 MUTANTS = (
     Mutant(
@@ -53,7 +64,8 @@ MUTANTS = (
             ),
             Edit(admission._accept, "            if mark in received:\n", "            if False:\n"),
         ),
-        workload=EVENTS,
+        workload=TICKS,
+        faults="copies",
     ),
     Mutant(
         "copies_for_earlier_executions_count",
@@ -66,6 +78,8 @@ MUTANTS = (
                 "    return mark in self.received\n",
             ),
         ),
+        workload=TICKS_FOR_EVER,
+        faults="copies",
     ),
     Mutant(
         "old_starts_begin_again",
@@ -78,7 +92,10 @@ MUTANTS = (
                 "session.memory.has_begun(start.instance.execution_id):\n",
                 "    if False:\n",
             ),
+            Edit(Orchestrations.process, "other is not None and is_overtaken(start, other.events)", "False"),
         ),
+        workload=GENERATIONS_OF_CHILDREN,
+        faults="copies",
     ),
     Mutant(
         "alike_events_are_copies",
@@ -91,6 +108,7 @@ MUTANTS = (
                 "",
             ),
         ),
+        workload=ALIKE,
     ),
     Mutant(
         "second_replies_of_entities_count",
@@ -113,9 +131,8 @@ MUTANTS = (
         (
             Edit(
                 Orchestrations._act,
-                "            return Outcome(session, episode, checkpoint, "
-                "Sorted(all_but(messages, early), pick(messages, early)))\n",
-                "            return Outcome(session, episode, checkpoint, Sorted(tuple(messages)))\n",
+                "            used_up = Sorted(all_but(messages, early), pick(messages, early))\n",
+                "            used_up = Sorted(tuple(messages))\n",
             ),
             Edit(
                 Orchestrations._act,
@@ -123,7 +140,8 @@ MUTANTS = (
                 "            return Outcome(keep, messages=Sorted(tuple(messages)))\n",
             ),
         ),
-        workload=FAMILIES,
+        workload=QUICK_CHILDREN,
+        faults="conflicts",
     ),
     Mutant(
         "early_answers_count",
@@ -175,6 +193,7 @@ MUTANTS = (
             ),
         ),
         workload=ACTIVITIES,
+        faults="slow",
     ),
     Mutant(
         "events_of_an_ended_generation_are_lost",
@@ -207,6 +226,7 @@ MUTANTS = (
             ),
         ),
         workload=EVENTS,
+        faults="slow",
     ),
     Mutant(
         "deleted_after_a_conflict",
@@ -232,7 +252,8 @@ MUTANTS = (
                 "        await self._mailbox.delete(item.batch.messages)\n",
             ),
         ),
-        workload=ACTIVITIES,
+        workload=SLOW,
+        faults="pauses",
     ),
     Mutant(
         "messages_that_come_meanwhile_are_forgotten",

@@ -13,12 +13,14 @@ import ast
 import contextlib
 import inspect
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import CodeType, FunctionType
+
+    from taskhub.simulation.fates import Fates
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,12 @@ class Mutant:
     """Within so many seeds it is found."""
     workload: Mapping[str, Any] | None = None
     """What the runs consist of, by instance id; ``None``: what is drawn."""
+    faults: str = "heavy"
+    """The profile of the runs."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the hubs, where not all that are drawn would do, and other arguments of the runs."""
+    schedule: Callable[[int], Fates] | None = None
+    """What befalls the run of a seed; ``None``: what is drawn."""
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskhub.core import balancing
+from taskhub.model.leases import PartitionManager
 from taskhub.runtime import table_leases
 from taskhub.runtime.checkpoints import Checkpoints
 from taskhub.runtime.control_queue import ControlQueue
@@ -12,8 +13,31 @@ from taskhub.runtime.orchestrations import Orchestrations
 from taskhub.runtime.ownership import Partition
 from taskhub.runtime.partitions import Partitions
 from taskhub.runtime.table_leases import TableLeases
+from taskhub.simulation.fates import Fate, Fates
 from tests.simulation.mutants.mutant import Edit, Mutant
-from tests.simulation.mutants.workloads import BOOKS, SLOW, TIMERS
+from tests.simulation.mutants.workloads import BOOKS, CHOICES, SLOW, TIMERS
+from tests.simulation.settings import SHORTCUTS
+
+WARM = {
+    "partition_manager": PartitionManager.TABLE,
+    "partition_count": 4,
+    "warm_sessions": True,
+    "max_warm_history_events": 500_000,
+}
+
+ALONE = {
+    **dict.fromkeys(SHORTCUTS, False),
+    "warm_sessions": True,
+    "wake_readers": True,
+    "partition_count": 1,
+    "partition_manager": PartitionManager.TABLE,
+}
+
+
+def _pause(seed: int) -> Fates:
+    """Stop one of two workers for longer than its leases last, at another step for each seed."""
+    return Fates([Fate("step", 20 + 2 * seed, "pause", str(seed % 2), seconds=45.0)])
+
 
 MUTANTS = (
     Mutant(
@@ -21,7 +45,11 @@ MUTANTS = (
         "Nobody looks at the lease before an episode is stored.",
         "storage.md 8.4 D",
         (Edit(Checkpoints._fence, "    if not self._is_ours(partition):\n", "    if False:\n"),),
-        workload=BOOKS,
+        workload=CHOICES,
+        faults="none",
+        settings=ALONE,
+        schedule=_pause,
+        seeds=200,
     ),
     Mutant(
         "lost_leases_are_ignored",
@@ -44,6 +72,10 @@ MUTANTS = (
         "storage.md 6.10, 8.4 D",
         (Edit(Inbox.drop, "        if not instance.is_at_work:\n", "        if False:\n"),),
         workload=SLOW,
+        faults="none",
+        schedule=_pause,
+        seeds=200,
+        settings=WARM,
     ),
     Mutant(
         "sessions_survive_a_conflict",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from tests.simulation.lives import Plan
 from tests.simulation.programs import Start
 from tests.simulation.workload import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CITIES = [f"Hello {city}!" for city in ("Tokyo", "Seattle", "London")]
 
@@ -77,3 +82,62 @@ CHAINS = {
     for instance_id in ("i-0", "i-1", "i-2")
 }
 """Activities that are given what the one before answered, which is another thing each time that it runs."""
+
+
+def _programs(make: Callable[[str], Program], *, fate: str = "plain") -> dict[str, Plan]:
+    return {each: Plan(each, program=make(each), fate=fate) for each in ("i-0", "i-1", "i-2")}
+
+
+def _waiting(instance_id: str, generations: int = 1, times: int = 1) -> Program:
+    event = f"ev-{instance_id}"
+    statements: list[Any] = [("yield", ("event", event))]
+    if times > 1:
+        statements = [("repeat", times, statements)]
+    return Program(f"{instance_id}.1", statements, generations, events={event: generations * times})
+
+
+def _with_child(instance_id: str, child: list[Any], *, times: int = 1, generations: int = 1) -> Program:
+    name = f"{instance_id}.2"
+    asks: list[Any] = [("yield", ("activity", "ok", 3)), ("yield", ("child", name, None))]
+    return Program(
+        f"{instance_id}.1", [("repeat", times, asks)], children={name: Program(name, child, generations=generations)}
+    )
+
+
+def _choosing(instance_id: str) -> Program:
+    event = f"ev-{instance_id}"
+    won, late = [("yield", ("activity", "slow", 2))], [("yield", ("activity", "ok", 3))]
+    choice = ("choose", ("event", event), 1, won, late)
+    return Program(f"{instance_id}.1", [("repeat", 4, [choice])], events={event: 4})
+
+
+TICKS = _programs(lambda instance_id: _waiting(instance_id, times=5))
+"""Many events for one execution."""
+
+TICKS_FOR_EVER = _programs(lambda instance_id: _waiting(instance_id, generations=5))
+"""One event for each generation."""
+
+ALIKE = {instance_id: Start("collect", 4, 4, ticks=4) for instance_id in ("i-0", "i-1", "i-2")}
+"""Events that say the same."""
+
+RESTARTS = _programs(
+    lambda instance_id: Program(f"{instance_id}.1", [("yield", ("activity", "ok", 2))]), fate="restart"
+)
+"""Instances that are restarted."""
+
+ONE_RESTART = {"i-0": RESTARTS["i-0"]}
+
+GENERATIONS_OF_CHILDREN = _programs(
+    lambda instance_id: _with_child(
+        instance_id,
+        [("signal", "k1", {"by": [instance_id, 4]}), ("yield", ("activity", "ok", 5))],
+        generations=3,
+    )
+)
+"""Children that continue as new and write something."""
+
+QUICK_CHILDREN = _programs(lambda instance_id: _with_child(instance_id, [("yield", ("timer", 0))], times=4))
+"""Children that answer at once."""
+
+CHOICES = _programs(_choosing)
+"""What is asked for depends on what comes first: a late decision asks for something else under the same id."""
