@@ -6,7 +6,7 @@ has the same: nothing but the program decides. One table transaction counts as o
 
 Client and worker are counted apart, and so are reads of queues that found nothing and what the leases cost. The idle
 minute has everything in it, for each way in which hubs keep leases. ``classic`` does as DurableTask.AzureStorage,
-which loads the history for each episode and stores nothing ahead of requests to entities; ``warm`` keeps instances in
+which loads the history for each episode and stores nothing ahead of what it sends; ``warm`` keeps instances in
 memory between episodes; ``fast`` takes all shortcuts (docs/design/shortcuts.md), in a worker that has a slot for each
 activity.
 
@@ -106,8 +106,8 @@ ENTITIES = {"counter": counter}
 
 
 MODES: Mapping[str, Mapping[str, Any]] = {
-    "classic": {**CLASSIC, "commit_before_requests": False},
-    "warm": {**CLASSIC, "warm_sessions": True},
+    "classic": CLASSIC,
+    "warm": {**CLASSIC, "warm_sessions": True, "commit_before_messages": True},
     "fast": {"max_concurrent_activities": 100},
 }
 """Settings of the hub."""

@@ -40,12 +40,13 @@ from taskhub.model.history import (
     OrchestrationInstance,
 )
 from taskhub.model.ids import ExecutionId, InstanceId, Utc
-from taskhub.model.instance import InstancePage, Purged
+from taskhub.model.instance import InstancePage, InstanceState, Purged, RuntimeStatus
 from taskhub.model.messages import TaskMessage
 from taskhub.runtime.app_lease import ask_for_lease
 from taskhub.runtime.entity_directory import EntityDirectory
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.hub_status import delete_hub, hub_status
+from taskhub.runtime.local_messages import NOTHING_KEPT
 from taskhub.runtime.purging import Purging
 from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
@@ -58,7 +59,10 @@ if TYPE_CHECKING:
     from taskhub.model.entities import EntityState
     from taskhub.model.history import HistoryEvent
     from taskhub.model.hub import DumpSummary, HubContents, HubStatus
-    from taskhub.model.instance import InstanceFilter, InstanceState
+    from taskhub.model.ids import ETag
+    from taskhub.model.instance import InstanceFilter
+    from taskhub.runtime.local_messages import Kept, LocalMessages
+    from taskhub.runtime.messenger import PackedMessage
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
 
@@ -94,16 +98,19 @@ class TaskHubClient:
         self._services = Services.of(
             storage, settings, environment or Environment(), wake=wake or (lambda queue, after_seconds: None)
         )
+        self._local: LocalMessages | None = None
 
     @classmethod
-    def sharing(cls, services: Services) -> TaskHubClient:
+    def sharing(cls, services: Services, local: LocalMessages) -> TaskHubClient:
         """Return a client over the parts of a worker in the same process; for hosts.
 
         Args:
             services: what the worker is made of.
+            local: hands over what is for instances of the worker's partitions.
         """
         client = cls.__new__(cls)
         client._services = services
+        client._local = local
         return client
 
     def __repr__(self) -> str:
@@ -672,9 +679,20 @@ class TaskHubClient:
         row = services.instances.encode(started, input_url=input_url)
         # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
         # woken before the row is there.
-        await retry(lambda: services.messenger.put(packed, due=started.scheduled_start, wake=False))
-        await retry(lambda: services.instances.create(instance_id, row, replaces=existing))
-        services.messenger.wake(message, started.scheduled_start)
+        kept = self._keep(packed) if started.scheduled_start is None else NOTHING_KEPT
+        hide_seconds = kept.hide_seconds(packed)
+        receipt = await retry(
+            lambda: services.messenger.put(packed, due=started.scheduled_start, wake=False, hide_seconds=hide_seconds)
+        )
+        kept.put(packed, packed, receipt)
+        try:
+            created = await retry(lambda: services.instances.create(instance_id, row, replaces=existing))
+        except Exception:
+            await kept.give_back()
+            raise
+        await kept.hand_over(row=_row_of(started, created))
+        if not hide_seconds:
+            services.messenger.wake(message, started.scheduled_start)
 
     async def _send(self, instance_id: InstanceId, event: HistoryEvent, *, due: Utc | None = None) -> None:
         _check_instance_id(instance_id)
@@ -684,10 +702,19 @@ class TaskHubClient:
         retry = self._services.health.retry_briefly
         # Put twice it counts once: the reader knows the second copy.
 
-        async def put() -> None:
-            await self._services.messenger.put(packed, due=due)
+        kept = self._keep(packed) if due is None else NOTHING_KEPT
 
-        await self._in_hub(lambda: retry(put))
+        async def put() -> None:
+            receipt = await retry(
+                lambda: self._services.messenger.put(packed, due=due, hide_seconds=kept.hide_seconds(packed))
+            )
+            kept.put(packed, packed, receipt)
+            await kept.hand_over()
+
+        await self._in_hub(put)
+
+    def _keep(self, packed: PackedMessage) -> Kept:
+        return NOTHING_KEPT if self._local is None else self._local.keep_message(packed)
 
     async def _in_hub(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do something on the hub, which is made if need be; also if it was deleted since we last saw it."""
@@ -702,6 +729,23 @@ class TaskHubClient:
 
     def _now(self) -> Utc:
         return Utc.of(self._services.environment.clock.now())
+
+
+def _row_of(started: ExecutionStarted, etag: ETag | None) -> InstanceState | None:
+    """Return the row that was written for a start; ``None`` when somebody else's is there."""
+    if etag is None:
+        return None
+    return InstanceState(
+        instance_id=started.instance.instance_id,
+        execution_id=started.instance.execution_id,
+        name=started.name,
+        version=started.version,
+        status=RuntimeStatus.Pending,
+        created=started.timestamp,
+        last_updated=started.timestamp,
+        generation=started.generation,
+        etag=etag,
+    )
 
 
 def _check_instance_id(instance_id: InstanceId) -> None:

@@ -98,6 +98,9 @@ class TaskHubSettings:
     local_activities: bool = True
     """Run activities that an orchestration here asks for in free slots of this worker, without a read of the queue
     (8.4 A). Off: every work item is read from the queue."""
+    local_messages: bool = True
+    """Hand messages over to instances of partitions that are this worker's, without a read of the queue (8.4 G); also
+    the starts of clients in the same process. Off: every message is read from its queue."""
     direct_answers: bool = True
     """Hand the answer of an activity to an orchestration in memory here, without its control queue (8.4 C). Off: every
     answer is put on the control queue."""
@@ -108,10 +111,10 @@ class TaskHubSettings:
     """Take an instance whose row a client has just written for new, and load no history (8.4 E). Off: the history is
     looked for before the first episode."""
 
-    commit_before_requests: bool = True
-    """Store what an episode was told before the requests that it sends to entities are put, at one batch more: a worker
-    that dies in between then makes the very same requests again, which the entities recognise. Off: as the reference,
-    which may run an operation twice."""
+    commit_before_messages: bool = True
+    """Store what an episode was told before what follows from it is put, at one batch more: a worker that dies in
+    between decides the same again. Off: as the reference, where the answer of one activity may be taken for another's,
+    a parent be told another result than its child came to, and an entity run an operation twice."""
     max_entity_batch: int = 5000
     """Most operations that an entity runs before it is stored."""
     entity_reorder_window_seconds: float = 1800.0
@@ -166,10 +169,12 @@ class TaskHubSettings:
 CLASSIC: Mapping[str, Any] = {
     "warm_sessions": False,
     "local_activities": False,
+    "local_messages": False,
     "direct_answers": False,
     "assume_new": False,
+    "commit_before_messages": False,
 }
-"""The algorithm of the reference: every shortcut is off (docs/design/shortcuts.md)."""
+"""The algorithm of the reference: every shortcut is off, and nothing is stored ahead (docs/design/shortcuts.md)."""
 
 _PROVIDER = "extensions.durableTask.storageProvider"
 _APP_LEASE = "extensions.durableTask.appLeaseOptions"

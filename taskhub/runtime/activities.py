@@ -266,7 +266,7 @@ class Activities:
 
 
 class ActivityRunner:
-    """Runs work items that were not read from the queue; see :class:`taskhub.runtime.local_activities.Runner`."""
+    """Runs work items that were not read from the queue; see :class:`taskhub.runtime.local_messages.Runner`."""
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ from taskhub.model.entities import is_entity
 from taskhub.model.history import SubOrchestrationCompleted, SubOrchestrationFailed
 from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
-from taskhub.runtime.local_activities import NOTHING_KEPT
+from taskhub.runtime.local_messages import NOTHING_KEPT
 from taskhub.runtime.nursery import run_all
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from taskhub.model.ids import ExecutionId, InstanceId
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.history_store import StoredHistory
-    from taskhub.runtime.local_activities import Kept, LocalActivities
+    from taskhub.runtime.local_messages import Kept, LocalMessages
     from taskhub.runtime.ownership import Partition
     from taskhub.runtime.services import Services
     from taskhub.runtime.sessions import StoredInstance
@@ -64,10 +64,10 @@ class Checkpoints:
 
     Args:
         services: of the hub.
-        local: runs activities in the same process; ``None``: nobody does.
+        local: hands messages over to other parts of the same worker; ``None``: all go by the queues.
     """
 
-    def __init__(self, services: Services, local: LocalActivities | None) -> None:
+    def __init__(self, services: Services, local: LocalMessages | None) -> None:
         self._services = services
         self._local = local
         self._margin = timedelta(seconds=services.settings.fence_margin_seconds)
@@ -113,7 +113,7 @@ class Checkpoints:
         ahead: Sequence[EncodedRow],
         kept: Kept,
     ) -> None:
-        """Put the messages, write the history, and start the activities that are run here."""
+        """Put the messages, write the history, and hand over what stays here."""
         await self._put(partition, checkpoint.farewell, kept)
         if checkpoint.ahead is not None:
             await self._store_ahead(partition, session, checkpoint.ahead, ahead)
@@ -128,7 +128,7 @@ class Checkpoints:
             give_up=lambda: not self._is_ours(partition),
             taken_requests=checkpoint.taken_requests,
         )
-        await kept.start()
+        await kept.hand_over()
 
     def _encode_ahead(self, checkpoint: Checkpoint, rows: Sequence[EncodedRow]) -> Sequence[EncodedRow]:
         """Return the rows of how an episode began, where they are stored before its messages."""
@@ -255,7 +255,7 @@ class Checkpoints:
             give_up=lambda: not self._is_ours(partition),
         )
         if hide_seconds:
-            kept.put(packed, receipt)
+            kept.put(outbound, packed, receipt)
 
     async def _write_row(
         self,

@@ -126,8 +126,8 @@ class InstanceStore:
         """
         return creation_columns(started, hub=self._hub, now=self._now(), input_url=input_url, new_suffix=self._suffix)
 
-    async def create(self, instance_id: InstanceId, row: EncodedRow, *, replaces: InstanceState | None) -> None:
-        """Write the row of an instance that a client started, after its message was put.
+    async def create(self, instance_id: InstanceId, row: EncodedRow, *, replaces: InstanceState | None) -> ETag | None:
+        """Write the row of an instance that a client started, after its message was put; return its ETag.
 
         When another client was quicker nothing is written: the worker will discard our message.
 
@@ -144,15 +144,13 @@ class InstanceStore:
         for _ in range(MAX_CREATE_ATTEMPTS):
             kind = Write.INSERT if found is None else Write.REPLACE
             try:
-                await self._write(kind, instance_id, row.columns, None if found is None else found.etag)
+                return await self._write(kind, instance_id, row.columns, None if found is None else found.etag)
             except (RowExists, RowChanged, RowNotFound):
                 found = await self.read(instance_id)
-            else:
-                return
             # A worker may have written more of the former instance, or it was purged; else there is a newer one.
             is_former = replaces is not None and found is not None and found.execution_id == replaces.execution_id
             if found is not None and not is_former:
-                return
+                return None
         raise TransientStorageError(f"the row of instance '{instance_id}' is written by others all the time")
 
     async def merge(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from taskhub.model.instance import InstanceState
     from taskhub.model.messages import Envelope
     from taskhub.runtime.poller import Wakeups
     from taskhub.runtime.quarantine import Quarantine
@@ -75,6 +76,8 @@ class Held:
     """As it lies in the queue, where readings are counted: put back on purpose, the message says so."""
     blob_name: str | None = None
     """Where the envelope of a large message lies."""
+    row: InstanceState | None = None
+    """Of the instance that a client in this process has just started with it."""
     work_item: Envelope | None = None
     """What lies in the queue, when ``envelope`` is the answer to it."""
     settle: Callable[[bool], None] | None = None

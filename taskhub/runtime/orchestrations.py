@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from taskhub.core.admission import Admission
     from taskhub.core.episode import Checkpoint, Episode
+    from taskhub.model.history import HistoryEvent
     from taskhub.model.ids import InstanceId
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.application import Application
@@ -173,7 +174,8 @@ class Orchestrations(InstanceWork):
             or any(held.dequeue_count > 1 for held in item.batch.messages)
         ):
             return None
-        row = await self._services.instances.read(item.instance.id)
+        row = next((held.row for held in item.batch.messages if held.row is not None), None)
+        row = row or await self._services.instances.read(item.instance.id)
         is_new = (
             row is not None
             and row.status is RuntimeStatus.Pending
@@ -284,9 +286,9 @@ class Orchestrations(InstanceWork):
                 episode = episodes.begin_episode(session.state, accepted, now=item.clock or self._now())
                 if self._rejects(episode):
                     return self._put_back_version(item, episode)
-                has_direct = any(held.work_item is not None for held in messages)
-                first = episode if has_direct else None
-                episode, checkpoint = await self._run(session, episode, stores_ahead=has_direct)
+                stores_ahead = self._stores_ahead(messages, accepted)
+                first = episode if stores_ahead else None
+                episode, checkpoint = await self._run(session, episode, stores_ahead=stores_ahead)
                 used_up = Sorted(all_but(messages, early), pick(messages, early))
                 return Outcome(session, episode, checkpoint, used_up, first)
             case Interrupted(used_up=used_up, later=later):
@@ -314,6 +316,18 @@ class Orchestrations(InstanceWork):
             case Unknown(used_up=used_up, later=later, early=early):
                 return Outcome(messages=await self._unknown(item, _sorted(messages, used_up, early, later)))
 
+    def _stores_ahead(self, messages: Sequence[Held], accepted: Sequence[HistoryEvent]) -> bool:
+        """Return whether an episode is stored as it began before anything is sent.
+
+        What is in no queue may be otherwise the next time, or not be there. And what is in the queue may be read in
+        another order then: of two answers of an activity that ran twice the first one counts. A start is the same
+        whenever it is read.
+        """
+        if any(held.work_item is not None for held in messages):
+            return True
+        is_told = any(not isinstance(event, ExecutionStarted) for event in accepted)
+        return is_told and self._services.settings.commit_before_messages
+
     async def _run(
         self, session: Session, episode: Episode, *, stores_ahead: bool = False
     ) -> tuple[Episode, Checkpoint]:
@@ -337,7 +351,7 @@ class Orchestrations(InstanceWork):
             actions = episodes.checked(episode, actions, self._rules)
             if not episodes.continues_as_new(episode, actions):
                 checkpoint = episodes.finish_episode(episode, actions, now=self._now(), rules=self._rules)
-                if stores_ahead or self._services.settings.commit_before_requests:
+                if stores_ahead or self._services.settings.commit_before_messages:
                     checkpoint = episodes.storing_ahead(checkpoint, first, whatever_it_sends=stores_ahead)
                 return episode, checkpoint
             before = episode

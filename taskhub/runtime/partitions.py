@@ -141,6 +141,11 @@ class Partitions:
         """Queues of the partitions that this worker owns."""
         return tuple(sorted(self._owned))
 
+    def partition_of(self, queue: str) -> Partition | None:
+        """Return the partition of a queue that is in hand."""
+        owned = self._owned.get(queue)
+        return None if owned is None else owned.partition
+
     def look(self) -> None:
         """Begin a round now."""
         self._look.set()

@@ -27,7 +27,7 @@ from taskhub.runtime.dispatcher import Dispatcher
 from taskhub.runtime.entities import Entities
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.inbox import Inbox
-from taskhub.runtime.local_activities import LocalActivities
+from taskhub.runtime.local_messages import LocalMessages
 from taskhub.runtime.mailbox import Mailbox
 from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.orchestrations import Orchestrations
@@ -112,8 +112,6 @@ class Worker:
 
         services = Services.of(storage, settings, environment, wake=wake)
         self._services = services
-        self.client = TaskHubClient.sharing(services)
-        """A client in the same process, which wakes the worker for what it sends."""
         self.grace_seconds = settings.stop_grace_seconds
         """How long a stop may take: for work in progress, and for giving the partitions back. May be changed until the
         worker is told to stop."""
@@ -137,7 +135,12 @@ class Worker:
             environment=environment,
         )
         runner = ActivityRunner(activities, self._activities)
-        checkpoints = Checkpoints(services, LocalActivities(services, self._mailbox, runner))
+        local = LocalMessages(
+            services, self._mailbox, runner, inbox, lambda queue: self._partitions.partition_of(queue)
+        )
+        self.client = TaskHubClient.sharing(services, local)
+        """A client in the same process, which wakes the worker for what it sends."""
+        checkpoints = Checkpoints(services, local)
         self._orchestrations = Dispatcher(
             "orchestration",
             Orchestrations(

@@ -86,8 +86,8 @@ MUTANTS = (
         (
             Edit(
                 Orchestrations._run,
-                "if stores_ahead or self._services.settings.commit_before_requests:",
-                "if stores_ahead:",
+                "if stores_ahead or self._services.settings.commit_before_messages:",
+                "if False:",
             ),
         ),
     ),

@@ -12,13 +12,13 @@ from tests.simulation.mutants.workloads import ACTIVITIES, CHAINS
 MUTANTS = (
     Mutant(
         "answers_are_not_stored_ahead",
-        "An episode that began with an answer in memory sends before it is stored how it began.",
+        "An episode sends before it is stored what it was told.",
         "storage.md 8.4 C, H14",
         (
             Edit(
                 Orchestrations._act,
-                "            has_direct = any(held.work_item is not None for held in messages)\n",
-                "            has_direct = False\n",
+                "            stores_ahead = self._stores_ahead(messages, accepted)\n",
+                "            stores_ahead = False\n",
             ),
         ),
         seeds=400,
@@ -58,7 +58,7 @@ MUTANTS = (
             Edit(
                 Checkpoints.commit,
                 "        await kept.give_back()\n",
-                "        await kept._local._mailbox.delete(kept._messages)\n",
+                "        await kept._local._mailbox.delete([held for _, held in kept._messages])\n",
             ),
         ),
         workload=ACTIVITIES,

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from taskhub.errors import TransientStorageError
 from taskhub.model.history import TaskCompleted, TaskScheduled
 from taskhub.model.ids import InstanceId
 from taskhub.model.instance import RuntimeStatus
@@ -14,7 +15,7 @@ from taskhub.storage.interception import intercepted
 from taskhub.storage.port import TableWrite, Write
 from tests.support.virtual_hub import VirtualHub
 
-SHORTCUTS = [name for name in CLASSIC if name != "warm_sessions"]
+SHORTCUTS = list(CLASSIC)
 
 
 def sequence(context):
@@ -235,6 +236,87 @@ def test_one_slow_activity_holds_the_others_answers_up_for_a_moment_only():
         return answers(await hub.client.history(instance_id))
 
     assert hub.run(main) == [0]
+
+
+# ---- 8.4 B, G: messages to instances of partitions that are ours
+
+
+def parent(context):
+    return (yield context.call_sub_orchestrator("sequence", None, "child"))
+
+
+def test_a_child_and_its_answer_are_handed_over():
+    hub, counter = a_hub(Runs()), CallCounter()
+    hub.app = type(hub.app)({"parent": parent, "sequence": sequence}, {"work": Runs()})
+
+    async def main(hub):
+        running = await hub.worker(wrap=counter.wrap)
+        return await hub.end(await running.worker.client.start("parent"))
+
+    assert hub.run(main).output == "3"
+    assert counter.counts["queue.get full control"] == 0
+    assert counter.counts["queue.put control"] == 3
+
+
+def test_messages_to_partitions_of_others_are_put_for_them_to_see():
+    hub, counter = VirtualHub(partition_count=4), CallCounter()
+    hub.app = type(hub.app)({"parent": parent, "sequence": sequence}, {"work": Runs()})
+
+    async def main(hub):
+        await hub.worker("first", wrap=counter.wrap)
+        await hub.worker("second", wrap=counter.wrap)
+        await hub.sleep(60)  # they share the partitions
+        return [await hub.end(await hub.start("parent", instance_id=name)) for name in ("p0", "p1", "p2")]
+
+    # One after the other, since they share the child's id.
+    assert [state.output for state in hub.run(main)] == ["3", "3", "3"]
+
+
+def test_a_worker_that_dies_with_messages_out_of_sight_loses_none():
+    """The child's start is hidden when its worker dies; the parent's history asks for it."""
+    hub = a_hub(Runs(), control_queue_visibility_seconds=30)
+    hub.app = type(hub.app)({"parent": parent, "sequence": sequence}, {"work": Runs()})
+    struck = []
+
+    async def main(hub):
+        async def die(call, act):
+            done = await act()
+            if call.method == "batch" and call.target == hub.names.history_table and not struck:
+                struck.append(call)
+                first.kill()
+                await asyncio.sleep(0)
+            return done
+
+        first = await hub.worker(wrap=lambda store: intercepted(store, die))
+        instance_id = await hub.start("parent")
+        await hub.sleep(10)
+        asked = [event.type_name for event in await hub.client.history(instance_id)]
+        await hub.worker("second")
+        return asked, await hub.end(instance_id)
+
+    asked, state = hub.run(main)
+
+    assert "SubOrchestrationInstanceCreated" in asked
+    assert state.output == "3"
+
+
+def test_a_start_whose_row_cannot_be_written_is_left_in_sight():
+    hub = a_hub(Runs(), control_queue_visibility_seconds=1000)
+
+    async def main(hub):
+        async def fail(call, act):
+            if call.method == "write" and call.target == hub.names.instances_table:
+                raise TransientStorageError("503 ServerBusy")
+            return await act()
+
+        running = await hub.worker(wrap=lambda store: intercepted(store, fail))
+        running.worker._partitions.leave()  # so that nobody reads it
+        with pytest.raises(TransientStorageError):
+            await running.worker.client.start("sequence", instance_id="a")
+        (message,) = await hub.storage.queues.snapshot(hub.names.control_queue(0))
+        return message.next_visible - hub.clock.now()
+
+    assert hub.run(main).total_seconds() <= 0
 
 
 # ---- 8.4 E: instances that are taken for new

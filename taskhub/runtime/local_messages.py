@@ -1,0 +1,241 @@
+"""Messages from one part of this worker to another, without a read of the queue between them (8.4 A, B, G).
+
+::
+
+    who is to get it ──► put, hidden ──► what asks for it is stored ──► handed over ──► as any other message
+                              │ not stored
+                              └──► made visible, for whoever reads the queue
+
+The message is in the queue before anything depends on it, as always, only nobody sees it: should we die, it becomes
+visible by itself. Work items go to the activities, as many as there are free slots, the others are for all workers;
+what is for instances of partitions that are ours goes to the inbox.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from taskhub.model.history import TaskScheduled
+from taskhub.runtime.mailbox import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from taskhub.core.episode import Outbound
+    from taskhub.model.instance import InstanceState
+    from taskhub.runtime.inbox import Inbox
+    from taskhub.runtime.mailbox import Mailbox
+    from taskhub.runtime.messenger import PackedMessage
+    from taskhub.runtime.ownership import Partition
+    from taskhub.runtime.services import Services
+    from taskhub.storage.port import PutReceipt
+
+
+class Runner(Protocol):
+    """Who runs activities, with slots for them."""
+
+    def reserve(self, wanted: int) -> int:
+        """Keep slots; return how many."""
+
+    def release(self, count: int = 1) -> None:
+        """Give back slots that were reserved."""
+
+    def hand_over(self, held: Held) -> None:
+        """Run the activity of a work item, in a slot that was reserved."""
+
+
+class Recipient(Protocol):
+    """Who is to get a message here."""
+
+    hide_seconds: int
+    """For how long the message is put out of sight."""
+
+    def hand_over(self, held: Held) -> bool:
+        """Give it the message; return whether it still wants it."""
+
+    def withdraw(self) -> None:
+        """Tell it that no message will come."""
+
+
+class LocalMessages:
+    """The seam between what puts messages and what they are for.
+
+    Args:
+        services: of the hub.
+        mailbox: messages in hand.
+        runner: who runs activities here.
+        inbox: where messages wait for instances.
+        partition_of: returns the partition of a control queue that is read here.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        mailbox: Mailbox,
+        runner: Runner,
+        inbox: Inbox,
+        partition_of: Callable[[str], Partition | None],
+    ) -> None:
+        settings = services.settings
+        self._services = services
+        self._mailbox = mailbox
+        self._runner = runner
+        self._inbox = inbox
+        self._partition_of = partition_of
+        # Where readings are counted each run must follow one.
+        self._keeps_work_items = settings.local_activities and not settings.max_dequeue_count
+        self._keeps_messages = settings.local_messages and not settings.max_dequeue_count
+        self._margin = timedelta(seconds=settings.fence_margin_seconds)
+
+    def keep(self, outbound: Sequence[Outbound]) -> Kept:
+        """Choose which messages of a checkpoint stay here."""
+        recipients: dict[int, Recipient] = {}
+        work_items = [each for each in outbound if isinstance(each.outgoing.message.event, TaskScheduled)]
+        if work_items and self._keeps_work_items:
+            for each in work_items[: self._runner.reserve(len(work_items))]:
+                recipients[id(each)] = _Activity(self._runner, self._services.settings.work_item_visibility_seconds)
+        if self._keeps_messages:
+            for each in outbound:
+                message = each.outgoing.message
+                if each.outgoing.due is None and not isinstance(message.event, TaskScheduled):
+                    recipient = self._reader_of(self._services.messenger.queue_of(message))
+                    if recipient is not None:
+                        recipients[id(each)] = recipient
+        return Kept(self, recipients)
+
+    def keep_message(self, packed: PackedMessage) -> Kept:
+        """Choose whether a message of a client in this process stays here."""
+        recipient = self._reader_of(packed.queue) if self._keeps_messages else None
+        return Kept(self, {} if recipient is None else {id(packed): recipient})
+
+    def _reader_of(self, queue: str) -> Recipient | None:
+        settings = self._services.settings
+        partition = self._partition_of(queue)
+        in_memory = len(self._mailbox) - self._mailbox.count(self._services.names.work_item_queue)
+        if partition is None or in_memory >= settings.control_queue_buffer_threshold:
+            return None
+        reader = _Reader(self._inbox, partition, settings.control_queue_visibility_seconds)
+        return reader if reader.may_get(self._services.environment.clock.now(), self._margin) else None
+
+    def held(self, packed: PackedMessage, receipt: PutReceipt, hide_seconds: int) -> Held:
+        """Have a message in hand that was put hidden."""
+        now = self._services.environment.clock.now()
+        held = Held(
+            queue=packed.queue,
+            id=receipt.id,
+            receipt=receipt.receipt,
+            envelope=packed.envelope,
+            dequeue_count=1,  # as the reader's, whose first reading this replaces
+            inserted=now,
+            taken_at=now,
+            hide_seconds=hide_seconds,
+            blob_name=packed.blob_name,
+        )
+        self._mailbox.take(held)
+        return held
+
+    def is_fresh(self, held: Held) -> bool:
+        """Return whether nobody else can have seen a message yet, with time to spare."""
+        age = self._services.environment.clock.now() - held.taken_at
+        return age.total_seconds() < held.hide_seconds / 2
+
+    async def give_back(self, messages: Sequence[Held]) -> None:
+        """Let others see messages that were put hidden."""
+        await self._mailbox.give_back(messages)
+
+
+class _Activity:
+    """A slot for an activity."""
+
+    def __init__(self, runner: Runner, hide_seconds: int) -> None:
+        self._runner = runner
+        self.hide_seconds = hide_seconds
+
+    def hand_over(self, held: Held) -> bool:
+        self._runner.hand_over(held)
+        return True
+
+    def withdraw(self) -> None:
+        self._runner.release()
+
+
+class _Reader:
+    """A partition that is read here."""
+
+    def __init__(self, inbox: Inbox, partition: Partition, hide_seconds: int) -> None:
+        self._inbox = inbox
+        self._partition = partition
+        self.hide_seconds = hide_seconds
+
+    def may_get(self, now: datetime, margin: timedelta) -> bool:
+        return not self._partition.is_draining and self._partition.is_ours(now, margin=margin)
+
+    def hand_over(self, held: Held) -> bool:
+        if self._partition.is_lost or self._partition.is_draining:
+            return False
+        self._inbox.deliver(self._partition, held)
+        return True
+
+    def withdraw(self) -> None:
+        """Nothing was kept for it."""
+
+
+class Kept:
+    """The messages of one checkpoint, or of one start, that stay here."""
+
+    def __init__(self, local: LocalMessages | None, recipients: dict[int, Recipient]) -> None:
+        self._local = local
+        self._recipients = recipients
+        self._messages: list[tuple[Recipient, Held]] = []
+
+    def hide_seconds(self, message: object) -> int:
+        """Return for how long a message is to be put out of sight; 0: not at all."""
+        recipient = self._recipients.get(id(message))
+        return 0 if recipient is None else recipient.hide_seconds
+
+    def put(self, message: object, packed: PackedMessage, receipt: PutReceipt) -> None:
+        """Take note of one that was put."""
+        recipient = self._recipients.pop(id(message), None)
+        if recipient is not None and self._local is not None:
+            self._messages.append((recipient, self._local.held(packed, receipt, recipient.hide_seconds)))
+
+    async def hand_over(self, *, row: InstanceState | None = None) -> None:
+        """Give them to whom they are for: what asks for them is stored.
+
+        Args:
+            row: of the instance, when the message is its start and the row was written after it.
+        """
+        messages, self._messages = self._messages, []
+        late = []
+        for recipient, held in messages:
+            held.row = row
+            if self._local is not None and not self._local.is_fresh(held):
+                recipient.withdraw()
+                late.append(held)
+            elif not recipient.hand_over(held):
+                late.append(held)
+        if self._local is not None:
+            await self._local.give_back(late)
+
+    async def give_back(self) -> None:
+        """Leave them to whoever reads the queue: what asks for them may not be stored.
+
+        They are not deleted. Should it be stored after all, they are what makes it go on.
+        """
+        self.let_go()
+        messages, self._messages = self._messages, []
+        for recipient, _ in messages:
+            recipient.withdraw()
+        if self._local is not None:
+            await self._local.give_back([held for _, held in messages])
+
+    def let_go(self) -> None:
+        """Tell whom nothing was put for."""
+        for recipient in self._recipients.values():
+            recipient.withdraw()
+        self._recipients = {}
+
+
+NOTHING_KEPT = Kept(None, {})
