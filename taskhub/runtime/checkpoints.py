@@ -116,11 +116,13 @@ class Checkpoints:
         """Put the messages, write the history, and hand over what stays here."""
         await self._put(partition, checkpoint.farewell, kept)
         if checkpoint.ahead is not None:
-            await self._store_ahead(partition, session, checkpoint.ahead, ahead)
+            await self._store_ahead(partition, session, checkpoint.ahead, ahead, checkpoint.taken_requests)
             if checkpoint.replaces:  # an earlier generation's, to go with it
                 session.blobs.extend(value.blob_name for row in ahead for value in row.offloaded)
                 ahead = ()
+            self._fence(partition)  # that took its time
         await self._send(partition, checkpoint.outbound, kept)
+        self._fence(partition)
         session.etag = await self._services.history.commit(
             checkpoint.instance,
             rows[len(ahead) :],
@@ -140,7 +142,12 @@ class Checkpoints:
         return self._services.history.encode(ahead.instance, ahead.events, first_index=ahead.first_index)
 
     async def _store_ahead(
-        self, partition: Partition, session: StoredInstance, ahead: Ahead, rows: Sequence[EncodedRow]
+        self,
+        partition: Partition,
+        session: StoredInstance,
+        ahead: Ahead,
+        rows: Sequence[EncodedRow],
+        taken_requests: str | None,
     ) -> None:
         session.etag = await self._services.history.commit(
             ahead.instance,
@@ -148,6 +155,8 @@ class Checkpoints:
             etag=session.etag,
             give_up=lambda: not self._is_ours(partition),
             is_complete=False,
+            # That it has begun must be known for as long as its start may come again, whoever finishes the episode.
+            taken_requests=taken_requests,
         )
 
     async def repair_row(
