@@ -50,6 +50,11 @@ class StoredInstance:
         """What it takes of the memory for warm instances, in history events."""
         return max(self.state.event_count, 1)
 
+    @property
+    def execution_id(self) -> ExecutionId | None:
+        """The execution that is stored, or about to be."""
+        return self.state.execution_id
+
     def has_begun(self, execution_id: ExecutionId | None) -> bool:
         """Return whether an execution is known to be one of the instance, the current one or one before."""
         return False
@@ -67,6 +72,7 @@ class Session(StoredInstance):
         """Of the history that is stored, which may be another's."""
         self.is_assumed_new = False
         """Nobody looked whether a history is stored."""
+        self._next_execution_id: ExecutionId | None = None
         self.memory = self.state.earlier = ExecutionMemory(decode_taken_requests(stored.taken_requests))
         self._unfed: Sequence[HistoryEvent] = stored.events
         self._code: Orchestration | None = None
@@ -75,9 +81,15 @@ class Session(StoredInstance):
         code = "without code" if self._code is None else "with code"
         return f"<Session {code}, {self.state.event_count} events, {len(self._unfed)} not fed>"
 
+    @property
+    def execution_id(self) -> ExecutionId | None:
+        """The execution that is stored, or about to be: its activities may have run before it is known to be stored."""
+        return self._next_execution_id or self.state.execution_id
+
     async def advance(self, application: Application, episode: Episode) -> actions.Actions:
         """Feed the code everything up to and with an episode; return what it decided and was not stored."""
         started = episode.started
+        self._next_execution_id = started.instance.execution_id
         if self._code is None:
             try:
                 self._code = application.orchestration(
