@@ -121,6 +121,12 @@ class Purging:
         # The row of one that had ended has been written since only if it was started anew.
         await services.instances.delete(instance_id, etag=state.etag if has_ended else None)
         if not has_ended:
+            if (
+                state.execution_id is not None
+                and await services.history.execution_of(instance_id) == state.execution_id
+            ):
+                # It began, or went on, after its history was deleted, and before its row was.
+                rows += await services.history.delete(instance_id, only=state.execution_id)
             await self._remove_late(instance_id)
         return rows
 

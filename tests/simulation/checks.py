@@ -210,8 +210,9 @@ def check_at_rest(
         history = RuntimeState.of(histories[row.partition_key])
         if state.status is not history.status or state.execution_id != history.execution_id:
             raise Violation(f"row of {row.partition_key} says {state}, its history {history}")
-    if set(histories) != {row.partition_key for row in begun}:
-        raise Violation("instances without a row, or rows without a history")
+    odd = sorted(set(histories) ^ {row.partition_key for row in begun})
+    if odd:
+        raise Violation(f"instances without a row, or rows without a history: {odd}")
     return histories
 
 

@@ -112,6 +112,28 @@ def test_an_event_that_overtakes_the_start_of_an_ended_instance_reaches_the_new_
     assert not any(left.messages.values())
 
 
+def test_an_instance_that_begins_while_it_is_purged_leaves_no_history():
+    """Seed 300309: its row was deleted when its history, looked for before, had begun."""
+    hub, script = VirtualHub(CODE, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.start("waiting", instance_id="x")
+
+        async def begin(call, act):
+            await hub.worker()
+            await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+            return await act()
+
+        script.on("write", "Instances", begin)
+        purged = await scripted_client(hub, script).purge(InstanceId("x"))
+        return purged, await hub.state()
+
+    purged, left = hub.run(main)
+
+    assert purged == 1
+    assert (left.instances, left.history) == ([], [])
+
+
 def test_what_is_stored_for_an_instance_while_it_is_purged_goes_with_it_but_not_the_next_start():
     hub, script = VirtualHub(CODE, partition_count=1), Script()
     names = [f"x/message-{number}-{kind}.json.gz" for number, kind in enumerate(("TaskCompleted", "ExecutionStarted"))]
