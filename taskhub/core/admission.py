@@ -12,15 +12,25 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
+from taskhub.core.activity import is_question_id, question_id
 from taskhub.core.runtime_state import RuntimeState, answered_task, fingerprint
 from taskhub.model.entities import is_entity
-from taskhub.model.history import EventRaised, ExecutionStarted, ExecutionTerminated, HistoryEvent
+from taskhub.model.history import (
+    EventRaised,
+    ExecutionStarted,
+    ExecutionTerminated,
+    HistoryEvent,
+    TaskCompleted,
+    TaskFailed,
+    TimerFired,
+)
+from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskhub.model.ids import ExecutionId, Utc
+    from taskhub.model.ids import ExecutionId
     from taskhub.model.instance import InstanceState
     from taskhub.model.messages import Envelope
 
@@ -261,6 +271,8 @@ def _accept(state: RuntimeState, arrivals: Sequence[Arrival], start: ExecutionSt
             continue
         if arrival.execution_id and arrival.execution_id != start.instance.execution_id:
             continue
+        if _answers_another_question(state, arrival):
+            continue
         task_id = answered_task(event)
         if task_id is not None:
             if task_id in answered:
@@ -278,3 +290,25 @@ def _accept(state: RuntimeState, arrivals: Sequence[Arrival], start: ExecutionSt
             received.add(mark)
         accepted.append(event)
     return tuple(accepted)
+
+
+def _answers_another_question(state: RuntimeState, arrival: Arrival) -> bool:
+    """Return whether an answer is to something else that was asked for under the id of an open task.
+
+    By an episode that put its messages, was not stored, and decided otherwise when it was run again. Answers of the
+    reference do not all tell; those count, as they do there.
+    """
+    event = arrival.event
+    task_id = answered_task(event)
+    asked = None if task_id is None else state.asked.get(task_id)
+    if task_id is None or asked is None:
+        return False
+    match event:
+        case TimerFired(fire_at=fire_at):
+            return fire_at.padded() != asked
+        case TaskCompleted() | TaskFailed():
+            told = arrival.envelope.activity_id
+            return is_question_id(told) and told != question_id(state.execution_id, task_id, Utc(asked))
+        case _:
+            sender = arrival.envelope.sender.instance_id
+            return bool(sender) and sender.lower() != asked

@@ -66,6 +66,9 @@ class RuntimeState:
     """All tasks, timers, sub-orchestrations and sent events: id to kind."""
     open: set[int] = field(default_factory=set)
     """Those without an answer."""
+    asked: dict[int, str] = field(default_factory=dict)
+    """What tells each open task from others that may have been asked for under its id: when an activity was asked for,
+    when a timer fires, the id of a child."""
     requests: set[str] = field(default_factory=set)
     """Ids of requests to entities."""
     answered: set[str] = field(default_factory=set)
@@ -216,8 +219,19 @@ def _generic_event(state: RuntimeState, event: GenericEvent) -> None:
 def _scheduled(state: RuntimeState, event: TaskScheduled | TimerCreated | SubOrchestrationCreated) -> None:
     state.scheduled[event.event_id] = type(event)
     state.open.add(event.event_id)
+    state.asked[event.event_id] = _mark_of(event)
     if event.event_id != FAKE_TIMER_ID:
         state.next_task_id = max(state.next_task_id, event.event_id + 1)
+
+
+def _mark_of(event: TaskScheduled | TimerCreated | SubOrchestrationCreated) -> str:
+    match event:
+        case TaskScheduled():
+            return event.timestamp.padded()
+        case TimerCreated():
+            return event.fire_at.padded()
+        case SubOrchestrationCreated():
+            return event.instance_id.lower()
 
 
 def _event_sent(state: RuntimeState, event: EventSent) -> None:
@@ -257,6 +271,7 @@ def _answered(state: RuntimeState, event: HistoryEvent) -> None:
     task_id = answered_task(event)
     if task_id is not None:
         state.open.discard(task_id)
+        state.asked.pop(task_id, None)
 
 
 def _orchestrator_started(state: RuntimeState, event: OrchestratorStarted) -> None:

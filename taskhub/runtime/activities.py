@@ -59,6 +59,12 @@ class ActivityItem:
         """What it asks for; the same for second copies of a message, another one when it is asked anew."""
         return self.held.envelope.message.target, self.task.event_id, self.task.timestamp
 
+    @property
+    def answer_id(self) -> str:
+        """What its answer tells of the question."""
+        target, task_id, asked = self.question
+        return activity.question_id(target.execution_id, task_id, asked)
+
 
 class Activities:
     """The four verbs for activities; see :class:`taskhub.runtime.dispatcher.Work`."""
@@ -170,6 +176,7 @@ class Activities:
                 self._message(item, result),
                 sender=work_item.message.target,
                 episode=activity.answer_episode(work_item),
+                activity_id=item.answer_id,
             )
         except PayloadError:
             return False  # what cannot be sent is answered as a failure
@@ -252,7 +259,10 @@ class Activities:
         async with self._renewals.hold([item.held]):
             await self._services.health.retry(
                 lambda: self._services.messenger.send(
-                    message, sender=work_item.message.target, episode=activity.answer_episode(work_item)
+                    message,
+                    sender=work_item.message.target,
+                    episode=activity.answer_episode(work_item),
+                    activity_id=item.answer_id,
                 ),
                 give_up=give_up,
             )

@@ -83,6 +83,7 @@ class Messenger:
         sender: OrchestrationInstance = CLIENT,
         episode: int | None = None,
         due: Utc | None = None,
+        activity_id: str | None = None,
     ) -> None:
         """Put a message.
 
@@ -93,16 +94,22 @@ class Messenger:
             sender: the orchestration that sends it; nobody for clients.
             episode: the sender's episode; ``None`` from clients.
             due: when readers should see it.
+            activity_id: of the envelope; by default a GUID of its own.
         """
-        await self.put(self.pack(message, sender=sender, episode=episode), due=due)
+        await self.put(self.pack(message, sender=sender, episode=episode, activity_id=activity_id), due=due)
 
     def pack(
-        self, message: TaskMessage, *, sender: OrchestrationInstance = CLIENT, episode: int | None = None
+        self,
+        message: TaskMessage,
+        *,
+        sender: OrchestrationInstance = CLIENT,
+        episode: int | None = None,
+        activity_id: str | None = None,
     ) -> PackedMessage:
         """Return a message as it is put; sends nothing. See :meth:`send` for the arguments."""
         envelope = Envelope(
             message=message,
-            activity_id=str(self._environment.new_guid()),
+            activity_id=activity_id or str(self._environment.new_guid()),
             sequence_number=next(self._numbers),
             episode=episode,
             sender=sender,

@@ -32,11 +32,6 @@ KEYS = ("k1", "k2", "k3")
 _SECONDS = {"slow": (5.0, 40.0, 100.0)}
 """How long activities run."""
 
-CHOICES = 0
-"""How many choices are drawn for six plain statements. None: an answer to what an episode asked that was not stored may
-be taken for the answer to what it asked instead, under the same id, when it was run again. Workloads of mutants have
-some."""
-
 LARGE = 47_000
 """Characters that fit neither a queue message nor a column."""
 
@@ -170,7 +165,7 @@ def _statement(taste: Taste, program: Program, depth: int, times: int, *, may_wr
 
     kind = draw.choices(
         ["yield", "try", "race", "choose", "both", "make", "follow", "signal", "status", "repeat", "raise"],
-        [6, 5, 3, 0 if nested else CHOICES, 2, 1, 3, 4, 1, 0 if nested else 2, 0.3 if taste.can_fail else 0],
+        [6, 5, 3, 0 if nested else 3, 2, 1, 3, 4, 1, 0 if nested else 2, 0.3 if taste.can_fail else 0],
     )[0]
     if kind in ("yield", "try"):
         return (kind, task())

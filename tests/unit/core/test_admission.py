@@ -1,7 +1,9 @@
+import uuid
 from dataclasses import replace
 
 import pytest
 
+from taskhub.core.activity import is_question_id, question_id
 from taskhub.core.admission import (
     Finished,
     Interrupted,
@@ -27,7 +29,7 @@ from taskhub.model.history import (
     TimerCreated,
     TimerFired,
 )
-from taskhub.model.ids import ExecutionId, InstanceId
+from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import InstanceState, RuntimeStatus
 from tests.support.builders import (
     INSTANCE,
@@ -293,3 +295,65 @@ def test_a_start_is_overtaken_by_that_of_another_child_for_the_same_task(parent,
 
     assert is_overtaken(started(parent=parent, timestamp=at(asked)), current) is expected
     assert not is_overtaken(started(parent=PARENT, timestamp=at(asked)), [])
+
+
+def named(task_id, asked):
+    """Return the answer of one of our activities to what was asked at a time."""
+    answer = arrival(completed(task_id))
+    activity_id = question_id(INSTANCE.execution_id, task_id, asked)
+    return replace(answer, envelope=replace(answer.envelope, activity_id=activity_id))
+
+
+TIMER = TimerCreated(event_id=0, timestamp=NOON, fire_at=at(30))
+CHILD = SubOrchestrationCreated(event_id=0, timestamp=NOON, name="c", instance_id=InstanceId("child"))
+
+
+def fired(fire_at):
+    return arrival(TimerFired(timestamp=at(31), timer_id=0, fire_at=fire_at))
+
+
+def told_by(child):
+    answer = SubOrchestrationCompleted(timestamp=at(9), task_scheduled_id=0, result="1")
+    return arrival(answer, sender=OrchestrationInstance(InstanceId(child), ExecutionId("any")))
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "counts"),
+    [
+        (scheduled(0), named(0, NOON), True),
+        (scheduled(0), named(0, Utc("2026-01-05T12:00:00.0000000Z")), True),
+        (scheduled(0), named(0, at(1)), False),
+        (scheduled(0), arrival(completed(0)), True),
+        (TIMER, fired(at(30)), True),
+        (TIMER, fired(at(5)), False),
+        (CHILD, told_by("child"), True),
+        (CHILD, told_by("CHILD"), True),
+        (CHILD, told_by("other"), False),
+        (CHILD, told_by(""), True),
+    ],
+    ids=[
+        "ours",
+        "ours, its time written otherwise",
+        "another activity",
+        "an activity elsewhere, which does not tell",
+        "the timer",
+        "another timer",
+        "the child",
+        "the child, in other letters",
+        "another child",
+        "nobody says who",
+    ],
+)
+def test_an_answer_to_something_else_that_was_asked_under_its_id_is_dropped(asked, answer, counts):
+    """By an episode that was not stored, and decided otherwise when it was run again; found by simulation."""
+    state = RuntimeState.of(first_episode(asked))
+
+    admission = admit(state, [answer], execution_id=ExecutionId("e1"))
+
+    assert admission == (Run((answer.event,), early=()) if counts else NothingNew((), refresh_row=True))
+
+
+def test_ids_of_questions_are_not_those_that_are_drawn():
+    assert is_question_id(question_id(ExecutionId("e1"), 0, NOON))
+    assert not is_question_id(str(uuid.uuid4()))
+    assert not is_question_id("no id")

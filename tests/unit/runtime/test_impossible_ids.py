@@ -14,6 +14,7 @@ from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.messages import TaskMessage
 from taskhub.storage.interception import intercepted
+from taskhub.storage.port import Row, TableWrite, Write
 from tests.support.plain_application import PlainApplication
 from tests.support.virtual_hub import VirtualHub
 
@@ -125,12 +126,17 @@ def test_a_start_for_an_impossible_instance_is_parked_and_its_parent_told(caplog
     def silent(context):
         yield context.wait_for_external_event("never")
 
-    hub = VirtualHub({"waiting": waiting, "child": silent})
+    hub = VirtualHub({"waiting": waiting, "child": silent}, warm_sessions=False)
 
     async def main(hub):
         await hub.worker()
         state = await hub.until(await hub.start("waiting"), lambda state: state.status is RuntimeStatus.Running)
         parent = OrchestrationInstance(state.instance_id, state.execution_id)
+        # A worker that does not look has asked for it.
+        rows = (await hub.state()).history_rows(state.instance_id)
+        asked = next(row for row in rows if row.columns["EventType"] == "SubOrchestrationInstanceCreated")
+        names_it = Row(asked.partition_key, asked.row_key, {"InstanceId": LONG})
+        await hub.storage.tables.write(hub.names.history_table, TableWrite(Write.MERGE, names_it))
         await put(hub, start_of(ParentInstance("waiting", parent, 0)), parent)
         state = await hub.end(state.instance_id)
         return state, await hub.client.dead_letters(), await hub.state()
