@@ -109,6 +109,7 @@ class Simulation:
         shortcuts: str = "drawn",
         fates: Fates | None = None,
         max_seconds: float = MAX_SECONDS,
+        max_steps: int = MAX_STEPS,
         tell: Callable[[str], None] = lambda _: None,
         **overrides: Any,
     ) -> None:
@@ -122,13 +123,14 @@ class Simulation:
             shortcuts: whether all are ``on``, or ``off``, or each as it is ``drawn``.
             fates: what befalls it.
             max_seconds: virtual ones, after which it counts as endless.
+            max_steps: callbacks, after which it does.
             tell: hears the story.
             overrides: settings of the hub.
         """
         draw = random.Random(f"{seed}/settings")
         self._seed = seed
         self._profile = profile = PROFILES[faults]
-        self._world = World(seed, shuffled=True, max_seconds=max_seconds, max_steps=MAX_STEPS)
+        self._world = World(seed, shuffled=True, max_seconds=max_seconds, max_steps=max_steps)
         names = HubNames.of(HUB)
         self._watch = Watch(names.history_table)
         self._tell = tell

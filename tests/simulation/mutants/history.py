@@ -120,6 +120,7 @@ MUTANTS = (
         ),
         workload=ACTIVITIES,
         faults="short pages",
+        settings={"max_steps": 60_000},
     ),
     Mutant(
         "etag_of_another_execution_is_forgotten",

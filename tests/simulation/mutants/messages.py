@@ -142,6 +142,8 @@ MUTANTS = (
         ),
         workload=QUICK_CHILDREN,
         faults="conflicts",
+        # Else it is stored how the episode began, and what comes then waits for its end.
+        settings={"commit_before_messages": False, "max_polling_interval_seconds": 5.0},
     ),
     Mutant(
         "early_answers_count",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskhub.core import balancing
+from taskhub.core import admission, balancing
 from taskhub.model.leases import PartitionManager
 from taskhub.runtime import table_leases
 from taskhub.runtime.checkpoints import Checkpoints
@@ -44,7 +44,16 @@ MUTANTS = (
         "no_fence",
         "Nobody looks at the lease before an episode is stored.",
         "storage.md 8.4 D",
-        (Edit(Checkpoints._fence, "    if not self._is_ours(partition):\n", "    if False:\n"),),
+        (
+            Edit(Checkpoints._fence, "    if not self._is_ours(partition):\n", "    if False:\n"),
+            # Two more safeguards: what an episode was told is stored first, and answers tell what they answer.
+            Edit(
+                Orchestrations._act,
+                "            stores_ahead = self._stores_ahead(messages, accepted)\n",
+                "            stores_ahead = False\n",
+            ),
+            Edit(admission._answers_another_question, "    if task_id is None or asked is None:\n", "    if True:\n"),
+        ),
         workload=CHOICES,
         faults="none",
         settings=ALONE,
@@ -121,6 +130,8 @@ MUTANTS = (
             ),
         ),
         workload=SLOW,
+        faults="pauses",
+        settings={"partition_manager": PartitionManager.TABLE},
     ),
     Mutant(
         "released_before_drained",

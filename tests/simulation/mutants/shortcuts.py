@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskhub.core import admission
 from taskhub.runtime.activities import Activities
 from taskhub.runtime.checkpoints import Checkpoints
 from taskhub.runtime.mailbox import Mailbox
@@ -20,6 +21,8 @@ MUTANTS = (
                 "            stores_ahead = self._stores_ahead(messages, accepted)\n",
                 "            stores_ahead = False\n",
             ),
+            # A second safeguard: answers tell what they answer.
+            Edit(admission._answers_another_question, "    if task_id is None or asked is None:\n", "    if True:\n"),
         ),
         seeds=400,
         workload=CHAINS,
