@@ -104,6 +104,9 @@ class TaskHubSettings:
     direct_answers: bool = True
     """Hand the answer of an activity to an orchestration in memory here, without its control queue (8.4 C). Off: every
     answer is put on the control queue."""
+    delete_timers: bool = True
+    """Delete the messages of timers that an orchestration leaves open when it ends (8.4 F). Off: they come when they
+    are due, for nobody."""
     gather_seconds: float = 0.02
     """How long an orchestration waits at most for more such answers while activities of it are running here: they are
     stored together. 0: not at all."""
@@ -171,6 +174,7 @@ CLASSIC: Mapping[str, Any] = {
     "local_activities": False,
     "local_messages": False,
     "direct_answers": False,
+    "delete_timers": False,
     "assume_new": False,
     "commit_before_messages": False,
 }

@@ -27,16 +27,25 @@ from taskhub.codec.instance_rows import blob_urls, checkpoint_columns, repair_co
 from taskhub.core.admission import is_of_later
 from taskhub.core.episode import Checkpoint, KeepStatus
 from taskhub.core.execution_memory import ExecutionMemory
-from taskhub.errors import LeaseLost, RowChanged, RowExists, RowNotFound, TransientStorageError
+from taskhub.errors import (
+    LeaseLost,
+    MessageGone,
+    RowChanged,
+    RowExists,
+    RowNotFound,
+    StorageError,
+    TransientStorageError,
+)
 from taskhub.model.entities import is_entity
-from taskhub.model.history import SubOrchestrationCompleted, SubOrchestrationFailed
+from taskhub.model.history import SubOrchestrationCompleted, SubOrchestrationFailed, TimerFired
 from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
-from taskhub.runtime.local_messages import NOTHING_KEPT
+from taskhub.runtime.local_messages import nothing_kept
 from taskhub.runtime.nursery import run_all
+from taskhub.runtime.receipts import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from taskhub.codec.overflow import Columns, EncodedRow
     from taskhub.core.episode import Ahead, Outbound
@@ -90,7 +99,7 @@ class Checkpoints:
         ahead = self._encode_ahead(checkpoint, rows)
         is_first = session.etag is None
         self._fence(partition)
-        kept = self._local.keep(checkpoint.outbound) if self._local is not None else NOTHING_KEPT
+        kept = self._local.keep(checkpoint.outbound) if self._local is not None else nothing_kept()
         try:
             await self._store(partition, session, checkpoint, rows, ahead, kept)
         except Exception:
@@ -99,6 +108,7 @@ class Checkpoints:
         finally:
             kept.let_go()
         await self._write_row(partition, session, checkpoint, columns, is_first=is_first)
+        await self._delete_timers(session, checkpoint, kept.timers)
         if checkpoint.replaces:
             await self._services.large.delete_all(session.blobs)
             session.blobs = []
@@ -131,6 +141,33 @@ class Checkpoints:
             taken_requests=checkpoint.taken_requests,
         )
         await kept.hand_over()
+
+    async def _delete_timers(self, session: StoredInstance, checkpoint: Checkpoint, put: Mapping[int, Receipt]) -> None:
+        """Delete the messages of timers that nobody waits for any more, as far as we know their receipts.
+
+        They would come in hours or days, for an execution that has ended. What cannot be deleted does.
+        """
+        if not self._services.settings.delete_timers:
+            return
+        over: list[Receipt] = []
+        if checkpoint.replaces:
+            over += session.timers.values()
+            session.timers = {}
+        session.timers.update(put)
+        for event in checkpoint.new_events:
+            if isinstance(event, TimerFired):
+                session.timers.pop(event.timer_id, None)
+        if checkpoint.is_final:
+            over += session.timers.values()
+            session.timers = {}
+        for timer in over:
+            try:
+                await self._services.storage.queues.delete(timer.queue, timer.message_id, timer.receipt)
+            except MessageGone:
+                continue  # somebody has read it
+            except StorageError as error:
+                self._services.health.failed(error)
+                return
 
     def _encode_ahead(self, checkpoint: Checkpoint, rows: Sequence[EncodedRow]) -> Sequence[EncodedRow]:
         """Return the rows of how an episode began, where they are stored before its messages."""
@@ -265,6 +302,9 @@ class Checkpoints:
         )
         if hide_seconds:
             kept.put(outbound, packed, receipt)
+        event = packed.envelope.message.event
+        if isinstance(event, TimerFired):
+            kept.timers[event.timer_id] = Receipt(packed.queue, receipt.id, receipt.receipt)
 
     async def _write_row(
         self,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from taskhub.runtime.mailbox import Mailbox
     from taskhub.runtime.messenger import PackedMessage
     from taskhub.runtime.ownership import Partition
+    from taskhub.runtime.receipts import Receipt
     from taskhub.runtime.services import Services
     from taskhub.storage.port import PutReceipt
 
@@ -189,6 +190,8 @@ class Kept:
         self._local = local
         self._recipients = recipients
         self._messages: list[tuple[Recipient, Held]] = []
+        self.timers: dict[int, Receipt] = {}
+        """Timers that were put, by their numbers."""
 
     def hide_seconds(self, message: object) -> int:
         """Return for how long a message is to be put out of sight; 0: not at all."""
@@ -238,4 +241,6 @@ class Kept:
         self._recipients = {}
 
 
-NOTHING_KEPT = Kept(None, {})
+def nothing_kept() -> Kept:
+    """Return what stays here of messages that all go by the queues."""
+    return Kept(None, {})

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from taskhub.model.ids import ETag, ExecutionId, InstanceId
     from taskhub.runtime.application import Application, Orchestration
     from taskhub.runtime.history_store import StoredHistory
+    from taskhub.runtime.receipts import Receipt
 
 
 class StoredInstance:
@@ -44,6 +45,8 @@ class StoredInstance:
         """Of the Instances row, if we wrote or read it last."""
         self.blobs: list[str] = list(stored.blobs)
         """Blobs of the history rows."""
+        self.timers: dict[int, Receipt] = {}
+        """The messages of timers that are open and were put while it was in memory, by number."""
 
     @property
     def weight(self) -> int:

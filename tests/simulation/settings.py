@@ -10,7 +10,15 @@ from taskhub.model.leases import PartitionManager
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SHORTCUTS = ("warm_sessions", "wake_readers", "local_activities", "local_messages", "direct_answers", "assume_new")
+SHORTCUTS = (
+    "warm_sessions",
+    "wake_readers",
+    "local_activities",
+    "local_messages",
+    "direct_answers",
+    "delete_timers",
+    "assume_new",
+)
 """Settings that switch a shortcut on. Runs, tools and mutants know them from here alone: a new one is one name more."""
 
 SHORTCUTS_ON = {"drawn": None, "on": True, "off": False}

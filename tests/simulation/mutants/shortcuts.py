@@ -8,7 +8,7 @@ from taskhub.runtime.checkpoints import Checkpoints
 from taskhub.runtime.mailbox import Mailbox
 from taskhub.runtime.orchestrations import Orchestrations
 from tests.simulation.mutants.mutant import Edit, Mutant
-from tests.simulation.mutants.workloads import ACTIVITIES, CHAINS
+from tests.simulation.mutants.workloads import ACTIVITIES, CHAINS, TIMERS
 
 MUTANTS = (
     Mutant(
@@ -65,5 +65,18 @@ MUTANTS = (
             ),
         ),
         workload=ACTIVITIES,
+    ),
+    Mutant(
+        "open_timers_are_deleted",
+        "Timers are deleted with any episode, not with the end of their execution.",
+        "storage.md 8.4 F",
+        (
+            Edit(
+                Checkpoints._delete_timers,
+                "    if checkpoint.is_final:\n",
+                "    if checkpoint.new_events:\n",
+            ),
+        ),
+        workload=TIMERS,
     ),
 )

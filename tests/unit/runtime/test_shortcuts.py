@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -317,6 +318,41 @@ def test_a_start_whose_row_cannot_be_written_is_left_in_sight():
         return message.next_visible - hub.clock.now()
 
     assert hub.run(main).total_seconds() <= 0
+
+
+# ---- 8.4 F: timers that nobody waits for
+
+
+def approval(context):
+    """Wait for an event or three days, and begin anew once."""
+    late = context.create_timer(context.current_utc_datetime + timedelta(days=3))
+    event = context.wait_for_external_event("go")
+    yield context.task_any([late, event])
+    late.cancel()
+    if context.get_input():
+        context.continue_as_new(None)
+
+
+@pytest.mark.parametrize("again", [None, True], ids=["ended", "generation"])
+def test_a_timer_that_is_left_open_leaves_no_message(again):
+    hub = a_hub(Runs())
+    hub.app = type(hub.app)({"approval": approval}, {})
+
+    async def main(hub):
+        await hub.worker()
+        await hub.start("approval", again, instance_id="a")
+        for _ in range(2 if again else 1):
+            await hub.sleep(5)
+            waiting = await hub.storage.queues.snapshot(hub.names.control_queue(0))
+            await hub.client.raise_event(InstanceId("a"), "go", "1")
+        state = await hub.end("a")
+        await hub.sleep(5)
+        return len(waiting), state.status, (await hub.state()).messages
+
+    waiting, status, left = hub.run(main)
+
+    assert (waiting, status) == (1, RuntimeStatus.Completed)
+    assert not any(left.values())
 
 
 # ---- 8.4 E: instances that are taken for new
