@@ -44,12 +44,12 @@ def answer_episode(work_item: Envelope) -> int:
 
 
 def question_id(execution_id: ExecutionId | None, task_id: int, asked: Utc) -> str:
-    """Return the activity id of the answer to a question, from which its reader knows which one it answers.
+    """Return the activity id of a work item, which its answer repeats, so that its reader knows which one it answers.
 
     An episode that put its messages and was not stored may decide otherwise when it is run again, and ask for another
     activity under the same task id. Answers tell only that id. But for every message the reference draws a GUID, by
-    which logs can be joined and nobody looks for anything: those of answers are made from the question. Their version
-    is 8, which the reference never draws.
+    which logs can be joined and nobody looks for anything: those of our work items are made from the question. Their
+    version is 8, which the reference never draws.
 
     Args:
         execution_id: of the orchestration.

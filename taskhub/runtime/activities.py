@@ -60,10 +60,10 @@ class ActivityItem:
         return self.held.envelope.message.target, self.task.event_id, self.task.timestamp
 
     @property
-    def answer_id(self) -> str:
-        """What its answer tells of the question."""
-        target, task_id, asked = self.question
-        return activity.question_id(target.execution_id, task_id, asked)
+    def answer_id(self) -> str | None:
+        """What its answer tells of the question; ``None`` where the work item does not tell."""
+        told = self.held.envelope.activity_id
+        return told if activity.is_question_id(told) else None
 
 
 class Activities:

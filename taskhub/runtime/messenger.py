@@ -14,6 +14,7 @@ from taskhub.codec.messages import (
     noting_put_backs,
     to_base64,
 )
+from taskhub.core.activity import question_id
 from taskhub.core.partitioning import partition_of
 from taskhub.core.timers import visible_after
 from taskhub.model.history import TaskScheduled
@@ -94,7 +95,7 @@ class Messenger:
             sender: the orchestration that sends it; nobody for clients.
             episode: the sender's episode; ``None`` from clients.
             due: when readers should see it.
-            activity_id: of the envelope; by default a GUID of its own.
+            activity_id: of the envelope; by default a GUID of its own, and of a work item what tells its question.
         """
         await self.put(self.pack(message, sender=sender, episode=episode, activity_id=activity_id), due=due)
 
@@ -107,6 +108,11 @@ class Messenger:
         activity_id: str | None = None,
     ) -> PackedMessage:
         """Return a message as it is put; sends nothing. See :meth:`send` for the arguments."""
+        event = message.event
+        if isinstance(event, TaskScheduled):
+            # Whoever of ours runs it says so in its answer. A work item of the reference tells another time than its
+            # history, so an answer cannot say from the work item alone which question it is for.
+            activity_id = question_id(message.target.execution_id, event.event_id, event.timestamp)
         envelope = Envelope(
             message=message,
             activity_id=activity_id or str(self._environment.new_guid()),

@@ -12,6 +12,7 @@ from taskhub.model.entities import EntityId
 from taskhub.model.ids import InstanceId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.runtime import doctor
+from taskhub.settings import CLASSIC
 from taskhub.storage.interception import intercepted
 from tests.support.real_hub import RealHub
 
@@ -39,7 +40,7 @@ class LossyHub(RealHub):
         """Pattern of the queue and the text of the message; after the first it loses no other."""
         self.has_lost = asyncio.Event()
         code = {each.__name__: each for each in (asking, locking)}
-        super().__init__(intercepted(storage, self._around), code, stop_grace_seconds=0.5, **settings)
+        super().__init__(intercepted(storage, self._around), code, stop_grace_seconds=0.5, **CLASSIC, **settings)
         self.app.entities = {"counter": counter}
 
     async def _around(self, call, act):
