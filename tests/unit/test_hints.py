@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import sys
 import time
 
 import pytest
@@ -99,7 +100,7 @@ async def test_nobody_else_can_read_the_key_and_the_note_goes_with_its_process(f
 
 async def test_notes_of_dead_processes_are_removed(folder, listening):
     folder.mkdir(mode=0o700)
-    process = await asyncio.create_subprocess_exec("true")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
     await process.wait()
     left = folder / f"0123456789abcdef-{process.pid}.hint"
     left.write_text("{}")
