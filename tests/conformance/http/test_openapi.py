@@ -82,8 +82,8 @@ def served():
         loop.close()
 
 
-# Its module is imported when it is first used, while the server runs in another thread: compiling in two threads at once
-# fails now and then before Python 3.11.8 ("AST constructor recursion depth mismatch").
+# Its module is imported when it is first used, while the server runs in another thread: to compile in two threads at
+# once fails now and then before Python 3.11.8 ("AST constructor recursion depth mismatch").
 st.randoms().validate()
 
 
