@@ -277,12 +277,14 @@ class HistoryStore:
         sentinel = await self._read(flush.partition_key, SENTINEL)
         if sentinel is None or execution_of(sentinel.columns) != flush.execution_id:
             raise stale from refusal
-        last = flush.rows[-1]
-        stored = await self._read(flush.partition_key, last.row_key)
+        first, last = flush.rows[0], flush.rows[-1]
+        ends = (last,) if first is last else (first, last)
+        stored = [await self._read(flush.partition_key, row.row_key) for row in ends]
         following = await self._read(flush.partition_key, row_key(int(last.row_key, 16) + 1))
-        is_ours = stored is not None and all(
-            stored.columns.get(name) == last.columns.get(name)
-            for name in (EXECUTION_ID_COLUMN, EVENT_TYPE_COLUMN, TIMESTAMP_COLUMN)
+        # The first as well: the last one may tell the time of a message, which another worker has read, too.
+        is_ours = all(
+            row is not None and all(row.columns.get(name) == ours.columns.get(name) for name in _IDENTITY)
+            for row, ours in zip(stored, ends, strict=True)
         )
         is_last = following is None or execution_of(following.columns) != flush.execution_id
         if not is_ours or not is_last:
@@ -297,6 +299,10 @@ class HistoryStore:
 
     def _each_page(self, where: Filter, *, select: Sequence[str] | None = None) -> AsyncIterator[Sequence[Row]]:
         return pages_of(self._tables, self._table, where, select=select)
+
+
+_IDENTITY = (EXECUTION_ID_COLUMN, EVENT_TYPE_COLUMN, TIMESTAMP_COLUMN)
+"""Columns by which a row is known to be ours."""
 
 
 class _Loading:

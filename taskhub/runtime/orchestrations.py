@@ -365,9 +365,12 @@ class Orchestrations(InstanceWork):
             session.begin_again(before)
 
     async def _unknown(self, item: WorkItem, messages: Sorted) -> Sorted:
-        """Drop messages for an instance that never was, but not those for one whose start is still to come."""
-        is_any_unnamed = any(held.envelope.message.target.execution_id is None for held in messages.used_up)
-        row = await self._services.instances.read(item.instance.id) if is_any_unnamed else None
+        """Drop messages for an instance that never was, but not those for one whose start is still to come.
+
+        Answers come before it, too: the worker that ran the first episode sent what they answer, and died before it
+        stored anything. Its start comes back, and asks the same.
+        """
+        row = await self._services.instances.read(item.instance.id) if messages.used_up else None
         if row is None or row.status is not RuntimeStatus.Pending:
             for held in messages.used_up:
                 self._log_dropped(item, held)
@@ -376,14 +379,16 @@ class Orchestrations(InstanceWork):
         return self._until_start(row, messages)
 
     def _until_start(self, row: InstanceState, messages: Sorted) -> Sorted:
-        """Put back what is for whichever execution is current, until the start has come that a row tells of."""
-        unnamed = tuple(held for held in messages.used_up if held.envelope.message.target.execution_id is None)
-        named = tuple(held for held in messages.used_up if held not in unnamed)
+        """Put back what is for the execution that a row tells of, or for whichever is current, until it has begun."""
+        awaited = tuple(
+            held for held in messages.used_up if held.envelope.message.target.execution_id in (None, row.execution_id)
+        )
+        others = tuple(held for held in messages.used_up if held not in awaited)
         if row.scheduled_start is None:
-            return replace(messages, used_up=named, early=(*messages.early, *unnamed))
+            return replace(messages, used_up=others, early=(*messages.early, *awaited))
         wait = row.scheduled_start.moment() - self._services.environment.clock.now()
         seconds = max(1, min(int(wait.total_seconds()) + 1, MAX_HIDDEN_SECONDS))
-        return replace(messages, used_up=named, hidden=tuple((held, seconds) for held in unnamed))
+        return replace(messages, used_up=others, hidden=tuple((held, seconds) for held in awaited))
 
     async def _clear_away(self, item: WorkItem, dropped: Sequence[Held]) -> None:
         """Delete large values that were written for an instance after it was purged.

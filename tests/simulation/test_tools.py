@@ -127,7 +127,7 @@ def test_a_failing_run_is_made_smaller_and_fails_in_the_same_way():
 
         assert smallest.size < case.size
         assert len(smallest.workload) < len(workload)
-        assert len(smallest.fates) <= 2, "a kill at the right place is enough, or two faults"
+        assert len(smallest.fates) <= 3, "a kill at the right place is enough, or a few faults, of more than a thousand"
         with pytest.raises(Violation) as seen:
             smallest.simulation().run()
         with pytest.raises(Violation):

@@ -64,6 +64,7 @@ MUTANTS = (
                 "        await kept._local._mailbox.delete([held for _, held in kept._messages])\n",
             ),
         ),
+        seeds=120,
         workload=ACTIVITIES,
     ),
     Mutant(

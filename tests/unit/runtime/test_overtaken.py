@@ -1,16 +1,22 @@
 """Writes that somebody else's overtake: a start, a purge, the end that another worker stored."""
 
+import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import azure.durable_functions as df
 import pytest
 
 from taskhub import TaskHubClient
-from taskhub.codec.messages import encode_pointer
+from taskhub.codec.messages import decode_envelope, encode_pointer
 from taskhub.codec.overflow import compress
+from taskhub.model.entities import EntityId
+from taskhub.model.history import OrchestratorStarted
 from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.runtime.application import ActivitySucceeded
+from taskhub.storage.interception import intercepted
+from tests.support.plain_application import PlainApplication
 from tests.support.scripted import Script
 from tests.support.virtual_hub import VirtualHub
 
@@ -298,3 +304,73 @@ def test_a_large_answer_that_comes_after_its_instance_was_purged_leaves_nothing(
 
     assert (list(left.instances), list(left.history), list(left.blobs)) == ([], [], [])
     assert not any(left.messages.values())
+
+
+def calling(context):
+    return (yield context.call_sub_orchestrator("echoing", 7, "child"))
+
+
+def test_an_answer_that_comes_before_the_start_of_its_parent_came_back_waits_for_it():
+    """Seed 600448: the worker of the first episode died after its puts; its start stays hidden for long."""
+    hub = VirtualHub(CODE | {"calling": calling}, partition_count=1, control_queue_visibility_seconds=1000)
+    struck = []
+
+    async def main(hub):
+        async def die(call, act):
+            done = await act()
+            if call.method == "put" and call.target == hub.names.control_queue(0) and not struck:
+                struck.append(call)
+                await hub.storage.queues.update(call.target, done.id, done.receipt, visible_after=0)
+                first.kill()
+                await asyncio.sleep(0)
+            return done
+
+        first = await hub.worker(wrap=lambda store: intercepted(store, die))
+        await hub.start("calling", instance_id="x")
+        await hub.sleep(5)
+        await hub.worker("second")
+        return await hub.end("x"), await hub.state()
+
+    state, left = hub.run(main)
+
+    assert struck
+    assert (state.status, json.loads(state.output)) == (RuntimeStatus.Completed, 7)
+    assert not any(left.messages.values())
+
+
+def test_the_beginning_that_another_worker_stored_is_not_taken_for_our_own():
+    """Seed 600479: its last row is the start, which tells the time of the message that both have read."""
+
+    def telling(context):
+        now = context.current_utc_datetime
+        context.signal_entity(df.EntityId("counter", "a"), "add", 1)
+        yield context.call_activity("echo", 1)
+        return now.isoformat()
+
+    def counter(context):
+        context.set_state(context.get_state(lambda: 0) + 1)
+
+    app = PlainApplication({"telling": telling}, {"echo": lambda value: value}, {"counter": counter})
+    hub, script = VirtualHub(app=app, partition_count=1, assume_new=False), Script()
+
+    async def main(hub):
+        async def store_theirs(call, act):
+            services = hub.client._services
+            (start,) = await hub.storage.queues.snapshot(hub.names.control_queue(0))
+            started = decode_envelope(start.text).message.event
+            theirs = [OrchestratorStarted(timestamp=Utc.of(hub.clock.now() - timedelta(seconds=60))), started]
+            rows = services.history.encode(started.instance, theirs, first_index=0)
+            await services.history.commit(started.instance, rows, etag=None, give_up=lambda: True, is_complete=False)
+            return await act()
+
+        script.on("batch", "History", store_theirs)
+        await hub.start("telling", instance_id="x")
+        await hub.worker(wrap=script.wrap)
+        state = await hub.end("x")
+        history = await hub.client.history(InstanceId("x"))
+        return state, history[0], await hub.client.read_entity(EntityId("counter", "a"))
+
+    state, begun, entity = hub.run(main)
+
+    assert datetime.fromisoformat(json.loads(state.output)) == begun.timestamp.moment()
+    assert json.loads(entity.state) == 1
