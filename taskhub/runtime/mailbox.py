@@ -363,7 +363,9 @@ class Mailbox:
         """Put an answer on its queue that nobody here takes, and delete the work item that stood for it."""
         answer = held.envelope
         try:
-            await self._messenger.send(answer.message, sender=answer.sender, episode=answer.episode)
+            await self._messenger.send(
+                answer.message, sender=answer.sender, episode=answer.episode, activity_id=answer.activity_id
+            )
         except StorageError as error:
             # The work item becomes visible by itself, and the activity runs again.
             self._health.failed(error)

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from taskhub.codec.messages import decode_envelope
+from taskhub.core.activity import question_id
 from taskhub.errors import TransientStorageError
 from taskhub.model.history import TaskCompleted, TaskScheduled
 from taskhub.model.ids import InstanceId
@@ -210,6 +212,33 @@ def test_an_answer_that_waits_when_its_partition_goes_is_put_on_the_queue(end):
 
     assert hub.run(main).output == "0"
     assert work.given == [0]
+
+
+def test_an_answer_whose_episode_is_refused_is_put_on_the_queue_and_says_which_question_it_is_for():
+    work = Runs()
+    hub = a_hub(work)
+    commits, answers_put = [], []
+
+    async def write_behind(call, act):
+        if call.method == "batch" and call.target == hub.names.history_table:
+            commits.append(call)
+            if len(commits) == 2:
+                await _touch_sentinel(hub)
+        if call.method == "put" and call.target == hub.names.control_queue(0):
+            answers_put.append(decode_envelope(call.arguments[0]))
+        return await act()
+
+    async def main(hub):
+        await hub.worker(wrap=lambda store: intercepted(store, write_behind))
+        state = await hub.end(await hub.start("fan_out", 1))
+        return state, await hub.client.history(state.instance_id)
+
+    state, history = hub.run(main)
+
+    (asked,) = [event for event in history if isinstance(event, TaskScheduled)]
+    (answer,) = answers_put
+    assert (state.output, work.given) == ("0", [0])
+    assert answer.activity_id == question_id(state.execution_id, asked.event_id, asked.timestamp)
 
 
 def test_answers_that_come_together_are_stored_together():
