@@ -46,7 +46,7 @@ from taskhub.runtime.app_lease import ask_for_lease
 from taskhub.runtime.entity_directory import EntityDirectory
 from taskhub.runtime.environment import Environment
 from taskhub.runtime.hub_status import delete_hub, hub_status
-from taskhub.runtime.local_messages import nothing_kept
+from taskhub.runtime.local_messages import Kept
 from taskhub.runtime.purging import Purging
 from taskhub.runtime.rewinding import Rewinding
 from taskhub.runtime.services import Services
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from taskhub.model.hub import DumpSummary, HubContents, HubStatus
     from taskhub.model.ids import ETag
     from taskhub.model.instance import InstanceFilter
-    from taskhub.runtime.local_messages import Kept, LocalMessages
+    from taskhub.runtime.local_messages import LocalMessages
     from taskhub.runtime.messenger import PackedMessage
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
@@ -679,7 +679,7 @@ class TaskHubClient:
         row = services.instances.encode(started, input_url=input_url)
         # The message first: a row without one would be Pending for ever. Its reader waits for the row, so it is not
         # woken before the row is there.
-        kept = self._keep(packed) if started.scheduled_start is None else nothing_kept()
+        kept = self._keep(packed) if started.scheduled_start is None else Kept()
         hide_seconds = kept.hide_seconds(packed)
         receipt = await retry(
             lambda: services.messenger.put(packed, due=started.scheduled_start, wake=False, hide_seconds=hide_seconds)
@@ -702,7 +702,7 @@ class TaskHubClient:
         retry = self._services.health.retry_briefly
         # Put twice it counts once: the reader knows the second copy.
 
-        kept = self._keep(packed) if due is None else nothing_kept()
+        kept = self._keep(packed) if due is None else Kept()
 
         async def put() -> None:
             receipt = await retry(
@@ -714,7 +714,7 @@ class TaskHubClient:
         await self._in_hub(put)
 
     def _keep(self, packed: PackedMessage) -> Kept:
-        return nothing_kept() if self._local is None else self._local.keep_message(packed)
+        return Kept() if self._local is None else self._local.keep_message(packed)
 
     async def _in_hub(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do something on the hub, which is made if need be; also if it was deleted since we last saw it."""

@@ -1,11 +1,11 @@
 """Commits a checkpoint in the one safe order.
 
-0. How the episode began, where it makes requests to entities: see :class:`taskhub.core.episode.Ahead`.
+0. How the episode began, where it was told something and sends something: see :class:`taskhub.core.episode.Ahead`.
 1. **Put** the outbound messages, the answer to a parent last. If we stored first and crashed, what was decided would
    never happen; put twice is harmless, because its reader recognises the second copy.
 2. **History**, under the sentinel's ETag. From here on the episode has taken place.
 3. **Instance row**, a view of the history.
-4. Delete what an earlier generation left in blobs.
+4. Delete the timers that nobody waits for any more, and what an earlier generation left in blobs.
 5. The caller deletes the inbound messages: they are what makes a crashed episode run again.
 
 Before anything is put the *fence* is asked: is the partition's lease long enough for nobody else to own it? A worker
@@ -40,7 +40,7 @@ from taskhub.model.entities import is_entity
 from taskhub.model.history import SubOrchestrationCompleted, SubOrchestrationFailed, TimerFired
 from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
-from taskhub.runtime.local_messages import nothing_kept
+from taskhub.runtime.local_messages import Kept
 from taskhub.runtime.nursery import run_all
 from taskhub.runtime.receipts import Receipt
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from taskhub.model.ids import ExecutionId, InstanceId
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.history_store import StoredHistory
-    from taskhub.runtime.local_messages import Kept, LocalMessages
+    from taskhub.runtime.local_messages import LocalMessages
     from taskhub.runtime.ownership import Partition
     from taskhub.runtime.services import Services
     from taskhub.runtime.sessions import StoredInstance
@@ -99,7 +99,7 @@ class Checkpoints:
         ahead = self._encode_ahead(checkpoint, rows)
         is_first = session.etag is None
         self._fence(partition)
-        kept = self._local.keep(checkpoint.outbound) if self._local is not None else nothing_kept()
+        kept = self._local.keep(checkpoint.outbound) if self._local is not None else Kept()
         try:
             await self._store(partition, session, checkpoint, rows, ahead, kept)
         except Exception:

@@ -105,12 +105,9 @@ class ControlQueue:
                     await self._mailbox.hide(held, seconds)
 
     def _may_read(self) -> bool:
-        """Return whether what we read could be worked on: memory is bounded (F7), and leases end."""
-        settings = self._services.settings
-        in_memory = len(self._mailbox) - self._mailbox.count(self._services.names.work_item_queue)
-        has_room = in_memory < settings.control_queue_buffer_threshold
-        margin = timedelta(seconds=settings.fence_margin_seconds)
-        return has_room and self._partition.is_ours(self._services.environment.clock.now(), margin=margin)
+        """Return whether what we read could be worked on: there is room, and the lease lasts."""
+        margin = timedelta(seconds=self._services.settings.fence_margin_seconds)
+        return self._mailbox.has_room and self._partition.is_ours(self._services.environment.clock.now(), margin=margin)
 
     def _deliver_due(self) -> None:
         now = self._services.environment.clock.monotonic()

@@ -143,7 +143,7 @@ class Inbox:
         if instance is None or instance.session is None or instance.is_parked:
             return None
         partition = instance.partition
-        if partition.is_lost or partition.is_draining or instance.session.execution_id != target.execution_id:
+        if partition.is_closed or instance.session.execution_id != target.execution_id:
             return None
         return partition
 

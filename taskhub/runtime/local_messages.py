@@ -21,7 +21,6 @@ from taskhub.runtime.mailbox import Held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from taskhub.core.episode import Outbound
     from taskhub.model.instance import InstanceState
@@ -104,21 +103,19 @@ class LocalMessages:
                     recipient = self._reader_of(self._services.messenger.queue_of(message))
                     if recipient is not None:
                         recipients[id(each)] = recipient
-        return Kept(self, recipients)
+        return _KeptHere(self, recipients)
 
     def keep_message(self, packed: PackedMessage) -> Kept:
         """Choose whether a message of a client in this process stays here."""
         recipient = self._reader_of(packed.queue) if self._keeps_messages else None
-        return Kept(self, {} if recipient is None else {id(packed): recipient})
+        return Kept() if recipient is None else _KeptHere(self, {id(packed): recipient})
 
     def _reader_of(self, queue: str) -> Recipient | None:
-        settings = self._services.settings
         partition = self._partition_of(queue)
-        in_memory = len(self._mailbox) - self._mailbox.count(self._services.names.work_item_queue)
-        if partition is None or in_memory >= settings.control_queue_buffer_threshold:
+        now = self._services.environment.clock.now()
+        if partition is None or not partition.is_read(now, margin=self._margin) or not self._mailbox.has_room:
             return None
-        reader = _Reader(self._inbox, partition, settings.control_queue_visibility_seconds)
-        return reader if reader.may_get(self._services.environment.clock.now(), self._margin) else None
+        return _Reader(self._inbox, partition, self._services.settings.control_queue_visibility_seconds)
 
     def held(self, packed: PackedMessage, receipt: PutReceipt, hide_seconds: int) -> Held:
         """Have a message in hand that was put hidden."""
@@ -170,11 +167,8 @@ class _Reader:
         self._partition = partition
         self.hide_seconds = hide_seconds
 
-    def may_get(self, now: datetime, margin: timedelta) -> bool:
-        return not self._partition.is_draining and self._partition.is_ours(now, margin=margin)
-
     def hand_over(self, held: Held) -> bool:
-        if self._partition.is_lost or self._partition.is_draining:
+        if self._partition.is_closed:
             return False
         self._inbox.deliver(self._partition, held)
         return True
@@ -184,25 +178,18 @@ class _Reader:
 
 
 class Kept:
-    """The messages of one checkpoint, or of one start, that stay here."""
+    """The messages of one checkpoint, or the one of a client, that stay here; by itself none."""
 
-    def __init__(self, local: LocalMessages | None, recipients: dict[int, Recipient]) -> None:
-        self._local = local
-        self._recipients = recipients
-        self._messages: list[tuple[Recipient, Held]] = []
+    def __init__(self) -> None:
         self.timers: dict[int, Receipt] = {}
         """Timers that were put, by their numbers."""
 
     def hide_seconds(self, message: object) -> int:
         """Return for how long a message is to be put out of sight; 0: not at all."""
-        recipient = self._recipients.get(id(message))
-        return 0 if recipient is None else recipient.hide_seconds
+        return 0
 
     def put(self, message: object, packed: PackedMessage, receipt: PutReceipt) -> None:
         """Take note of one that was put."""
-        recipient = self._recipients.pop(id(message), None)
-        if recipient is not None and self._local is not None:
-            self._messages.append((recipient, self._local.held(packed, receipt, recipient.hide_seconds)))
 
     async def hand_over(self, *, row: InstanceState | None = None) -> None:
         """Give them to whom they are for: what asks for them is stored.
@@ -210,37 +197,53 @@ class Kept:
         Args:
             row: of the instance, when the message is its start and the row was written after it.
         """
-        messages, self._messages = self._messages, []
-        late = []
-        for recipient, held in messages:
-            held.row = row
-            if self._local is not None and not self._local.is_fresh(held):
-                recipient.withdraw()
-                late.append(held)
-            elif not recipient.hand_over(held):
-                late.append(held)
-        if self._local is not None:
-            await self._local.give_back(late)
 
     async def give_back(self) -> None:
         """Leave them to whoever reads the queue: what asks for them may not be stored.
 
         They are not deleted. Should it be stored after all, they are what makes it go on.
         """
+
+    def let_go(self) -> None:
+        """Tell whom nothing was put for."""
+
+
+class _KeptHere(Kept):
+    def __init__(self, local: LocalMessages, recipients: dict[int, Recipient]) -> None:
+        super().__init__()
+        self._local = local
+        self._recipients = recipients
+        self._messages: list[tuple[Recipient, Held]] = []
+
+    def hide_seconds(self, message: object) -> int:
+        recipient = self._recipients.get(id(message))
+        return 0 if recipient is None else recipient.hide_seconds
+
+    def put(self, message: object, packed: PackedMessage, receipt: PutReceipt) -> None:
+        recipient = self._recipients.pop(id(message), None)
+        if recipient is not None:
+            self._messages.append((recipient, self._local.held(packed, receipt, recipient.hide_seconds)))
+
+    async def hand_over(self, *, row: InstanceState | None = None) -> None:
+        messages, self._messages = self._messages, []
+        late = []
+        for recipient, held in messages:
+            held.row = row
+            if not self._local.is_fresh(held):
+                recipient.withdraw()
+                late.append(held)
+            elif not recipient.hand_over(held):
+                late.append(held)
+        await self._local.give_back(late)
+
+    async def give_back(self) -> None:
         self.let_go()
         messages, self._messages = self._messages, []
         for recipient, _ in messages:
             recipient.withdraw()
-        if self._local is not None:
-            await self._local.give_back([held for _, held in messages])
+        await self._local.give_back([held for _, held in messages])
 
     def let_go(self) -> None:
-        """Tell whom nothing was put for."""
         for recipient in self._recipients.values():
             recipient.withdraw()
         self._recipients = {}
-
-
-def nothing_kept() -> Kept:
-    """Return what stays here of messages that all go by the queues."""
-    return Kept(None, {})

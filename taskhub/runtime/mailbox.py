@@ -99,6 +99,8 @@ class Mailbox:
         self._environment = services.environment
         self._health = services.health
         self._base64 = services.settings.base64_messages
+        self._work_item_queue = services.names.work_item_queue
+        self._threshold = services.settings.control_queue_buffer_threshold
         self._wakeups = wakeups
         self._receipts = receipts
         self._quarantine = quarantine
@@ -113,6 +115,11 @@ class Mailbox:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more control messages may be in hand: memory is bounded (F7)."""
+        return len(self._held) - self._counts[self._work_item_queue] < self._threshold
 
     def count(self, queue: str) -> int:
         """Return how many messages of a queue are in hand."""

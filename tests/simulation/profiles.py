@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from taskhub.storage.faults import NO_FAULTS, FaultRates
 
@@ -26,8 +26,10 @@ class Profile:
     """How likely a worker is struck at a step, as long as strikes are left."""
 
 
+_CALM = Profile(NO_FAULTS, 0.0, (0,), (0,), (0,), (2,), skew_seconds=1.0, most_instances=4)
+
 PROFILES = {
-    "none": Profile(NO_FAULTS, 0.0, (0,), (0,), (0,), (2,), skew_seconds=1.0, most_instances=4),
+    "none": _CALM,
     "default": Profile(
         FaultRates(
             fail_before=0.01,
@@ -73,55 +75,16 @@ PROFILES = {
         most_instances=6,
     ),
     # Each hard in one way, for mistakes that show in that way only.
-    "copies": Profile(
-        FaultRates(second_copy=0.5, reorder=0.2, max_copy_seconds=25),
-        faulty=1.0,
-        kills=(0,),
-        pauses=(0,),
-        moves=(0,),
-        workers=(2,),
-        skew_seconds=1.0,
-        most_instances=4,
-    ),
-    "conflicts": Profile(
-        FaultRates(touch=0.4, delay=0.1),
-        faulty=1.0,
-        kills=(0,),
-        pauses=(0,),
-        moves=(0,),
-        workers=(2,),
-        skew_seconds=1.0,
-        most_instances=4,
-    ),
-    "slow": Profile(
-        FaultRates(delay=0.5, lose_reply=0.1),
-        faulty=1.0,
-        kills=(0,),
-        pauses=(0,),
-        moves=(0,),
-        workers=(2,),
-        skew_seconds=1.0,
-        most_instances=4,
-    ),
-    "short pages": Profile(
-        FaultRates(short_page=0.3),
-        faulty=1.0,
-        kills=(0,),
-        pauses=(0,),
-        moves=(0,),
-        workers=(2,),
-        skew_seconds=1.0,
-        most_instances=4,
-    ),
-    "pauses": Profile(
-        FaultRates(delay=0.2),
+    "copies": replace(_CALM, faulty=1.0, rates=FaultRates(second_copy=0.5, reorder=0.2, max_copy_seconds=25)),
+    "conflicts": replace(_CALM, faulty=1.0, rates=FaultRates(touch=0.4, delay=0.1)),
+    "slow": replace(_CALM, faulty=1.0, rates=FaultRates(delay=0.5, lose_reply=0.1)),
+    "short pages": replace(_CALM, faulty=1.0, rates=FaultRates(short_page=0.3)),
+    "pauses": replace(
+        _CALM,
+        rates=FaultRates(delay=0.2),
         faulty=0.5,
-        kills=(0,),
         pauses=(10, 20),
-        moves=(0,),
         workers=(2, 3),
-        skew_seconds=1.0,
-        most_instances=4,
         pause_seconds=(38.0, 45.0),
         strike_rates=(0.005, 0.02),
     ),

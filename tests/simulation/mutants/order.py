@@ -10,7 +10,7 @@ from tests.simulation.mutants.mutant import Edit, Mutant
 from tests.simulation.mutants.workloads import ACTIVITIES
 
 _PUT = "    await self._send(partition, checkpoint.outbound, kept)\n"
-_PUT_IN_SIGHT = "    await self._send(partition, checkpoint.outbound, nothing_kept())\n"
+_PUT_IN_SIGHT = "    await self._send(partition, checkpoint.outbound, Kept())\n"
 
 MUTANTS = (
     Mutant(
