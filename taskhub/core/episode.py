@@ -15,6 +15,7 @@ Source: DurableTask.Core, TaskOrchestrationDispatcher.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from dataclasses import dataclass, field, replace
@@ -250,7 +251,7 @@ def next_execution_id(first: Episode, episode: Episode) -> ExecutionId:
         first: the first episode of the work item.
         episode: the last one so far.
     """
-    return _execution_after(episode.started.instance.execution_id, first.clock)
+    return _execution_after(episode.started.instance.execution_id, str(first.clock))
 
 
 def next_clock(episode: Episode) -> Utc:
@@ -274,16 +275,30 @@ def follows(history: Sequence[HistoryEvent], execution_id: ExecutionId) -> bool:
     clock = state.clock
     for generations in range(1, MAX_GENERATIONS_BACK + 1):
         clock = clock.plus(-_GENERATION_STEP)
+        began = str(clock)
         ancestor: ExecutionId = execution_id
         for _ in range(generations):
-            ancestor = _execution_after(ancestor, clock)
+            ancestor = _execution_after(ancestor, began)
         if ancestor == state.execution_id:
             return True
     return False
 
 
-def _execution_after(execution_id: ExecutionId | None, clock: Utc) -> ExecutionId:
-    return ExecutionId(uuid.uuid5(_GENERATIONS, f"{execution_id}:{clock}").hex)
+def _execution_after(execution_id: ExecutionId | None, began: str) -> ExecutionId:
+    """Return the id of the generation that a work item begins: the version-5 UUID of the one before and the time.
+
+    By hand, for :func:`follows` asks for a thousand of them, and :func:`uuid.uuid5` takes more than twice as long.
+
+    Args:
+        execution_id: of the generation before.
+        began: when the work item began.
+    """
+    digest = bytearray(
+        hashlib.sha1(_GENERATIONS.bytes + f"{execution_id}:{began}".encode(), usedforsecurity=False).digest()[:16]
+    )
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    return ExecutionId(digest.hex())
 
 
 def next_generation(

@@ -72,7 +72,11 @@ class Fates:
         if self._given is not None:
             fates = self._given.get((where, number), [])
         else:
-            fates = [fate for fate in draw() if self._kinds is None or fate.kind in self._kinds]
+            fates = list(draw())
+            if not fates:
+                return fates
+            if self._kinds is not None:
+                fates = [fate for fate in fates if fate.kind in self._kinds]
             if self._most is not None:
                 fates = fates[: max(0, self._most - len(self.happened))]
         self.happened += fates
