@@ -1,0 +1,65 @@
+"""Benchmarks whose quick runs take a few seconds, from the command line to the last line."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import azurite, client
+from benchmarks.report import Report
+
+ROOT = Path(__file__).parents[3]
+
+
+def figures_of(*command):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sdk")])}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_client_measures_every_kind_of_call_on_a_store_without_a_network():
+    figures = figures_of("benchmarks.client", "--quick", "--storage", "memory")
+
+    kinds = ("queue_put", "queue_get", "queue_update", "queue_delete", "table_insert", "table_merge", "table_query")
+    for kind in (*kinds, "batch_100", "blob_put", "blob_get"):
+        assert 0 < figures[f"{kind}_ours_cpu_p50"] <= figures[f"{kind}_ours_cpu_max"]
+    assert figures["about"]["units"]["queue_put_ours_wall_p95"] == "us"
+
+
+def test_client_says_which_official_client_is_missing(monkeypatch):
+    monkeypatch.setattr(client, "OFFICIAL_PACKAGES", ("azure.storage.queue.aio", "azure.storage.none", "no.such"))
+
+    assert client.missing_packages() == ["azure.storage.none", "no.such"]
+
+
+async def test_load_makes_as_many_requests_as_asked_for_and_no_more_at_a_time(capsys):
+    under_way, most = 0, 0
+
+    async def call():
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await azurite.asyncio.sleep(0)
+        under_way -= 1
+
+    load = azurite.Load(call, 4)
+    await load.add(10)
+    await load.add(3)
+    report = Report("How many?")
+    load.tell(report, "calls")
+
+    assert len(load.milliseconds) == 13
+    assert most == 4
+    assert report.figures["calls_per_second"] > 0
+
+
+def test_processor_time_is_the_process_s(tmp_path):
+    before, cpu = azurite.cpu_seconds(os.getpid()), time.process_time()
+    while time.process_time() < cpu + 0.2:
+        pass
+
+    assert 0.15 < azurite.cpu_seconds(os.getpid()) - before < 0.5
