@@ -178,9 +178,10 @@ def count_instance(scenario: Scenario, mode: str) -> Calls:
     return Calls(dict(by_client.counts), work, by_worker.matching(EMPTY))
 
 
-def count_idle_minute(manager: PartitionManager) -> Mapping[str, float]:
-    """Count what a worker does in a minute without work, as the mean of ten."""
-    hub, counter = VirtualHub(partition_count=PARTITIONS, partition_manager=manager), CallCounter()
+def count_idle_minute(manager: PartitionManager, **settings: Any) -> Mapping[str, float]:
+    """Count what a worker alone on a hub does in a minute without work, as the mean of ten."""
+    hub = VirtualHub(partition_count=PARTITIONS, partition_manager=manager, **settings)
+    counter = CallCounter()
 
     async def play(hub: VirtualHub) -> None:
         await hub.worker(wrap=counter.wrap)

@@ -107,6 +107,9 @@ class TaskHubSettings:
     delete_timers: bool = True
     """Delete the messages of timers that an orchestration leaves open when it ends (8.4 F). Off: they come when they
     are due, for nobody."""
+    long_lease_rounds: bool = True
+    """Hold leases three times as long, and look at them a third as often, while no other worker shows on the hub (8.4
+    I, F8). Off: rounds and leases are as above."""
     gather_seconds: float = 0.02
     """How long an orchestration waits at most for more such answers while activities of it are running here: they are
     stored together. 0: not at all."""
@@ -175,6 +178,7 @@ CLASSIC: Mapping[str, Any] = {
     "local_messages": False,
     "direct_answers": False,
     "delete_timers": False,
+    "long_lease_rounds": False,
     "assume_new": False,
     "commit_before_messages": False,
 }

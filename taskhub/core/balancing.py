@@ -120,6 +120,13 @@ def plan_round(leases: Sequence[PartitionLease], standing: Standing, *, now: Utc
     )
 
 
+def is_alone(leases: Sequence[PartitionLease], me: WorkerId, *, now: Utc) -> bool:
+    """Return whether no other living worker shows in the rows, as an owner or as one that wants a partition."""
+    return all(
+        lease.next_owner in (None, me) and (lease.owner in (None, me) or _is_free(lease, me, now)) for lease in leases
+    )
+
+
 def _is_free(lease: PartitionLease, me: WorkerId, now: Utc) -> bool:
     if lease.owner is None and (lease.next_owner is None or lease.next_owner == me):
         return True

@@ -13,11 +13,15 @@ import logging
 import os
 import socket
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from taskhub.host.receipt_file import ReceiptFile
 from taskhub.model.ids import WorkerId
+
+if TYPE_CHECKING:
+    from taskhub.settings import TaskHubSettings
 
 try:
     import fcntl
@@ -49,6 +53,15 @@ class WorkerIdentity:
 
     def __repr__(self) -> str:
         return f"<WorkerIdentity {self.id}>"
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether the next process in this one's place has its name, however this one ends."""
+        return self._lock is not None
+
+    def settings(self, settings: TaskHubSettings) -> TaskHubSettings:
+        """Return settings as they suit the name: whose name does not come back is waited for no longer than need be."""
+        return settings if self.comes_back else replace(settings, long_lease_rounds=False)
 
     def release(self) -> None:
         """Let the next process have the name."""

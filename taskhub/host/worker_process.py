@@ -124,7 +124,7 @@ class _WorkerProcess:
         identity = WorkerIdentity(configuration.app_root, settings.hub_name, options.number)
         worker = Worker(
             storage,
-            settings,
+            identity.settings(settings),
             ParkingApplication(application, self._tell_parked) if options.parks else application,
             worker_id=identity.id,
             announce=Hints(channel.hint).note,

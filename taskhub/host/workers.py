@@ -92,7 +92,7 @@ class OneWorker:
         self._identity = WorkerIdentity(app_root, settings.hub_name)
         self._worker = Worker(
             storage,
-            settings,
+            self._identity.settings(settings),
             application,
             worker_id=self._identity.id,
             announce=Hints(pass_on).note,

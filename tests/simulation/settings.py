@@ -18,6 +18,7 @@ SHORTCUTS = (
     "direct_answers",
     "delete_timers",
     "assume_new",
+    "long_lease_rounds",
 )
 """Settings that switch a shortcut on. Runs, tools and mutants know them from here alone: a new one is one name more."""
 

@@ -134,6 +134,21 @@ MUTANTS = (
         settings={"partition_manager": PartitionManager.TABLE},
     ),
     Mutant(
+        "leases_end_later_than_written",
+        "A worker believes that its leases last longer than their rows say.",
+        "storage.md 5.3, 8.4 I",
+        (
+            Edit(
+                table_leases._end,
+                "    return lease.expires_at.moment()\n",
+                "    return lease.expires_at.moment() + (lease.expires_at.moment() - lease.last_renewal.moment())\n",
+            ),
+        ),
+        workload=SLOW,
+        faults="pauses",
+        settings={"partition_manager": PartitionManager.TABLE},
+    ),
+    Mutant(
         "released_before_drained",
         "A partition is given away while its instances are worked on.",
         "storage.md 5.3",

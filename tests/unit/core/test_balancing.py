@@ -1,6 +1,6 @@
 import pytest
 
-from taskhub.core.balancing import Change, Standing, plan_round
+from taskhub.core.balancing import Change, Standing, is_alone, plan_round
 from taskhub.model.ids import WorkerId
 from tests.support.builders import NOON, at, lease
 
@@ -102,6 +102,25 @@ def test_a_worker_takes_its_share_and_no_more(owners, me, stolen):
 
     assert [number for change, number in changes(round_) if change is Change.STEAL] == stolen
     assert round_.is_urgent == bool(stolen)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (lease(0), True),
+        (lease(0, "a"), True),
+        (lease(0, "a", expires_in=-1), True),
+        (lease(0, "a", is_draining=True), True),
+        (lease(0, "b", expires_in=-1), True),
+        (lease(0, "b"), False),
+        (lease(0, "a", next_owner="b"), False),
+        (lease(0, None, next_owner="b"), False),
+        (lease(0, "b", next_owner="a"), False),
+        (lease(0, "b", next_owner="c", expires_in=-1), False),
+    ],
+)
+def test_a_worker_is_alone_when_no_row_tells_of_another_one(row, expected):
+    assert is_alone([lease(1, "a"), row], WorkerId("a"), now=NOON) is expected
 
 
 def test_rows_on_their_way_count_for_who_gets_them():

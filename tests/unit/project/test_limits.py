@@ -21,6 +21,7 @@ from taskhub.names import HubNames
 from taskhub.runtime.checkpoints import MAX_PARALLEL_PUTS
 from taskhub.runtime.history_store import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from taskhub.runtime.outages import BRIEF_ATTEMPTS, MAX_ASKED_SECONDS
+from taskhub.runtime.table_leases import STRETCH
 from taskhub.storage import sqlite
 from taskhub.storage.azure import account
 from tests.support.pages import table_rows
@@ -79,7 +80,12 @@ EXPECTED = {
     "message in work": numbers(S.control_queue_visibility_seconds),
     "message that cannot be handled or read": numbers(abandon_seconds(31)),
     "look at an idle queue": numbers(S.min_polling_interval_seconds, S.max_polling_interval_seconds),
-    "lease of a partition": numbers(S.lease_interval_seconds, S.lease_round_seconds),
+    "lease of a partition": numbers(
+        S.lease_interval_seconds,
+        S.lease_round_seconds,
+        STRETCH * S.lease_interval_seconds,
+        STRETCH * S.lease_round_seconds,
+    ),
     "end of a lease before which nothing is sent": numbers(S.fence_margin_seconds),
     "app lease": numbers(S.app_lease_seconds, S.app_lease_renew_seconds, S.app_lease_acquire_seconds),
     "requests to entities out of order": numbers(S.entity_reorder_window_seconds / 60),

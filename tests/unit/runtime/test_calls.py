@@ -159,7 +159,7 @@ FAST = {
 CLIENT = {"table.get Instances -> 404": 1, "queue.put control": 1, "table.post Instances": 1}
 READS = {"queue.get empty control": 8, "queue.get empty workitems": 2, "blob.put.lease applease": 2.4}
 IDLE_MINUTE = {
-    PartitionManager.TABLE: {**READS, "table.query Partitions": 6, "table.batch Partitions": 6},
+    PartitionManager.TABLE: {**READS, "table.query Partitions": 2, "table.batch Partitions": 2},
     PartitionManager.SAFE: {**READS, "blob.put.lease leases": 48},
     PartitionManager.LEGACY: {**READS, "blob.put.lease leases": 24},
 }
@@ -204,3 +204,9 @@ def test_an_idle_minute_costs_exactly(manager):
 
     assert counted == IDLE_MINUTE[manager]
     assert sum(counted.values()) <= REFERENCE_IDLE_MINUTE[manager]
+
+
+def test_an_idle_minute_of_a_worker_that_makes_ordinary_rounds_costs_exactly():
+    counted = count_idle_minute(PartitionManager.TABLE, long_lease_rounds=False)
+
+    assert counted == {**READS, "table.query Partitions": 6, "table.batch Partitions": 6}

@@ -130,4 +130,4 @@ def test_an_idle_minute_costs_less_than_the_reference_s():
     hub.run(main)
 
     # 42.4 a minute, of which 24 for four leases that it renews one by one.
-    assert counter.total / 10 < 25
+    assert counter.total / 10 < 17

@@ -6,6 +6,7 @@ from taskhub.codec.documents import AppLeaseInfo, decode_app_lease_info, encode_
 from taskhub.codec.lease_rows import decode_lease
 from taskhub.core.partitioning import app_lease_id
 from taskhub.model.instance import RuntimeStatus
+from taskhub.storage.counting import CallCounter
 from tests.support.virtual_hub import VirtualHub
 
 
@@ -118,6 +119,113 @@ def test_instances_run_on_while_their_partition_moves():
     assert {state.output for state in states} == {'"done"'}
     assert not any(left.messages.values())
     assert open_executions == 0
+
+
+# ---- rounds of a worker that is alone (8.4 I)
+
+
+async def lease_seconds(hub):
+    """Return how long each lease lasts from its last renewal on."""
+    page = await hub.storage.tables.query(hub.names.partitions_table)
+    leases = [decode_lease(row.row_key, row.columns, row.etag) for row in page.rows]
+    return [round((each.expires_at.moment() - each.last_renewal.moment()).total_seconds()) for each in leases]
+
+
+def test_a_worker_that_stays_alone_holds_leases_for_longer():
+    counter = CallCounter()
+
+    async def main(hub):
+        await hub.worker("a", wrap=counter.wrap)
+        await hub.sleep(25)
+        early = await lease_seconds(hub)
+        await hub.sleep(60)
+        counter.counts.clear()
+        await hub.sleep(300)
+        return early, await lease_seconds(hub), counter.counts["table.batch Partitions"]
+
+    assert VirtualHub().run(main) == ([30] * 4, [90] * 4, 10)
+
+
+@pytest.mark.parametrize("settings", [{"long_lease_rounds": False}, {"partition_count": 1}], ids=["off", "one"])
+def test_leases_stay_short_where_that_is_off_and_where_others_cannot_show(settings):
+    async def main(hub):
+        await hub.worker("a")
+        await hub.sleep(300)
+        return await lease_seconds(hub)
+
+    assert set(VirtualHub(**settings).run(main)) == {30}
+
+
+def test_a_worker_that_comes_late_gets_its_half_after_one_long_round_and_leases_are_short_again():
+    async def main(hub):
+        await hub.worker("a")
+        await hub.sleep(301)
+        second = await hub.worker("b", wait=False)
+        joined = await until_owners(hub, ["a", "a", "b", "b"])
+        await hub.sleep(30)
+        shared = await lease_seconds(hub)
+        await second.stop()
+        left = await until_owners(hub, ["a"] * 4)
+        await hub.sleep(100)
+        return joined, shared, left, await lease_seconds(hub)
+
+    joined, shared, left, alone = VirtualHub().run(main)
+
+    assert joined < 34  # a long round, and a few short ones until the partitions have changed hands
+    assert shared == [30] * 4
+    assert left < 12
+    assert alone == [90] * 4
+
+
+def test_a_worker_that_hears_of_a_newcomer_looks_at_once():
+    async def main(hub):
+        first = await hub.worker("a")
+        await hub.sleep(301)
+        await hub.worker("b", wait=False)
+        await hub.sleep(1)
+        first.worker.wake(hub.names.partitions_table)  # as the newcomer's hint does
+        return await until_owners(hub, ["a", "a", "b", "b"])
+
+    assert VirtualHub().run(main) < 5
+
+
+def test_partitions_of_a_worker_that_died_alone_are_claimed_after_its_long_lease():
+    async def main(hub):
+        first = await hub.worker("a")
+        await hub.sleep(301)
+        first.kill()
+        await hub.worker("b", wait=False)
+        return await until_owners(hub, ["b"] * 4)
+
+    assert 55 < VirtualHub().run(main) <= 100
+
+
+def test_a_worker_that_died_alone_and_comes_back_under_its_name_goes_on_at_once():
+    async def main(hub):
+        first = await hub.worker("a")
+        await hub.sleep(301)
+        first.kill()
+        await hub.worker("a")
+        return await until_owners(hub, ["a"] * 4)
+
+    assert VirtualHub().run(main) < 1
+
+
+def test_a_worker_that_stood_still_sends_nothing_after_its_long_lease():
+    hub = VirtualHub({"quick": quick}, ECHO)
+
+    async def main(hub):
+        first = await hub.worker("a")
+        await hub.sleep(301)
+        first.process.pause()
+        await hub.worker("b", wait=False)
+        await until_owners(hub, ["b"] * 4)
+        states = [await hub.end(await hub.start("quick", n)) for n in range(4)]
+        first.process.resume()
+        await until_owners(hub, ["a", "a", "b", "b"])
+        return states + [await hub.end(await hub.start("quick", n)) for n in range(4)]
+
+    assert {state.status for state in hub.run(main)} == {RuntimeStatus.Completed}
 
 
 # ---- the app lease
