@@ -39,6 +39,16 @@ def _pause(seed: int) -> Fates:
     return Fates([Fate("step", 20 + 2 * seed, "pause", str(seed % 2), seconds=45.0)])
 
 
+_NO_SECOND_SAFEGUARD = (
+    # Two more safeguards: what an episode was told is stored first, and answers tell what they answer.
+    Edit(
+        Orchestrations._act,
+        "            stores_ahead = self._stores_ahead(messages, accepted)\n",
+        "            stores_ahead = False\n",
+    ),
+    Edit(admission._answers_another_question, "    if task_id is None or asked is None:\n", "    if True:\n"),
+)
+
 MUTANTS = (
     Mutant(
         "no_fence",
@@ -46,13 +56,7 @@ MUTANTS = (
         "storage.md 8.4 D",
         (
             Edit(Checkpoints._fence, "    if not self._is_ours(partition):\n", "    if False:\n"),
-            # Two more safeguards: what an episode was told is stored first, and answers tell what they answer.
-            Edit(
-                Orchestrations._act,
-                "            stores_ahead = self._stores_ahead(messages, accepted)\n",
-                "            stores_ahead = False\n",
-            ),
-            Edit(admission._answers_another_question, "    if task_id is None or asked is None:\n", "    if True:\n"),
+            *_NO_SECOND_SAFEGUARD,
         ),
         workload=CHOICES,
         faults="none",
@@ -143,10 +147,13 @@ MUTANTS = (
                 "    return lease.expires_at.moment()\n",
                 "    return lease.expires_at.moment() + (lease.expires_at.moment() - lease.last_renewal.moment())\n",
             ),
+            *_NO_SECOND_SAFEGUARD,
         ),
-        workload=SLOW,
-        faults="pauses",
-        settings={"partition_manager": PartitionManager.TABLE},
+        workload=CHOICES,
+        faults="none",
+        settings=ALONE,
+        schedule=_pause,
+        seeds=200,
     ),
     Mutant(
         "released_before_drained",
