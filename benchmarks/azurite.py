@@ -18,12 +18,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import os
 import re
 import time
 import uuid
 from email.utils import formatdate
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -31,6 +29,7 @@ import aiohttp
 from yarl import URL
 
 from benchmarks.payloads import MESSAGE
+from benchmarks.processes import cpu_seconds
 from benchmarks.report import Report
 from taskhub.storage.azure.connection import parse_connection_string
 from taskhub.storage.azure.requests import API_VERSION
@@ -153,12 +152,6 @@ def _receipt_of(answer: bytes) -> tuple[str, str]:
     if found is None:
         raise RuntimeError(f"the answer has no message: {answer[:300]!r}")
     return found[1].decode(), found[2].decode()
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and its children that ended (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 # ---- measuring

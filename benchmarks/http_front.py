@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from benchmarks.processes import cpu_seconds, resident_megabytes
 from benchmarks.report import Report
 
 if TYPE_CHECKING:
@@ -50,18 +51,6 @@ MILESTONES = {
     "doors open": "Now listening on",
     "first partition owned": "Host lock lease acquired",
 }
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has used (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mb(pid: int) -> float:
-    """Return the memory that a process has in RAM (Linux)."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
 
 
 def free_port() -> int:
@@ -195,7 +184,7 @@ async def one_start(http: aiohttp.ClientSession) -> tuple[dict[str, float], floa
             await asyncio.sleep(0.002)
         await asking
         await asyncio.sleep(IDLE_SECONDS)
-        memory = resident_mb(process.pid)
+        memory = resident_megabytes(process.pid)
     return reached, cpu, memory
 
 
