@@ -1,4 +1,4 @@
-"""The app that ``benchmarks.end_to_end`` puts under load: orchestrations whose activities do next to nothing."""
+"""The app that benchmarks put under load: orchestrations whose activities do next to nothing."""
 
 import json
 
@@ -45,6 +45,13 @@ def fan_out(context: df.DurableOrchestrationContext):
     tasks = [context.call_activity("say_hello", str(number)) for number in range(context.get_input())]
     greetings = yield context.task_all(tasks)
     return len(greetings)
+
+
+@app.orchestration_trigger(context_name="context")
+def approval(context: df.DurableOrchestrationContext):
+    order = context.get_input()
+    is_approved = yield context.wait_for_external_event("approval")
+    return {"order": order, "approved": is_approved}
 
 
 @app.activity_trigger(input_name="city")

@@ -8,17 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import azurite, client, processes
+from benchmarks import azurite, client, memory, processes
 from benchmarks.report import Report
 
 ROOT = Path(__file__).parents[3]
 
 
 def figures_of(*command):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sdk")])}
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -64,3 +61,12 @@ def test_processor_time_is_the_process_s():
         pass
 
     assert 0.15 < processes.cpu_seconds(os.getpid()) - before < 0.5
+
+
+def test_memory_keeps_what_may_be_warm_and_wakes_both(tmp_path):
+    found = memory.in_a_process("lru", tmp_path / "hub.db", 20)
+
+    assert found["limit"] == 30
+    assert found["warm"] == 10
+    assert len(found["warm_ms"]) == len(found["cold_ms"]) == 10
+    assert min(found["warm_ms"] + found["cold_ms"]) > 0
