@@ -6,10 +6,17 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks import azurite, client, memory, processes
+from benchmarks import azurite, client, memory, processes, scale
 from benchmarks.report import Report
+from taskhub.codec.lease_rows import PARTITION_KEY, encode_lease
+from taskhub.model.ids import WorkerId
+from taskhub.model.leases import PartitionLease
+from taskhub.names import HubNames
+from taskhub.storage.memory import open_memory
+from taskhub.storage.port import Row, TableWrite, Write
 
 ROOT = Path(__file__).parents[3]
 
@@ -70,3 +77,20 @@ def test_memory_keeps_what_may_be_warm_and_wakes_both(tmp_path):
     assert found["warm"] == 10
     assert len(found["warm_ms"]) == len(found["cold_ms"]) == 10
     assert min(found["warm_ms"] + found["cold_ms"]) > 0
+
+
+async def test_scale_counts_the_partitions_of_each_worker():
+    storage = open_memory(now=lambda: datetime.now(timezone.utc))
+    table = HubNames.of(scale.HUB).partitions_table
+    await storage.tables.create_table(table)
+    leases = [
+        PartitionLease("q-00", owner=WorkerId("a")),
+        PartitionLease("q-01", owner=WorkerId("a")),
+        PartitionLease("q-02", owner=WorkerId("a"), next_owner=WorkerId("b")),
+        PartitionLease("q-03", owner=WorkerId("b")),
+    ]
+    for lease in leases:
+        row = Row(PARTITION_KEY, lease.queue, encode_lease(lease))
+        await storage.tables.write(table, TableWrite(Write.INSERT, row))
+
+    assert await scale.owners(storage) == {"a": 2, "b": 1, "": 1}
