@@ -104,6 +104,11 @@ class TaskHubSettings:
     direct_answers: bool = True
     """Hand the answer of an activity to an orchestration in memory here, without its control queue (8.4 C). Off: every
     answer is put on the control queue."""
+    local_timers: bool = True
+    """Keep the timers of orchestrations in memory, and fire them from there, in partitions that are this worker's (8.4
+    F). Off: every timer is read from its queue."""
+    max_local_timers: int = 10_000
+    """Timers in memory at most; the others are read from their queues."""
     delete_timers: bool = True
     """Delete the messages of timers that an orchestration leaves open when it ends (8.4 F). Off: they come when they
     are due, for nobody."""
@@ -177,6 +182,7 @@ CLASSIC: Mapping[str, Any] = {
     "local_activities": False,
     "local_messages": False,
     "direct_answers": False,
+    "local_timers": False,
     "delete_timers": False,
     "long_lease_rounds": False,
     "assume_new": False,
@@ -214,6 +220,7 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest,
     ("app_lease_acquire_seconds", 0.1, 24 * 3600, f"{_APP_LEASE}.acquireInterval"),
     ("max_warm_history_events", 0, 1_000_000_000, ""),
     ("max_custom_status_kilobytes", 1, 32, ""),
+    ("max_local_timers", 0, 10_000_000, ""),
     ("gather_seconds", 0, 10, ""),
     ("stop_grace_seconds", 0, 3600, ""),
 )

@@ -40,9 +40,9 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Keep the message in memory for some seconds."""
+    """Keep the message in memory until its time, which is near."""
 
-    seconds: float
+    due: Utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def on_arrival(message: TaskMessage, now: Utc) -> Arrival:
     if left <= 0:
         return Due()
     if left <= MAX_HELD_SECONDS:
-        return Hold(left)
+        return Hold(due)
     return Hide(min(int(left), MAX_HIDDEN_SECONDS))
 
 

@@ -160,6 +160,8 @@ class Checkpoints:
         if checkpoint.is_final:
             over += session.timers.values()
             session.timers = {}
+        if self._local is not None:
+            self._local.forget_timers(over)
         for timer in over:
             try:
                 await self._services.storage.queues.delete(timer.queue, timer.message_id, timer.receipt)
@@ -295,13 +297,11 @@ class Checkpoints:
     async def _put_one(self, partition: Partition, outbound: Outbound, kept: Kept) -> None:
         messenger = self._services.messenger
         packed = messenger.pack(outbound.outgoing.message, sender=outbound.sender, episode=outbound.episode)
-        hide_seconds = kept.hide_seconds(outbound)
         receipt = await self._services.health.retry(
-            lambda: messenger.put(packed, due=outbound.outgoing.due, hide_seconds=hide_seconds),
+            lambda: messenger.put(packed, due=outbound.outgoing.due, hide_seconds=kept.hide_seconds(outbound)),
             give_up=lambda: not self._is_ours(partition),
         )
-        if hide_seconds:
-            kept.put(outbound, packed, receipt)
+        kept.put(outbound, packed, receipt)
         event = packed.envelope.message.event
         if isinstance(event, TimerFired):
             kept.timers[event.timer_id] = Receipt(packed.queue, receipt.id, receipt.receipt)

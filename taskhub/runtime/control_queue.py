@@ -1,13 +1,11 @@
 """Reads the control queue of one partition and hands its messages to the instances they are for.
 
-The loop runs while the partition is ours and not being drained. It keeps what came up to a second too early (timers
-are put in whole seconds) until its time, and hides again what came days too early.
+The loop runs while the partition is ours and not being drained. What came up to a second too early (timers are put in
+whole seconds) waits in memory for its time (:mod:`taskhub.runtime.timers`), what came days too early is hidden again.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -20,10 +18,11 @@ from taskhub.storage.port import MAX_MESSAGES_PER_GET
 
 if TYPE_CHECKING:
     from taskhub.runtime.inbox import Inbox
-    from taskhub.runtime.mailbox import Held, Mailbox
+    from taskhub.runtime.mailbox import Mailbox
     from taskhub.runtime.ownership import Partition
     from taskhub.runtime.poller import Wakeups
     from taskhub.runtime.services import Services
+    from taskhub.runtime.timers import Timers
 
 CLOSED_PAUSE_SECONDS = 0.1
 """Pause between two looks at whether reading is allowed."""
@@ -35,7 +34,13 @@ class ControlQueue:
     """The reader of one partition."""
 
     def __init__(
-        self, partition: Partition, services: Services, mailbox: Mailbox, inbox: Inbox, wakeups: Wakeups
+        self,
+        partition: Partition,
+        services: Services,
+        mailbox: Mailbox,
+        inbox: Inbox,
+        timers: Timers,
+        wakeups: Wakeups,
     ) -> None:
         self._partition = partition
         self._services = services
@@ -43,13 +48,12 @@ class ControlQueue:
         self._inbox = inbox
         self._wakeups = wakeups
         self._poller = Poller.of(services.environment, services.settings)
-        self._early: list[tuple[float, int, Held]] = []
-        self._order = itertools.count()
+        self._timers = timers
         self._is_stopped = False
 
     def __repr__(self) -> str:
         state = "stopped" if self._is_stopped else "reading"
-        return f"<ControlQueue {self._partition.queue} {state}, {len(self._early)} early>"
+        return f"<ControlQueue {self._partition.queue} {state}>"
 
     async def run(self) -> None:
         """Read until :meth:`stop`; what is in hand then and belongs to no instance yet is put back."""
@@ -58,12 +62,11 @@ class ControlQueue:
         try:
             while not self._is_stopped:
                 await self._read()
-                self._deliver_due()
                 if not self._is_stopped:
                     await self._poller.wait()
         finally:
             self._wakeups.forget(queue, self._poller)
-        await self._mailbox.give_back([held for _, _, held in self._early])
+        await self._timers.give_back(self._partition)
 
     def stop(self) -> None:
         """Read no more. A read that is under way still delivers what it found."""
@@ -97,10 +100,8 @@ class ControlQueue:
             match on_arrival(held.envelope.message, now):
                 case Due():
                     self._inbox.deliver(self._partition, held)
-                case Hold(seconds=seconds):
-                    due = self._services.environment.clock.monotonic() + seconds
-                    heapq.heappush(self._early, (due, next(self._order), held))
-                    self._poller.wake(seconds)
+                case Hold(due=due):
+                    self._timers.hold(self._partition, held, due.moment())
                 case Hide(seconds=seconds):
                     await self._mailbox.hide(held, seconds)
 
@@ -108,8 +109,3 @@ class ControlQueue:
         """Return whether what we read could be worked on: there is room, and the lease lasts."""
         margin = timedelta(seconds=self._services.settings.fence_margin_seconds)
         return self._mailbox.has_room and self._partition.is_ours(self._services.environment.clock.now(), margin=margin)
-
-    def _deliver_due(self) -> None:
-        now = self._services.environment.clock.monotonic()
-        while self._early and self._early[0][0] <= now:
-            self._inbox.deliver(self._partition, heapq.heappop(self._early)[2])

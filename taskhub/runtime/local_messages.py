@@ -8,7 +8,7 @@
 
 The message is in the queue before anything depends on it, as always, only nobody sees it: should we die, it becomes
 visible by itself. Work items go to the activities, as many as there are free slots, the others are for all workers;
-what is for instances of partitions that are ours goes to the inbox.
+what is for instances of partitions that are ours goes to the inbox, timers at their time.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from taskhub.model.history import TaskScheduled
+from taskhub.model.history import TaskScheduled, TimerFired
 from taskhub.runtime.mailbox import Held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from taskhub.core.episode import Outbound
     from taskhub.model.instance import InstanceState
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from taskhub.runtime.ownership import Partition
     from taskhub.runtime.receipts import Receipt
     from taskhub.runtime.services import Services
+    from taskhub.runtime.timers import Timers
     from taskhub.storage.port import PutReceipt
 
 
@@ -49,8 +51,13 @@ class Runner(Protocol):
 class Recipient(Protocol):
     """Who is to get a message here."""
 
-    hide_seconds: int
-    """For how long the message is put out of sight."""
+    renew_seconds: int
+    """For how long the message is hidden each time that it is renewed."""
+    is_waited_for: bool
+    """Whether the message is in hand from the moment that it is put; one that is for later is not yet."""
+
+    def hide_seconds(self) -> int:
+        """Return for how long the message is put out of sight."""
 
     def hand_over(self, held: Held) -> bool:
         """Give it the message; return whether it still wants it."""
@@ -67,6 +74,7 @@ class LocalMessages:
         mailbox: messages in hand.
         runner: who runs activities here.
         inbox: where messages wait for instances.
+        timers: where messages wait for their time.
         partition_of: returns the partition of a control queue that is read here.
     """
 
@@ -76,6 +84,7 @@ class LocalMessages:
         mailbox: Mailbox,
         runner: Runner,
         inbox: Inbox,
+        timers: Timers,
         partition_of: Callable[[str], Partition | None],
     ) -> None:
         settings = services.settings
@@ -83,10 +92,12 @@ class LocalMessages:
         self._mailbox = mailbox
         self._runner = runner
         self._inbox = inbox
+        self._timers = timers
         self._partition_of = partition_of
         # Where readings are counted each run must follow one.
         self._keeps_work_items = settings.local_activities and not settings.max_dequeue_count
         self._keeps_messages = settings.local_messages and not settings.max_dequeue_count
+        self._keeps_timers = settings.local_timers and not settings.max_dequeue_count
         self._margin = timedelta(seconds=settings.fence_margin_seconds)
 
     def keep(self, outbound: Sequence[Outbound]) -> Kept:
@@ -103,7 +114,26 @@ class LocalMessages:
                     recipient = self._reader_of(self._services.messenger.queue_of(message))
                     if recipient is not None:
                         recipients[id(each)] = recipient
+        if self._keeps_timers:
+            recipients |= self._timers_of(outbound)
         return _KeptHere(self, recipients)
+
+    def _timers_of(self, outbound: Sequence[Outbound]) -> dict[int, Recipient]:
+        """Choose which timers of a checkpoint wait in memory."""
+        chosen: dict[int, Recipient] = {}
+        for each in outbound:
+            event = each.outgoing.message.event
+            if isinstance(event, TimerFired) and each.outgoing.due is not None:
+                partition = self._read_here(self._services.messenger.queue_of(each.outgoing.message))
+                due = event.fire_at.moment()
+                if partition is not None and self._timers.can_hide(due) and self._timers.has_room(len(chosen) + 1):
+                    renew_seconds = self._services.settings.control_queue_visibility_seconds
+                    chosen[id(each)] = _Timer(self._timers, partition, due, renew_seconds)
+        return chosen
+
+    def forget_timers(self, timers: Sequence[Receipt]) -> None:
+        """Forget timers that nobody waits for any more."""
+        self._timers.forget(timer.message_id for timer in timers)
 
     def keep_message(self, packed: PackedMessage) -> Kept:
         """Choose whether a message of a client in this process stays here."""
@@ -111,14 +141,19 @@ class LocalMessages:
         return Kept() if recipient is None else _KeptHere(self, {id(packed): recipient})
 
     def _reader_of(self, queue: str) -> Recipient | None:
-        partition = self._partition_of(queue)
-        now = self._services.environment.clock.now()
-        if partition is None or not partition.is_read(now, margin=self._margin) or not self._mailbox.has_room:
+        partition = self._read_here(queue)
+        if partition is None or not self._mailbox.has_room:
             return None
         return _Reader(self._inbox, partition, self._services.settings.control_queue_visibility_seconds)
 
-    def held(self, packed: PackedMessage, receipt: PutReceipt, hide_seconds: int) -> Held:
-        """Have a message in hand that was put hidden."""
+    def _read_here(self, queue: str) -> Partition | None:
+        """Return the partition of a queue if it is ours to read for a while."""
+        partition = self._partition_of(queue)
+        now = self._services.environment.clock.now()
+        return partition if partition is not None and partition.is_read(now, margin=self._margin) else None
+
+    def held(self, packed: PackedMessage, receipt: PutReceipt, recipient: Recipient) -> Held:
+        """Return a message that was put hidden; have it in hand if its recipient waits for it."""
         now = self._services.environment.clock.now()
         held = Held(
             queue=packed.queue,
@@ -128,10 +163,11 @@ class LocalMessages:
             dequeue_count=1,  # as the reader's, whose first reading this replaces
             inserted=now,
             taken_at=now,
-            hide_seconds=hide_seconds,
+            hide_seconds=recipient.renew_seconds,
             blob_name=packed.blob_name,
         )
-        self._mailbox.take(held)
+        if recipient.is_waited_for:
+            self._mailbox.take(held)
         return held
 
     def is_fresh(self, held: Held) -> bool:
@@ -147,9 +183,14 @@ class LocalMessages:
 class _Activity:
     """A slot for an activity."""
 
+    is_waited_for = True
+
     def __init__(self, runner: Runner, hide_seconds: int) -> None:
         self._runner = runner
-        self.hide_seconds = hide_seconds
+        self.renew_seconds = hide_seconds
+
+    def hide_seconds(self) -> int:
+        return self.renew_seconds
 
     def hand_over(self, held: Held) -> bool:
         self._runner.hand_over(held)
@@ -162,16 +203,42 @@ class _Activity:
 class _Reader:
     """A partition that is read here."""
 
+    is_waited_for = True
+
     def __init__(self, inbox: Inbox, partition: Partition, hide_seconds: int) -> None:
         self._inbox = inbox
         self._partition = partition
-        self.hide_seconds = hide_seconds
+        self.renew_seconds = hide_seconds
+
+    def hide_seconds(self) -> int:
+        return self.renew_seconds
 
     def hand_over(self, held: Held) -> bool:
         if self._partition.is_closed:
             return False
         self._inbox.deliver(self._partition, held)
         return True
+
+    def withdraw(self) -> None:
+        """Nothing was kept for it."""
+
+
+class _Timer:
+    """An orchestration that waits for a time, in a partition that is read here."""
+
+    is_waited_for = False
+
+    def __init__(self, timers: Timers, partition: Partition, due: datetime, renew_seconds: int) -> None:
+        self._timers = timers
+        self._partition = partition
+        self._due = due
+        self.renew_seconds = renew_seconds
+
+    def hide_seconds(self) -> int:
+        return self._timers.hide_seconds(self._due)
+
+    def hand_over(self, held: Held) -> bool:
+        return self._timers.keep(self._partition, held, self._due)
 
     def withdraw(self) -> None:
         """Nothing was kept for it."""
@@ -217,12 +284,12 @@ class _KeptHere(Kept):
 
     def hide_seconds(self, message: object) -> int:
         recipient = self._recipients.get(id(message))
-        return 0 if recipient is None else recipient.hide_seconds
+        return 0 if recipient is None else recipient.hide_seconds()
 
     def put(self, message: object, packed: PackedMessage, receipt: PutReceipt) -> None:
         recipient = self._recipients.pop(id(message), None)
         if recipient is not None:
-            self._messages.append((recipient, self._local.held(packed, receipt, recipient.hide_seconds)))
+            self._messages.append((recipient, self._local.held(packed, receipt, recipient)))
 
     async def hand_over(self, *, row: InstanceState | None = None) -> None:
         messages, self._messages = self._messages, []

@@ -17,6 +17,7 @@ from taskhub.codec.keys import refusal_of_instance_id
 from taskhub.codec.messages import BlobPointer, decode_envelope, instance_of_blob, is_plain, to_base64
 from taskhub.core.poison import Verdict
 from taskhub.core.polling import abandon_seconds
+from taskhub.core.timers import due_of, visible_after
 from taskhub.errors import (
     BlobNotFound,
     MalformedMessage,
@@ -25,6 +26,7 @@ from taskhub.errors import (
     StorageRefused,
     TransientStorageError,
 )
+from taskhub.model.ids import Utc
 from taskhub.runtime.nursery import run_all
 from taskhub.runtime.quarantine import WAIT_SECONDS
 from taskhub.runtime.receipts import Receipt
@@ -160,6 +162,10 @@ class Mailbox:
         new.sort(key=lambda held: (held.inserted.replace(microsecond=0), held.envelope.sequence_number))
         return new, len(messages)
 
+    def holds(self, message_id: str) -> bool:
+        """Return whether a message is in hand."""
+        return message_id in self._held
+
     def take(self, held: Held) -> None:
         """Have a message in hand that was put hidden, and never read."""
         self._keep(held, held.receipt)
@@ -191,9 +197,14 @@ class Mailbox:
             await self._let_go(held, seconds, counts=counts)
 
     async def give_back(self, messages: Sequence[Held]) -> None:
-        """Make messages visible at once, for whoever reads the queue next."""
+        """Make messages visible for whoever reads the queue next: at once, or at their time if it is still to come.
+
+        One that was put hidden, and that a reader of ours has come to see nevertheless, is the reader's.
+        """
         for held in messages:
-            await self._let_go(held, 0)
+            if self._held.get(held.id, held) is held:
+                now = Utc.of(self._environment.clock.now())
+                await self._let_go(held, visible_after(due_of(held.envelope.message), now))
 
     async def give_back_all(self, queue: str | None = None) -> None:
         """Make all messages in hand visible, or those of one queue."""

@@ -38,6 +38,7 @@ from taskhub.runtime.receipts import NoReceipts, give_back_left
 from taskhub.runtime.renewals import Renewals
 from taskhub.runtime.services import Services
 from taskhub.runtime.table_leases import TableLeases
+from taskhub.runtime.timers import Timers
 
 if TYPE_CHECKING:
     import asyncio
@@ -135,8 +136,9 @@ class Worker:
             environment=environment,
         )
         runner = ActivityRunner(activities, self._activities)
+        self._timers = timers = Timers(services, self._mailbox, inbox)
         local = LocalMessages(
-            services, self._mailbox, runner, inbox, lambda queue: self._partitions.partition_of(queue)
+            services, self._mailbox, runner, inbox, timers, lambda queue: self._partitions.partition_of(queue)
         )
         self.client = TaskHubClient.sharing(services, local)
         """A client in the same process, which wakes the worker for what it sends."""
@@ -157,7 +159,7 @@ class Worker:
         )
 
         def read(partition: Partition) -> ControlQueue:
-            return ControlQueue(partition, services, self._mailbox, inbox, wakeups)
+            return ControlQueue(partition, services, self._mailbox, inbox, timers, wakeups)
 
         def keep(manager: PartitionManager, estate: Estate) -> LeaseKeeper:
             match manager:
@@ -239,6 +241,7 @@ class Worker:
             nursery.start(give_back_left(self._receipts, self._services, self._wakeups), name="give back what was left")
             nursery.start(self._quarantine.run(), name="last chances")
             nursery.start(self._renewals.run(), name="renew messages")
+            nursery.start(self._timers.run(), name="timers")
             nursery.start(self._app_lease.run(), name="app lease")
             nursery.start(self._orchestrations.run(), name="orchestrations")
             nursery.start(self._entities.run(), name="entities")

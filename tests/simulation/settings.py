@@ -19,6 +19,7 @@ SHORTCUTS = (
     "delete_timers",
     "assume_new",
     "long_lease_rounds",
+    "local_timers",
 )
 """Settings that switch a shortcut on. Runs, tools and mutants know them from here alone: a new one is one name more."""
 

@@ -23,9 +23,6 @@ UNSHOWN: dict[str, str] = {
         "two workers must claim in the same moment; the fence and ETags of histories then hold; not in 15 runs"
     ),
     "released_before_drained": "harmless but slower: the fence stops what still runs",
-    "early_timers_are_dropped_with_their_partition": (
-        "not looked for yet: a partition must be given away in the very second before a timer"
-    ),
     "generations_share_an_execution_id": (
         "not looked for yet: the generation that is begun again must decide otherwise"
     ),

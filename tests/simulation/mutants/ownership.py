@@ -6,7 +6,6 @@ from taskhub.core import admission, balancing
 from taskhub.model.leases import PartitionManager
 from taskhub.runtime import table_leases
 from taskhub.runtime.checkpoints import Checkpoints
-from taskhub.runtime.control_queue import ControlQueue
 from taskhub.runtime.inbox import Inbox
 from taskhub.runtime.instance_work import InstanceWork
 from taskhub.runtime.orchestrations import Orchestrations
@@ -15,7 +14,7 @@ from taskhub.runtime.partitions import Partitions
 from taskhub.runtime.table_leases import TableLeases
 from taskhub.simulation.fates import Fate, Fates
 from tests.simulation.mutants.mutant import Edit, Mutant
-from tests.simulation.mutants.workloads import BOOKS, CHOICES, SLOW, TIMERS
+from tests.simulation.mutants.workloads import BOOKS, CHOICES, SLOW
 from tests.simulation.settings import SHORTCUTS
 
 WARM = {
@@ -167,18 +166,5 @@ MUTANTS = (
             ),
         ),
         workload=BOOKS,
-    ),
-    Mutant(
-        "early_timers_are_dropped_with_their_partition",
-        "Timers that are held in memory are deleted when the partition is given away.",
-        "storage.md 8.4 F; runtime.control_queue",
-        (
-            Edit(
-                ControlQueue.run,
-                "    await self._mailbox.give_back([held for _, _, held in self._early])\n",
-                "    await self._mailbox.delete([held for _, _, held in self._early])\n",
-            ),
-        ),
-        workload=TIMERS,
     ),
 )

@@ -5,10 +5,14 @@ from __future__ import annotations
 from taskhub.core import admission
 from taskhub.runtime.activities import Activities
 from taskhub.runtime.checkpoints import Checkpoints
+from taskhub.runtime.local_messages import _KeptHere
 from taskhub.runtime.mailbox import Mailbox
 from taskhub.runtime.orchestrations import Orchestrations
+from taskhub.runtime.timers import Timers
 from tests.simulation.mutants.mutant import Edit, Mutant
 from tests.simulation.mutants.workloads import ACTIVITIES, CHAINS, TIMERS
+
+FROM_MEMORY = {"local_timers": True, "max_dequeue_count": 0}
 
 MUTANTS = (
     Mutant(
@@ -79,5 +83,51 @@ MUTANTS = (
             ),
         ),
         workload=TIMERS,
+    ),
+    Mutant(
+        "local_timers_are_deleted_when_refused",
+        "Timers of an episode that was not stored are deleted; its refusal may be an echo of its success.",
+        "storage.md 8.4 A, F",
+        (
+            Edit(
+                _KeptHere.give_back,
+                "    await self._local.give_back([held for _, held in messages])\n",
+                "    await self._local._mailbox.delete([held for r, held in messages if not r.is_waited_for])\n"
+                "    await self._local.give_back([held for r, held in messages if r.is_waited_for])\n",
+            ),
+        ),
+        seeds=120,
+        workload=TIMERS,
+        settings=FROM_MEMORY,
+    ),
+    Mutant(
+        "timers_are_deleted_when_they_fire",
+        "A timer's message is deleted when it fires, not when that is stored.",
+        "storage.md 8.4 F",
+        (
+            Edit(
+                Timers.run,
+                "        self._hand_over_due()\n",
+                "        over = [each.held for each in self._waiting.values() if self._seconds_until(each.due) <= 0]\n"
+                "        self._hand_over_due()\n"
+                "        await self._mailbox.delete(over)\n",
+            ),
+        ),
+        workload=TIMERS,
+        settings=FROM_MEMORY,
+    ),
+    Mutant(
+        "timers_go_with_their_partition",
+        "Timers in memory are deleted when their partition goes to another worker.",
+        "storage.md 8.4 F",
+        (
+            Edit(
+                Timers.give_back,
+                "        [lambda each=each: self._mailbox.give_back([each.held]) for each in given],",
+                "        [lambda each=each: self._mailbox.delete([each.held]) for each in given],",
+            ),
+        ),
+        workload=TIMERS,
+        settings=FROM_MEMORY,
     ),
 )

@@ -30,8 +30,8 @@ def test_a_message_is_hidden_for_whole_seconds_up_to_a_week(due, seconds):
     [
         (-5, Due()),
         (0, Due()),
-        (0.25, Hold(0.25)),
-        (2, Hold(2.0)),
+        (0.25, Hold(at(0.25))),
+        (2, Hold(at(2))),
         (2.5, Hide(2)),
         (3600, Hide(3600)),
         (WEEK + 5, Hide(WEEK)),

@@ -119,7 +119,7 @@ FAST = {
         "queue.delete_message control": 1,
     },
     "timer": {
-        "queue.get full control": 2,
+        "queue.get full control": 1,
         "table.get Instances": 1,
         "queue.put control": 1,
         "table.batch History": 2,

@@ -12,7 +12,7 @@ from aiohttp import web
 from azure.durable_functions.replay import CreateTimer, OrchestrationSession
 
 from taskhub.codec.keys import MAX_INSTANCE_ID_UNITS
-from taskhub.core.timers import MAX_HIDDEN_SECONDS, Due, on_arrival, visible_after
+from taskhub.core.timers import MAX_HIDDEN_SECONDS, Due, Hold, on_arrival, visible_after
 from taskhub.errors import ConfigurationError, PayloadError
 from taskhub.host import routes
 from taskhub.host.routes import MAX_ID_CHARACTERS
@@ -211,8 +211,9 @@ def test_a_timer_may_be_years_ahead():
     now, hops = begun + timedelta(seconds=visible_after(due, Utc.of(begun))), 1
 
     while not isinstance(next_step := on_arrival(message, Utc.of(now)), Due):
-        assert 0 < next_step.seconds <= MAX_HIDDEN_SECONDS
-        now += timedelta(seconds=next_step.seconds)
+        hop = next_step.due.moment() - now if isinstance(next_step, Hold) else timedelta(seconds=next_step.seconds)
+        assert 0 < hop.total_seconds() <= MAX_HIDDEN_SECONDS
+        now += hop
         hops += 1
 
     assert Utc.of(now) == due

@@ -1,22 +1,24 @@
 """Shortcuts (docs/design/shortcuts.md): what each saves, and that it falls back to the long way where it must."""
 
 import asyncio
+import itertools
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import azure.durable_functions as df
 import pytest
 
 from taskhub.codec.messages import decode_envelope
 from taskhub.core.activity import question_id
 from taskhub.errors import TransientStorageError
-from taskhub.model.history import TaskCompleted, TaskScheduled
+from taskhub.model.history import TaskCompleted, TaskScheduled, TimerCreated, TimerFired
 from taskhub.model.ids import InstanceId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.settings import CLASSIC
 from taskhub.storage.counting import CallCounter
 from taskhub.storage.interception import intercepted
 from taskhub.storage.port import TableWrite, Write
-from tests.support.virtual_hub import VirtualHub
+from tests.support.virtual_hub import UNHURRIED, VirtualHub
 
 SHORTCUTS = list(CLASSIC)
 
@@ -347,6 +349,297 @@ def test_a_start_whose_row_cannot_be_written_is_left_in_sight():
         return message.next_visible - hub.clock.now()
 
     assert hub.run(main).total_seconds() <= 0
+
+
+# ---- 8.4 F: timers that fire from memory
+
+DUE_SECONDS = 100.5
+
+
+def waits(context):
+    """Wait for a time that is not a whole second away; return when it was over."""
+    yield context.create_timer(context.current_utc_datetime + timedelta(seconds=DUE_SECONDS))
+    return context.current_utc_datetime.isoformat()
+
+
+def many(context):
+    """Wait for several times at once."""
+    begun = context.current_utc_datetime
+    yield context.task_all([context.create_timer(begun + timedelta(seconds=5 + n)) for n in range(context.get_input())])
+
+
+def a_hub_of_timers(**settings):
+    hub = a_hub(Runs(), **{"max_polling_interval_seconds": 1.0, **settings})
+    hub.app = type(hub.app)({"waits": waits, "many": many, "approval": approval}, {"work": Runs()})
+    return hub
+
+
+async def waiting_for(hub, instance_id):
+    """Start an instance that waits for a timer; return when its timer is due, and its message as stored."""
+    await hub.start("waits", instance_id=instance_id)
+    await hub.until(instance_id, lambda state: state.status is RuntimeStatus.Running)
+    await hub.sleep(1)
+    return await due_of_timer(hub, instance_id), (await hub.storage.queues.snapshot(hub.names.control_queue(0)))[-1]
+
+
+async def due_of_timer(hub, instance_id):
+    history = await hub.client.history(InstanceId(instance_id))
+    return next(event.fire_at.moment() for event in history if isinstance(event, TimerCreated))
+
+
+def seconds_late(state, due):
+    """Return how long after its time an instance went on."""
+    return (datetime.fromisoformat(json.loads(state.output)) - due).total_seconds()
+
+
+def test_a_timer_fires_at_its_very_time_and_without_a_read():
+    hub, counter = a_hub_of_timers(max_polling_interval_seconds=3600.0), CallCounter()
+
+    async def main(hub):
+        await hub.worker(wrap=counter.wrap)
+        due, message = await waiting_for(hub, "a")
+        counter.counts.clear()
+        state = await hub.end("a")
+        await hub.sleep(1)
+        return due, message, state, await hub.state()
+
+    due, message, state, left = hub.run(main)
+
+    assert 0 <= seconds_late(state, due) < 0.1
+    assert 10 <= (message.next_visible - due).total_seconds() <= 11
+    assert counter.counts["queue.get full control"] == 0
+    assert counter.matching("queue.get empty control") <= 10  # no more than it polls anyway
+    assert counter.counts["queue.delete_message control"] == 1
+    assert not any(left.messages.values())
+
+
+def test_a_timer_that_is_read_from_its_queue_wakes_the_reader_and_fires_at_its_very_time():
+    hub = a_hub_of_timers(local_timers=False, max_polling_interval_seconds=3600.0)
+    reads = []
+
+    async def main(hub):
+        async def note(call, act):
+            if call.method == "get" and call.target == hub.names.control_queue(0):
+                reads.append(hub.world.clock.now())
+            return await act()
+
+        await hub.worker(wrap=lambda store: intercepted(store, note))
+        due, message = await waiting_for(hub, "a")
+        return due, message, await hub.end("a")
+
+    due, message, state = hub.run(main)
+
+    assert -1 < (message.next_visible - due).total_seconds() <= 0
+    assert 0 <= seconds_late(state, due) < 0.1
+    found = min(at for at in reads if at >= message.next_visible)
+    assert (found - message.next_visible).total_seconds() < 0.05  # polling alone would find it within minutes
+
+
+def test_a_timer_whose_worker_dies_fires_a_moment_late():
+    hub = a_hub_of_timers()
+
+    async def main(hub):
+        first = await hub.worker()
+        due, _ = await waiting_for(hub, "a")
+        first.kill()
+        await hub.worker("second")
+        return due, await hub.end("a")
+
+    due, state = hub.run(main)
+
+    assert 10 <= seconds_late(state, due) < 13
+
+
+@pytest.mark.parametrize("end", ["stop", "lost", "drained"])
+def test_a_timer_that_waits_when_its_partition_goes_is_visible_at_its_time(end):
+    hub = a_hub_of_timers()
+
+    async def main(hub):
+        first = await hub.worker()
+        due, _ = await waiting_for(hub, "a")
+        queue = hub.names.control_queue(0)
+        if end == "stop":
+            await first.stop()
+        else:
+            getattr(first.worker._partitions, {"lost": "drop", "drained": "drain"}[end])(queue)
+            await asyncio.sleep(1)
+            left = len(first.worker._timers)
+            first.kill()
+            assert left == 0
+        (message,) = await hub.storage.queues.snapshot(queue)
+        await hub.worker("second")
+        return due, message, await hub.end("a")
+
+    due, message, state = hub.run(main)
+
+    assert -1 < (message.next_visible - due).total_seconds() <= 0
+    assert 0 <= seconds_late(state, due) < 1.1  # the next owner finds it when it polls
+
+
+def test_a_timer_of_a_refused_commit_is_left_in_its_queue_and_visible_at_its_time():
+    """It must not be deleted: the refusal may be the echo of a commit that was stored."""
+    hub = a_hub_of_timers()
+    hub.app = type(hub.app)({"late": timer_after_event}, {})
+    struck = []
+
+    async def main(hub):
+        async def write_behind(call, act):
+            done = await act()
+            if call.method == "put" and call.target == hub.names.control_queue(0) and not struck:
+                struck.append(call)
+                await _touch_sentinel(hub)
+            return done
+
+        await hub.worker(wrap=lambda store: intercepted(store, write_behind))
+        await hub.start("late", instance_id="a")
+        await hub.until("a", lambda state: state.status is RuntimeStatus.Running)
+        await hub.client.raise_event(InstanceId("a"), "go", "1")
+        await hub.sleep(10)
+        timers = await hub.storage.queues.snapshot(hub.names.control_queue(0))
+        due = await due_of_timer(hub, "a")
+        state = await hub.end("a")
+        await hub.sleep(60)
+        return [(each.next_visible - due).total_seconds() for each in timers], due, state, await hub.state()
+
+    hidden, due, state, left = hub.run(main)
+
+    assert struck
+    # Of the episode that was refused, and of the one that was run in its place.
+    assert len(hidden) == 2
+    assert min(hidden) <= 0.0 < 10 <= max(hidden)
+    assert 0 <= seconds_late(state, due) < 0.1
+    assert not any(left.messages.values())
+
+
+def timer_after_event(context):
+    """Ask for a timer in the second episode."""
+    yield context.wait_for_external_event("go")
+    return (yield from waits(context))
+
+
+def test_a_timer_whose_commit_takes_until_its_end_is_read_from_its_queue():
+    hub = a_hub_of_timers()
+
+    async def main(hub):
+        async def dawdle(call, act):
+            if call.method == "batch" and call.target == hub.names.history_table:
+                await asyncio.sleep(DUE_SECONDS + 8)
+            return await act()
+
+        running = await hub.worker(
+            wrap=lambda store: intercepted(store, dawdle), lease_interval_seconds=600.0, lease_round_seconds=100.0
+        )
+        await hub.start("waits", instance_id="a")
+        await hub.sleep(DUE_SECONDS + 9)
+        kept = len(running.worker._timers)
+        state = await hub.end("a")
+        await hub.sleep(60)
+        return kept, state.status, await hub.state()
+
+    kept, status, left = hub.run(main)
+
+    assert (kept, status) == (0, RuntimeStatus.Completed)
+    assert not any(left.messages.values())
+
+
+def test_timers_beyond_the_limit_are_read_from_their_queue():
+    hub, counter = a_hub_of_timers(max_local_timers=3), CallCounter()
+
+    async def main(hub):
+        running = await hub.worker(wrap=counter.wrap)
+        instance_id = await hub.start("many", 5)
+        await hub.sleep(3)
+        return len(running.worker._timers), await hub.end(instance_id)
+
+    kept, state = hub.run(main)
+
+    assert (kept, state.status) == (3, RuntimeStatus.Completed)
+    assert counter.counts["queue.get full control"] == 3  # the start, and two timers
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+def test_a_timer_that_is_left_open_does_not_wait_in_memory_for_its_time(deletes):
+    hub = a_hub_of_timers(delete_timers=deletes, max_polling_interval_seconds=3600.0)
+
+    async def main(hub):
+        running = await hub.worker()
+        await hub.start("approval", instance_id="a")
+        await hub.sleep(5)
+        before = len(running.worker._timers)
+        await hub.client.raise_event(InstanceId("a"), "go", "1")
+        await hub.end("a")
+        after = len(running.worker._timers)
+        await hub.sleep(4 * 24 * 3600)
+        return before, after, len(running.worker._timers), await hub.state()
+
+    before, after, at_last, left = hub.run(main)
+
+    # What is not deleted comes at its time, for nobody, as it does from the queue.
+    assert (before, after, at_last) == (1, 0 if deletes else 1, 0)
+    assert not any(left.messages.values())
+
+
+def test_the_waits_between_attempts_fire_from_memory():
+    given = []
+
+    async def work(value):
+        given.append(hub.seconds)
+        if len(given) < 3:
+            raise ValueError("not yet")
+        return value
+
+    def again(context):
+        return (yield context.call_activity_with_retry("work", df.RetryOptions(20_000, 3), 7))
+
+    hub, counter = a_hub(work, max_polling_interval_seconds=3600.0), CallCounter()
+    hub.app = type(hub.app)({"again": again}, {"work": work})
+
+    async def main(hub):
+        await hub.worker(wrap=counter.wrap)
+        return await hub.end(await hub.start("again"))
+
+    assert hub.run(main).output == "7"
+    assert [later - sooner for sooner, later in itertools.pairwise(given)] == pytest.approx([20, 20], abs=0.2)
+    assert counter.counts["queue.get full control"] == 1
+
+
+def test_a_long_timer_fires_from_memory_leg_by_leg():
+    hub, counter = a_hub_of_timers(**UNHURRIED), CallCounter()
+    ended = []
+
+    def long(context):
+        yield context.create_timer(context.current_utc_datetime + timedelta(days=8, seconds=0.5))
+        ended.append(hub.seconds)
+
+    hub.app = type(hub.app)({"long": long}, {})
+
+    async def main(hub):
+        await hub.worker(wrap=counter.wrap)
+        return await hub.end(await hub.start("long"), within=30 * 24 * 3600)
+
+    assert hub.run(main).status is RuntimeStatus.Completed
+    assert ended[-1] == pytest.approx(8 * 24 * 3600 + 0.5, abs=1)
+    assert counter.counts["queue.get full control"] == 1
+
+
+def test_a_timer_that_was_hidden_for_too_short_a_time_fires_once_at_its_time():
+    """The store shows it early: the reader hides it again, with another receipt, and it comes a second time."""
+    hub = a_hub_of_timers()
+
+    async def main(hub):
+        await hub.worker()
+        due, message = await waiting_for(hub, "a")
+        queue = hub.names.control_queue(0)
+        await hub.storage.queues.put(queue, message.text)
+        state = await hub.end("a")
+        await hub.sleep(60)
+        return due, state, await hub.client.history(InstanceId("a")), await hub.state()
+
+    due, state, history, left = hub.run(main)
+
+    assert 0 <= seconds_late(state, due) < 0.1
+    assert len([event for event in history if isinstance(event, TimerFired)]) == 1
+    assert not any(left.messages.values())
 
 
 # ---- 8.4 F: timers that nobody waits for
