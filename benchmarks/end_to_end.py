@@ -8,7 +8,7 @@ request that starts the work to the moment when this client has seen that it is 
 - sequence: one orchestration that calls N activities one after the other;
 - hello: N orchestrations of three activities each, started by 32 connections at once, until all are completed; and the
   processor time of the host for one of them;
-- idle hello: one such orchestration on a hub that has had nothing to do for half a second, polled every 5 ms;
+- idle hello: one such orchestration on a hub that has had nothing to do for a third of a second, polled every 5 ms;
 - idle memory: resident memory of the host and its children after the idle hellos;
 - idle hello from elsewhere: the same hello, started by a client in another process (this one) after five seconds in
   which nothing happened, until that client sees its end in the store.
@@ -76,13 +76,14 @@ class Loads:
     sequence: int = 100
     hellos: tuple[int, ...] = (200, 1000)
     idle_hellos: int = 100
-    from_elsewhere: int = 8
+    from_elsewhere: int = 4
 
 
 QUICK = Loads(fan_out=100, sequence=20, hellos=(50,), idle_hellos=10, from_elsewhere=3)
 WHOLE = Loads()
-CLASSIC_LOADS = Loads(hellos=(200,), idle_hellos=20, from_elsewhere=0)
-"""A tenth of the speed would take too long with the rest."""
+CLASSIC_LOADS = Loads(hellos=(200,), idle_hellos=10, from_elsewhere=0)
+"""The rest would take too long, and says no more."""
+IDLE_SECONDS = 0.3
 
 
 async def fan_out(host: Host, size: int) -> float:
@@ -128,7 +129,7 @@ async def idle_hellos(host: Host, times: int) -> list[float]:
     """Return the milliseconds that hellos on an idle hub take."""
     took = []
     for _ in range(times):
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(IDLE_SECONDS)
         began = time.perf_counter()
         await host.finished(await host.start("hello", None), poll_seconds=0.005)
         took.append((time.perf_counter() - began) * 1000)

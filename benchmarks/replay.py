@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -152,8 +153,15 @@ class Reference:
 
     def __init__(self, *, patched: bool) -> None:
         command = [str(REFERENCE_PYTHON), str(Path(__file__)), "--serve", *(["--fromisoformat"] if patched else [])]
+        # Of paths that lead to our package nothing may be left, as it has the same name.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
         )
 
     def cold_replay_us(self, shape: str, events: int, repeats: int) -> float:
