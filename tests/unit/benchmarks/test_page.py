@@ -98,3 +98,8 @@ def test_failed_benchmark_is_said_to_have_failed(monkeypatch):
     assert "failed" not in found["good"]
     assert found["bad"]["failed"] == "it ended with 3, after: last words"
     assert found["silent"]["failed"] == "its last line is no JSON: no figures"
+
+
+@pytest.mark.parametrize(("load", "is_noted"), [(0.1, False), (0.6, False), (0.7, True), (8.0, True)])
+def test_load_of_the_machine_is_noted(load, is_noted):
+    assert ("under load" in results._busy({"load": load, "cores": 2})) == is_noted
