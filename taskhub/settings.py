@@ -93,6 +93,9 @@ class TaskHubSettings:
     """Keep instances in memory between episodes (F1). Off: every episode replays its history."""
     max_warm_history_events: int = 500_000
     """Events of all warm instances together, about 450 bytes each; the least recently used go first."""
+    max_warm_mebibytes: int = 512
+    """The same, by memory: 450 bytes for each event, and the texts in it (MiB). What the code makes of them is not
+    counted."""
     wake_readers: bool = True
     """What this process sends wakes its reader (F5). Off: queues are only polled."""
     local_activities: bool = True
@@ -219,6 +222,7 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest,
     ("app_lease_renew_seconds", 0.1, 59, f"{_APP_LEASE}.renewInterval"),
     ("app_lease_acquire_seconds", 0.1, 24 * 3600, f"{_APP_LEASE}.acquireInterval"),
     ("max_warm_history_events", 0, 1_000_000_000, ""),
+    ("max_warm_mebibytes", 0, 1_000_000, ""),
     ("max_custom_status_kilobytes", 1, 32, ""),
     ("max_local_timers", 0, 10_000_000, ""),
     ("gather_seconds", 0, 10, ""),

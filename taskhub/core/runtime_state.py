@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from taskhub.core.event_sizes import estimated_bytes
 from taskhub.core.execution_memory import ExecutionMemory, Fingerprint
 from taskhub.model.entities import RELEASE_EVENT, EntityId, is_entity
 from taskhub.model.history import (
@@ -53,6 +54,8 @@ class RuntimeState:
     status: RuntimeStatus = RuntimeStatus.Pending
     event_count: int = 0
     """Stored rows; the index of the next one."""
+    size_bytes: int = 0
+    """What they take in memory, roughly."""
     episodes: int = 0
     """OrchestratorStarted events."""
     clock: Utc | None = None
@@ -102,6 +105,7 @@ class RuntimeState:
     def apply(self, event: HistoryEvent) -> None:
         """Take one more event of the history into account."""
         self.event_count += 1
+        self.size_bytes += estimated_bytes(event)
         self.is_whole = False
         handler = _HANDLERS.get(type(event))
         if handler is not None:

@@ -30,6 +30,7 @@ from taskhub.core import episode as episodes
 from taskhub.core.entity_batch import Batch, BatchRules, begin_batch, finish_batch
 from taskhub.core.entity_memory import RequestMemory
 from taskhub.core.episode import KEEP_STATUS, Checkpoint, Outbound
+from taskhub.core.event_sizes import EVENT_BYTES
 from taskhub.core.operations import EpisodeRules
 from taskhub.core.runtime_state import RuntimeState
 from taskhub.errors import MalformedMessage
@@ -66,9 +67,6 @@ if TYPE_CHECKING:
     from taskhub.runtime.renewals import Renewals
     from taskhub.runtime.services import Services
 
-_UNITS_PER_EVENT = 450
-"""Bytes that an event takes in memory, as the limit for warm instances counts."""
-
 _CONTROL = (EventRaised, ExecutionTerminated, ExecutionSuspended, ExecutionResumed)
 _NO_RULES = EpisodeRules()
 
@@ -99,7 +97,12 @@ class EntitySession(StoredInstance):
     @property
     def weight(self) -> int:
         """What it takes of the memory for warm instances, in history events."""
-        return super().weight + len(self.scheduler.state or "") // _UNITS_PER_EVENT
+        return super().weight + len(self.scheduler.state or "") // EVENT_BYTES
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes of the memory for warm instances, in bytes; its state is in its start a second time."""
+        return super().size_bytes + len(self.scheduler.state or "")
 
     def committed(self, checkpoint: Checkpoint, scheduler: SchedulerState | None) -> None:
         """Take over what a checkpoint stored.

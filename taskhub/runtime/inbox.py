@@ -89,16 +89,19 @@ class Inbox:
     Args:
         max_warm_events: history events of idle instances together, beyond which the least recently used go; 0 keeps
             none.
+        max_warm_bytes: the same, by what they take in memory, roughly.
     """
 
-    def __init__(self, *, max_warm_events: int) -> None:
+    def __init__(self, *, max_warm_events: int, max_warm_bytes: int) -> None:
         self._max_warm_events = max_warm_events
+        self._max_warm_bytes = max_warm_bytes
         self._instances: dict[InstanceId, Instance] = {}
         self._lines = (_Line(), _Line())
         """Ready orchestrations, ready entities."""
-        self._warm: OrderedDict[InstanceId, int] = OrderedDict()
-        """Events of each idle instance, the least recently used first."""
+        self._warm: OrderedDict[InstanceId, tuple[int, int]] = OrderedDict()
+        """Events and bytes of each idle instance, the least recently used first."""
         self._warm_events = 0
+        self._warm_bytes = 0
         self._at_work = 0
         self._is_stopped = False
 
@@ -110,6 +113,11 @@ class Inbox:
     def warm_events(self) -> int:
         """History events of all idle instances together."""
         return self._warm_events
+
+    @property
+    def warm_bytes(self) -> int:
+        """What all idle instances together take in memory, roughly."""
+        return self._warm_bytes
 
     def deliver(self, partition: Partition, held: Held) -> None:
         """Let a message wait for its instance."""
@@ -247,14 +255,17 @@ class Inbox:
         if instance.session is None or self._max_warm_events <= 0:
             self._forget(instance)
             return
-        events = instance.session.weight
-        self._warm[instance.id] = events
+        events, size = instance.session.weight, instance.session.size_bytes
+        self._warm[instance.id] = events, size
         self._warm_events += events
-        while self._warm_events > self._max_warm_events:
+        self._warm_bytes += size
+        while self._warm_events > self._max_warm_events or self._warm_bytes > self._max_warm_bytes:
             self._forget(self._instances[next(iter(self._warm))])
 
     def _forget_warm(self, instance: Instance) -> None:
-        self._warm_events -= self._warm.pop(instance.id, 0)
+        events, size = self._warm.pop(instance.id, (0, 0))
+        self._warm_events -= events
+        self._warm_bytes -= size
 
     def _forget(self, instance: Instance) -> None:
         self._forget_warm(instance)

@@ -54,6 +54,11 @@ class StoredInstance:
         return max(self.state.event_count, 1)
 
     @property
+    def size_bytes(self) -> int:
+        """What it takes of the memory for warm instances, in bytes: an estimate, kept as events are added."""
+        return self.state.size_bytes
+
+    @property
     def execution_id(self) -> ExecutionId | None:
         """The execution that is stored, or about to be."""
         return self.state.execution_id

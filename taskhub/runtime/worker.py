@@ -126,7 +126,10 @@ class Worker:
             environment,
             hide_seconds=min(settings.control_queue_visibility_seconds, settings.work_item_visibility_seconds),
         )
-        inbox = Inbox(max_warm_events=settings.max_warm_history_events if settings.warm_sessions else 0)
+        inbox = Inbox(
+            max_warm_events=settings.max_warm_history_events if settings.warm_sessions else 0,
+            max_warm_bytes=settings.max_warm_mebibytes * 2**20,
+        )
         self._inbox = inbox
         activities = Activities(services, application, inbox, self._mailbox, self._renewals, wakeups)
         self._activities = Dispatcher(

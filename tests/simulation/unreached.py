@@ -167,6 +167,7 @@ UNREACHED: dict[str, str] = {
     # ---- looks
     "core.episode:Checkpoint.is_final": _LOOKS,
     "runtime.inbox:Inbox.warm_events": _LOOKS,
+    "runtime.inbox:Inbox.warm_bytes": _LOOKS,
     "runtime.partitions:Partitions.owned": _LOOKS,
     "runtime.sessions:StoredInstance.has_begun": "rows of entities are never Pending",
 }

@@ -41,7 +41,7 @@ MUTANTS = (
         (
             Edit(
                 next_execution_id,
-                "    return _execution_after(episode.started.instance.execution_id, first.clock)\n",
+                "    return _execution_after(episode.started.instance.execution_id, str(first.clock))\n",
                 "    return ExecutionId(f'{episode.started.instance.execution_id}+')\n",
             ),
         ),

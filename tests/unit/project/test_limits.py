@@ -60,6 +60,7 @@ EXPECTED = {
     "control messages in memory": numbers(S.control_queue_buffer_threshold),
     "activities, instances and entities at a time": [str(S.max_concurrent_activities // (os.cpu_count() or 1))],
     "messages put at a time by one episode": numbers(MAX_PARALLEL_PUTS),
+    "memory of warm instances": numbers(S.max_warm_mebibytes),
     "timers in memory": numbers(S.max_local_timers),
     "events of warm instances": numbers(S.max_warm_history_events),
     "instances of one page of a list": numbers(routes.DEFAULT_PAGE, routes.MAX_PAGE),

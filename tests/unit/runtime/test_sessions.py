@@ -82,6 +82,29 @@ def test_the_least_recently_used_instance_is_let_go_when_memory_is_full():
     assert hub.app.open_executions == 0
 
 
+@pytest.mark.parametrize(("max_warm_mebibytes", "loads"), [(2, 4), (512, 3)])
+def test_the_least_recently_used_instance_is_let_go_when_its_texts_fill_the_memory(max_warm_mebibytes, loads):
+    async def scenario(hub):
+        for name in "abc":
+            await hub.start("waiting", "x" * 600_000, instance_id=name)
+            await hub.until(name, lambda state: state.status is RuntimeStatus.Running)
+        await hub.client.raise_event(InstanceId("a"), "go", '"' + "y" * 600_000 + '"')
+        await hub.sleep(1)
+        taken = hub.running.worker._inbox.warm_bytes
+        for name in "abc":
+            await hub.client.raise_event(InstanceId(name), "go", '"stop"')
+        return taken, [(await hub.end(name)).output for name in "abc"]
+
+    hub, counter, (taken, outputs) = counted({"waiting": waiting}, scenario, max_warm_mebibytes=max_warm_mebibytes)
+
+    assert outputs == ["2", "1", "1"]
+    assert 1_000_000 < taken <= min(max_warm_mebibytes * 2**20, 2_500_000)
+    # b was the coldest when a grew: it alone is loaded again.
+    assert counter.counts["table.query History"] == loads
+    assert hub.app.open_executions == 0
+    assert hub.running.worker._inbox.warm_bytes == 0
+
+
 def test_a_session_is_let_go_with_its_partition():
     async def scenario(hub):
         await hub.start("waiting", instance_id="a")
