@@ -1,6 +1,6 @@
 """How fast is the storage emulator on this machine?
 
-Bare requests to a fresh Azurite in memory, from one process, one after the other (``alone``) and 32 at once
+Bare requests to fresh Azurites in memory, from one process, one after the other (``alone``) and 32 at once
 (``at_once_32``): nothing of the task hub but its signing, which both sides of a request need. Latency of a request in
 milliseconds, in percentiles, and requests per second. All that the task hub does on Azurite is bounded by this, so the
 figures tell a slow machine from a slow task hub.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import re
 import time
@@ -28,16 +29,17 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from yarl import URL
 
+from benchmarks.hosts import fresh_azurite
 from benchmarks.payloads import MESSAGE
 from benchmarks.processes import cpu_seconds
 from benchmarks.report import Report
 from taskhub.storage.azure.connection import parse_connection_string
 from taskhub.storage.azure.requests import API_VERSION
 from taskhub.storage.azure.signing import AccountKey
-from tests.support.azurite import ACCOUNT_KEY, ACCOUNT_NAME, running_azurite
+from tests.support.azurite import ACCOUNT_KEY, ACCOUNT_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 AT_ONCE = 32
 EMPTIED_EVERY = 256
@@ -191,34 +193,37 @@ class Load:
         report.add(f"{name}_per_second", len(self.milliseconds) / self.seconds, "1/s")
 
 
-async def run(emulator: Emulator, report: Report, *, quick: bool) -> None:
-    """Take all figures."""
+async def warm_up(emulator: Emulator) -> None:
+    """Create the queue and the table, and make some requests: the emulator's code is compiled as it runs."""
     await emulator.create()
-    for _ in range(20):  # the emulator's code is compiled as it runs
+    for _ in range(20):
         await emulator.put()
         await emulator.get()
         await emulator.batch(1)
         await emulator.batch(100)
     await emulator.clear()
-    for at_once in (1, AT_ONCE):
-        suffix = "alone" if at_once == 1 else f"at_once_{at_once}"
-        count = (60 if quick else 500) if at_once == 1 else (200 if quick else 1_500)
-        await messages(emulator, report, suffix, at_once, count)
-        for name, call, share in (
-            ("batch_1", lambda: emulator.batch(1), 1),
-            ("batch_100", lambda: emulator.batch(100), 0.1),
-            ("read", emulator.read, 1),
-        ):
-            load = Load(call, at_once)
-            emulator_began, began = emulator.cpu_seconds, time.process_time()
-            await load.add(int(count * share))
-            load.tell(report, f"{name}_{suffix}")
-            if at_once == AT_ONCE:
-                _tell_cpu(report, name, emulator.cpu_seconds - emulator_began, time.process_time() - began, load)
-    filling = Load(emulator.put, AT_ONCE)
-    await filling.add(STORED)
+
+
+async def rows(emulator: Emulator, report: Report, suffix: str, at_once: int, count: int) -> None:
+    """Store and read rows, a tenth as many transactions of 100."""
+    for name, call, some in (
+        ("batch_1", lambda: emulator.batch(1), count),
+        ("batch_100", lambda: emulator.batch(100), count // 10),
+        ("read", emulator.read, count),
+    ):
+        load = Load(call, at_once)
+        emulator_began, began = emulator.cpu_seconds, time.process_time()
+        await load.add(some)
+        load.tell(report, f"{name}_{suffix}")
+        if at_once == AT_ONCE:
+            _tell_cpu(report, name, emulator.cpu_seconds - emulator_began, time.process_time() - began, load)
+
+
+async def filled(emulator: Emulator, report: Report, count: int) -> None:
+    """Put messages into a queue that holds many."""
+    await Load(emulator.put, AT_ONCE).add(STORED)
     full = Load(emulator.put, 1)
-    await full.add(30 if quick else 200)
+    await full.add(count)
     full.tell(report, f"put_with_{STORED}_stored")
 
 
@@ -247,11 +252,26 @@ def _tell_cpu(report: Report, name: str, emulator_cpu: float, client_cpu: float,
 
 
 async def measure(report: Report, *, quick: bool) -> None:
-    """Start an emulator and measure it."""
-    with running_azurite() as running:
+    """Take all figures, each group on an emulator of its own."""
+    for suffix, at_once, count in (
+        ("alone", 1, 60 if quick else 500),
+        (f"at_once_{AT_ONCE}", AT_ONCE, 200 if quick else 1_500),
+    ):
+        for part in (messages, rows):
+            async with fresh_emulator(f"{part.__name__} {suffix}") as emulator:
+                await part(emulator, report, suffix, at_once, count)
+    async with fresh_emulator("put_with_stored") as emulator:
+        await filled(emulator, report, 30 if quick else 200)
+
+
+@contextlib.asynccontextmanager
+async def fresh_emulator(what: str) -> AsyncIterator[Emulator]:
+    """Start an emulator, warm it up, and stop it at the end."""
+    with fresh_azurite(what) as running:
         emulator = Emulator(running.connection_string, running.process.pid)
         try:
-            await run(emulator, report, quick=quick)
+            await warm_up(emulator)
+            yield emulator
         finally:
             await emulator.close()
 

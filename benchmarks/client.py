@@ -32,6 +32,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from benchmarks.hosts import fresh_azurite
 from benchmarks.payloads import MESSAGE, history_row
 from benchmarks.report import Report
 from taskhub.model.ids import ETag, Utc
@@ -40,7 +41,6 @@ from taskhub.storage.azure.requests import API_VERSION
 from taskhub.storage.memory import open_memory
 from taskhub.storage.port import Comparison, Row, TableWrite, Where, Write
 from taskhub.storage.sqlite import open_sqlite
-from tests.support.azurite import running_azurite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -266,7 +266,7 @@ async def opened(kind: str) -> AsyncIterator[list[Calls]]:
     async with contextlib.AsyncExitStack() as stack:
         clients: list[Calls] = []
         if kind == "azurite":
-            text = stack.enter_context(running_azurite()).connection_string
+            text = stack.enter_context(fresh_azurite("all figures")).connection_string
             clients.append(Ours(await open_azure(connection_string=text)))
             if missing := missing_packages():
                 print(f"(the official clients are not measured: {', '.join(missing)} cannot be imported)")

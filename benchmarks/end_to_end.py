@@ -32,6 +32,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -64,8 +65,6 @@ GOALS = {
     },
 }
 """Of shortcuts on, our live SDK, whole loads."""
-AZURITE_COLLECTS_SECONDS = 55
-"""Every 60 s from its start; a little earlier, since the host takes time to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,34 +157,31 @@ async def take_from_hosts(storage: str, options: HostOptions, report: Report, lo
     goals = GOALS[storage] if options == HostOptions() and loads is WHOLE else {}
 
     @contextlib.asynccontextmanager
-    async def fresh_host() -> AsyncIterator[Host]:
-        with fresh_store(storage) as store:
+    async def fresh_host(what: str) -> AsyncIterator[Host]:
+        with fresh_store(storage, prefix + what) as store:
             async with running_host(store, options) as host:
-                born = time.perf_counter()
                 yield host
-            if storage == "azurite" and time.perf_counter() - born > AZURITE_COLLECTS_SECONDS:
-                print("    (Azurite's queue collector ran meanwhile, which stops it for seconds: not comparable)")
 
-    async with fresh_host() as host:
+    async with fresh_host("fan_out") as host:
         name = f"fan_out_{loads.fan_out}_s"
         report.add(prefix + name, await fan_out(host, loads.fan_out), "s", goals.get(name, ""))
-    async with fresh_host() as host:
+    async with fresh_host("sequence") as host:
         name = f"sequence_{loads.sequence}_s"
         report.add(prefix + name, await sequence(host, loads.sequence), "s", goals.get(name, ""))
     for size in loads.hellos:
-        async with fresh_host() as host:
+        async with fresh_host(f"hello_{size}") as host:
             seconds, cpu = await hellos(host, size)
         name = f"hello_{size}"
         report.add(f"{prefix}{name}_s", seconds, "s", goals.get(f"{name}_s", ""))
         report.add(f"{prefix}{name}_cpu_ms", cpu, "ms", goals.get(f"{name}_cpu_ms", ""))
-    async with fresh_host() as host:
+    async with fresh_host("idle_hello") as host:
         took = await idle_hellos(host, loads.idle_hellos)
         await asyncio.sleep(1)
         memory = resident_megabytes(host.pid)
     report.add_spread(f"{prefix}idle_hello_ms", took, "ms", _goals_of("idle_hello_ms", goals))
     report.add(f"{prefix}idle_rss_mb", memory, "MB", goals.get("idle_rss_mb", ""))
     if loads.from_elsewhere:
-        async with fresh_host() as host:
+        async with fresh_host("idle_hello_from_elsewhere") as host:
             took = await hellos_from_elsewhere(host, loads.from_elsewhere)
         name = "idle_hello_from_elsewhere_ms"
         report.add_spread(prefix + name, took, "ms", _goals_of(name, goals))
@@ -198,8 +194,8 @@ def _goals_of(name: str, goals: dict[str, str]) -> dict[str, str]:
 async def take_from_skeleton(storage: str, report: Report, loads: Loads) -> None:
     """Take the same figures of the storage calls alone."""
 
-    async def timed(work: Callable[[Skeleton], Awaitable[None]]) -> tuple[float, float]:
-        with fresh_store(storage) as store:
+    async def timed(what: str, work: Callable[[Skeleton], Awaitable[None]]) -> tuple[float, float]:
+        with fresh_store(storage, f"skeleton_{what}") as store:
             opened = await store.open()
             skeleton = Skeleton(opened, HUB)
             await skeleton.create()
@@ -212,12 +208,13 @@ async def take_from_skeleton(storage: str, report: Report, loads: Loads) -> None
             await opened.aclose()
         return took
 
-    seconds, _ = await timed(lambda skeleton: skeleton.fan_out(loads.fan_out))
+    seconds, _ = await timed("fan_out", lambda skeleton: skeleton.fan_out(loads.fan_out))
     report.add(f"skeleton_fan_out_{loads.fan_out}_s", seconds, "s")
-    seconds, _ = await timed(lambda skeleton: skeleton.sequence(loads.sequence))
+    seconds, _ = await timed("sequence", lambda skeleton: skeleton.sequence(loads.sequence))
     report.add(f"skeleton_sequence_{loads.sequence}_s", seconds, "s")
     for size in loads.hellos:
-        seconds, cpu = await timed(lambda skeleton, size=size: skeleton.hellos(size, parallel=CONNECTIONS))  # type: ignore[misc]
+        work = functools.partial(Skeleton.hellos, size=size, parallel=CONNECTIONS)
+        seconds, cpu = await timed(f"hello_{size}", work)
         report.add(f"skeleton_hello_{size}_s", seconds, "s")
         report.add(f"skeleton_hello_{size}_cpu_ms", cpu / size * 1000, "ms")
     took: list[float] = []
@@ -229,7 +226,7 @@ async def take_from_skeleton(storage: str, report: Report, loads: Loads) -> None
             await skeleton.hello()
             took.append((time.perf_counter() - began) * 1000)
 
-    await timed(idle)
+    await timed("idle_hello", idle)
     report.add_spread("skeleton_idle_hello_ms", took, "ms")
 
 

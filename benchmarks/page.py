@@ -88,6 +88,8 @@ def taken(result: Result) -> list[Row]:
     if document["note"]:
         rows.append(("note", f"**{document['note']}**"))
     rows.append(("time", f"{sum(each['seconds'] for each in result.benchmarks.values()) / 60:.1f} minutes"))
+    if notes := [f"{name}, {text}" for name, each in result.benchmarks.items() for text in each.get("notes", [])]:
+        rows.append(("notes", "<br>".join(notes)))
     if failed := [f"{name}: {each['failed']}" for name, each in result.benchmarks.items() if "failed" in each]:
         rows.append(("**failed**", "<br>".join(failed)))
     return rows

@@ -19,6 +19,8 @@ PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
 _PACKAGES = ("durable-taskhub", "aiohttp", "azure-storage-queue", "azure-storage-blob", "azure-data-tables")
 _NODE_PACKAGES = Path(__file__).parents[1] / "tests/support/node/package-lock.json"
 
+_notes: list[str] = []
+
 
 @dataclass
 class Report:
@@ -63,8 +65,8 @@ class Report:
         print(f"{name:44} {found['p50']:>12,.2f}  {unit:6} {wanted}{' ' if wanted else ''}({others})", flush=True)
 
     def close(self) -> None:
-        """Print the line for programs: the figures by name, and ``about`` with machine, versions, units and goals."""
-        about = {**self._machine, "units": self.units, "goals": self.goals}
+        """Print the line for programs: the figures by name, and ``about`` with all that tells what they are."""
+        about = {**self._machine, "units": self.units, "goals": self.goals, "notes": _notes}
         print()
         print(json.dumps({**self.figures, "about": about}))
 
@@ -73,6 +75,12 @@ class Report:
         self.units[name] = unit
         if goal:
             self.goals[name] = goal
+
+
+def note(text: str) -> None:
+    """Say what is to be known of figures of this process; it is kept in the last line."""
+    _notes.append(text)
+    print(f"    ({text})", flush=True)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

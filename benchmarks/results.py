@@ -86,6 +86,7 @@ def run_all(runs: list[Run], *, is_quick: bool) -> dict[str, dict[str, Any]]:
             "figures": last,
             "units": about.get("units", {}),
             "goals": about.get("goals", {}),
+            "notes": about.get("notes", []),
             **({"failed": failure} if failure else {}),
         }
         print(f"({run.name} took {took} s)", flush=True)

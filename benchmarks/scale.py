@@ -118,7 +118,7 @@ async def run(kind: str, report: Report, *, quick: bool) -> None:
     hello_count, width = (60, 200) if quick else (400, 1000)
     one: dict[str, float] = {}
     for count in HOSTS:
-        with fresh_store(kind) as store:
+        with fresh_store(kind, f"hosts_{count}") as store:
             async with contextlib.AsyncExitStack() as stack:
                 hosts = [
                     await stack.enter_async_context(running_host(store, HostOptions(settings=SETTINGS)))

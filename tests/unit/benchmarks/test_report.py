@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks import report
 from benchmarks.report import Report, spread
 
 
@@ -12,11 +13,11 @@ def last_line(capsys):
 
 
 def test_last_line_has_the_figures_and_what_they_are_about(capsys):
-    report = Report("What does it cost?")
-    report.add("one_s", 1.23456, "s", "<= 2")
-    report.add("not_here_s", None, "s")
-    report.add_spread("many_ms", [1, 2, 3, 4], "ms", {"p50": "<= 3"})
-    report.close()
+    shown = Report("What does it cost?")
+    shown.add("one_s", 1.23456, "s", "<= 2")
+    shown.add("not_here_s", None, "s")
+    shown.add_spread("many_ms", [1, 2, 3, 4], "ms", {"p50": "<= 3"})
+    shown.close()
 
     found = last_line(capsys)
 
@@ -32,6 +33,7 @@ def test_last_line_has_the_figures_and_what_they_are_about(capsys):
     assert about["units"].keys() == found.keys()
     assert about["goals"] == {"one_s": "<= 2", "many_ms_p50": "<= 3"}
     assert about["cores"] >= 1
+    assert about["notes"] == []
     assert {"python", "sqlite", "azurite", "aiohttp"} <= about["versions"].keys()
 
 
@@ -41,3 +43,11 @@ def test_last_line_has_the_figures_and_what_they_are_about(capsys):
 )
 def test_spread_has_percentiles_and_the_worst(values, expected):
     assert tuple(spread(values).values()) == pytest.approx(expected)
+
+
+def test_notes_are_kept_in_the_last_line(capsys, monkeypatch):
+    monkeypatch.setattr(report, "_notes", [])
+    report.note("the emulator stood still")
+    Report("What does it cost?").close()
+
+    assert last_line(capsys)["about"]["notes"] == ["the emulator stood still"]
