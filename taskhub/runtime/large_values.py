@@ -17,18 +17,24 @@ if TYPE_CHECKING:
     from taskhub.model.ids import InstanceId
     from taskhub.names import HubNames
     from taskhub.runtime.environment import Environment
+    from taskhub.runtime.outages import StorageHealth
     from taskhub.storage.port import BlobStore
 
 MAX_PARALLEL = 16
 
 
 class LargeValues:
-    """Texts in blobs. The container is made before the first write of a process."""
+    """Texts in blobs. The container is made before the first write of a process.
 
-    def __init__(self, blobs: BlobStore, names: HubNames, environment: Environment) -> None:
+    Where there are several, each is tried again by itself: of a hundred one would fail each time that all of them are
+    asked for, with a storage of which only a few calls in a hundred fail.
+    """
+
+    def __init__(self, blobs: BlobStore, names: HubNames, environment: Environment, health: StorageHealth) -> None:
         self._blobs = blobs
         self._container = names.large_messages_container
         self._environment = environment
+        self._health = health
         self._is_created = False
 
     async def put(self, blob_name: str, text: str) -> None:
@@ -74,7 +80,7 @@ class LargeValues:
         """Return several texts by blob name."""
         texts = await run_all(
             self._environment.spawn,
-            [lambda name=name: self.get(name) for name in blob_names],  # type: ignore[misc]  # binds the name
+            [lambda name=name: self._health.retry_briefly(lambda: self.get(name)) for name in blob_names],  # type: ignore[misc]  # binds the name
             limit=MAX_PARALLEL,
             name="get blob",
         )
@@ -83,7 +89,7 @@ class LargeValues:
     async def delete_all(self, blob_names: Iterable[str]) -> None:
         """Delete texts; those that are gone already are no error."""
         for name in blob_names:
-            await self._blobs.delete_blob(self._container, name)
+            await self._health.retry_briefly(lambda name=name: self._blobs.delete_blob(self._container, name))  # type: ignore[misc]  # binds
 
     async def history_of(self, instance_id: InstanceId) -> list[str]:
         """Return the names of the texts that belong to the history of an instance."""
@@ -103,7 +109,10 @@ class LargeValues:
     async def _in_parallel(self, values: Sequence[tuple[str, str]]) -> None:
         await run_all(
             self._environment.spawn,
-            [lambda name=name, text=text: self.put(name, text) for name, text in values],  # type: ignore[misc]  # binds
+            [
+                lambda name=name, text=text: self._health.retry_briefly(lambda: self.put(name, text))  # type: ignore[misc]  # binds
+                for name, text in values
+            ],
             limit=MAX_PARALLEL,
             name="put blob",
         )

@@ -61,7 +61,7 @@ class Services:
         names = HubNames.of(settings.hub_name)
         health = StorageHealth(environment, storage.description)
         storage = health.watching(storage)
-        large = LargeValues(storage.blobs, names, environment)
+        large = LargeValues(storage.blobs, names, environment, health)
         return cls(
             storage=storage,
             settings=settings,
