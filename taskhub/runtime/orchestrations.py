@@ -301,8 +301,12 @@ class Orchestrations(InstanceWork):
             case NothingNew(refresh_row=refresh_row, early=early):
                 if refresh_row and stored is not None:
                     await self._checkpoints.repair_row(item.partition, item.instance.id, stored)
-                keep = session if session.state.started and not session.state.is_terminal else None
-                return Outcome(keep, messages=Sorted(all_but(messages, early), pick(messages, early)))
+                dropped = all_but(messages, early)
+                may_stay = session.state.started is not None and not session.state.is_terminal
+                # A session in memory knows of no purge: what was put after it belongs to nobody.
+                if stored is None and await self._clear_away_large(item, dropped):
+                    may_stay = False
+                return Outcome(session if may_stay else None, messages=Sorted(dropped, pick(messages, early)))
             case Finished(used_up=used_up, later=later, early=early):
                 ended = _sorted(messages, used_up, early, later)
                 if stored is not None:
@@ -312,7 +316,9 @@ class Orchestrations(InstanceWork):
                 return Outcome(messages=ended)
             case TerminatedUnstarted(event=event, early=early):
                 await self._services.instances.terminate_unstarted(item.instance.id, event)
-                return Outcome(messages=Sorted(all_but(messages, early), pick(messages, early)))
+                dropped = all_but(messages, early)
+                await self._clear_away_large(item, dropped)
+                return Outcome(messages=Sorted(dropped, pick(messages, early)))
             case Unknown(used_up=used_up, later=later, early=early):
                 return Outcome(messages=await self._unknown(item, _sorted(messages, used_up, early, later)))
 
@@ -390,19 +396,25 @@ class Orchestrations(InstanceWork):
         seconds = max(1, min(int(wait.total_seconds()) + 1, MAX_HIDDEN_SECONDS))
         return replace(messages, used_up=others, hidden=tuple((held, seconds) for held in awaited))
 
-    async def _clear_away(self, item: WorkItem, dropped: Sequence[Held]) -> None:
-        """Delete large values that were written for an instance after it was purged.
+    async def _clear_away_large(self, item: WorkItem, dropped: Sequence[Held]) -> bool:
+        """Do as :meth:`_clear_away`, but do not ask whether an instance was purged unless it matters to a message."""
+        return any(held.blob_name is not None for held in dropped) and await self._clear_away(item, dropped)
+
+    async def _clear_away(self, item: WorkItem, dropped: Sequence[Held]) -> bool:
+        """Delete large values that were written for an instance after it was purged; return whether it was.
 
         Those of messages that are dropped now; and of an episode that wrote them ahead of its history. Its commit was
         refused, so its messages came back, and nobody writes the instance but us.
         """
         instance_id = item.instance.id
         if await self._services.history.execution_of(instance_id) is not None:
-            return
-        if await self._services.instances.read(instance_id) is None:
-            of_messages = [held.blob_name for held in dropped if held.blob_name is not None]
-            of_history = await self._services.large.history_of(instance_id)
-            await self._services.large.delete_all([*of_messages, *of_history])
+            return False
+        if await self._services.instances.read(instance_id) is not None:
+            return False
+        of_messages = [held.blob_name for held in dropped if held.blob_name is not None]
+        of_history = await self._services.large.history_of(instance_id)
+        await self._services.large.delete_all([*of_messages, *of_history])
+        return True
 
     def _rejects(self, episode: Episode) -> bool:
         """Return whether an episode is left to a worker of another version; a termination needs no code."""

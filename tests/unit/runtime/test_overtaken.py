@@ -306,6 +306,57 @@ def test_a_large_answer_that_comes_after_its_instance_was_purged_leaves_nothing(
     assert not any(left.messages.values())
 
 
+def test_a_second_large_answer_for_an_instance_in_memory_that_was_purged_leaves_nothing():
+    """Found by simulation: the activity ran twice, and the session knew the first answer but not of the purge."""
+
+    def asking(context):
+        yield context.call_activity("grow", None)
+        yield context.wait_for_external_event("go")
+
+    hub = VirtualHub({"asking": asking}, {"grow": lambda _: LARGE}, partition_count=1, direct_answers=False)
+    container = hub.names.large_messages_container
+
+    async def main(hub):
+        await hub.worker()
+        await hub.start("asking", instance_id="x")
+        await hub.sleep(10)
+        [answer] = [name for name in (await hub.state()).blobs if name.endswith("-TaskCompleted.json.gz")]
+        content = await hub.storage.blobs.get_blob(container, answer)
+        await hub.client.purge(InstanceId("x"))
+        # As whoever runs an activity puts it.
+        await hub.storage.blobs.put_blob(container, answer, content)
+        await hub.storage.queues.put(hub.names.control_queue(0), encode_pointer(answer))
+        await hub.sleep(1000)
+        return await hub.state()
+
+    left = hub.run(main)
+
+    assert (list(left.instances), list(left.history), list(left.blobs)) == ([], [], [])
+    assert not any(left.messages.values())
+
+
+def test_a_large_termination_that_comes_after_an_instance_that_never_began_was_purged_leaves_nothing():
+    hub = VirtualHub(CODE, partition_count=1)
+    container = hub.names.large_messages_container
+
+    async def main(hub):
+        await hub.client.create_hub()
+        await hub.start("waiting", instance_id="x")
+        await hub.client.terminate(InstanceId("x"), LARGE)
+        [reason] = [name for name in (await hub.state()).blobs if name.startswith("x/message-")]
+        content = await hub.storage.blobs.get_blob(container, reason)
+        await hub.client.purge(InstanceId("x"))
+        await hub.storage.blobs.put_blob(container, reason, content)
+        await hub.worker()
+        await hub.sleep(3600)  # the start waits for its row for 17 minutes
+        return await hub.state()
+
+    left = hub.run(main)
+
+    assert (list(left.instances), list(left.history), list(left.blobs)) == ([], [], [])
+    assert not any(left.messages.values())
+
+
 def calling(context):
     return (yield context.call_sub_orchestrator("echoing", 7, "child"))
 
