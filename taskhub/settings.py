@@ -121,6 +121,9 @@ class TaskHubSettings:
     gather_seconds: float = 0.02
     """How long an orchestration waits at most for more such answers while activities of it are running here: they are
     stored together. 0: not at all."""
+    fold_seconds: float = 0.05
+    """How long the storing of what an orchestration asks for waits for the answers of activities that run here and take
+    no longer as a rule: both are stored in one transaction (8.4 C, the folded form). 0: not at all."""
     assume_new: bool = True
     """Take an instance whose row a client has just written for new, and load no history (8.4 E). Off: the history is
     looked for before the first episode."""
@@ -188,6 +191,7 @@ CLASSIC: Mapping[str, Any] = {
     "local_timers": False,
     "delete_timers": False,
     "long_lease_rounds": False,
+    "fold_seconds": 0.0,
     "assume_new": False,
     "commit_before_messages": False,
 }
@@ -226,5 +230,6 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (  # name, lowest, highest,
     ("max_custom_status_kilobytes", 1, 32, ""),
     ("max_local_timers", 0, 10_000_000, ""),
     ("gather_seconds", 0, 10, ""),
+    ("fold_seconds", 0, 10, ""),
     ("stop_grace_seconds", 0, 3600, ""),
 )

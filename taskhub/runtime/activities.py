@@ -24,7 +24,7 @@ from taskhub.runtime.poller import Poller
 from taskhub.storage.port import MAX_MESSAGES_PER_GET
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from taskhub.model.ids import InstanceId
     from taskhub.model.messages import TaskMessage
@@ -41,6 +41,9 @@ MAX_ANSWER_ATTEMPTS = 8
 
 MAX_ANSWERED = 10_000
 """Activities that are remembered, to know second copies of their work items."""
+
+SMOOTHING = 0.3
+"""How much the last run counts in what an activity takes."""
 
 _Question = tuple[OrchestrationInstance, int, Utc]
 
@@ -88,6 +91,8 @@ class Activities:
         self._is_stopped = False
         self._in_progress: set[_Question] = set()
         self._running: Counter[InstanceId] = Counter()
+        self._seconds: dict[str, float] = {}
+        """How long an activity took lately, by its name."""
         self._answered: dict[_Question, None] = {}
         """The last ones, to know second copies of them."""
         self._fence_margin = timedelta(seconds=services.settings.fence_margin_seconds)
@@ -127,6 +132,13 @@ class Activities:
         """Return how many activities of an instance run here now."""
         return self._running[instance_id]
 
+    def are_quick(self, names: Iterable[str], seconds: float) -> bool:
+        """Return whether activities have lately taken less than ``seconds``; none that has not run here has.
+
+        One that kills its process is not known to the next one: it is stored what was asked for before that runs it.
+        """
+        return all(self._seconds.get(name, seconds) < seconds for name in names)
+
     def stop(self) -> None:
         """Fetch no more."""
         self._is_stopped = True
@@ -152,8 +164,13 @@ class Activities:
             task_id=item.task.event_id,
             attempt=item.held.dequeue_count,
         )
+        clock = self._services.environment.clock
+        began = clock.monotonic()
         async with self._renewals.hold([item.held]):
-            return await self._application.run_activity(call)
+            result = await self._application.run_activity(call)
+        took, before = clock.monotonic() - began, self._seconds.get(item.task.name)
+        self._seconds[item.task.name] = took if before is None else before + (took - before) * SMOOTHING
+        return result
 
     async def complete(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> None:
         """Hand the answer over to an orchestration in memory; else put it, then delete the work item."""

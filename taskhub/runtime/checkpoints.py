@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,20 @@ _ANSWERS_TO_PARENTS = (SubOrchestrationCompleted, SubOrchestrationFailed)
 _logger = logging.getLogger("taskhub.checkpoints")
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A checkpoint whose messages are put, and whose history is to be stored next."""
+
+    checkpoint: Checkpoint
+    rows: Sequence[EncodedRow]
+    """Of the history, that are not stored yet."""
+    columns: Columns
+    """Of the Instances row, as the episodes since it was written last leave them."""
+    kept: Kept
+    is_first: bool
+    """Whether the instance had no history before."""
+
+
 class Checkpoints:
     """Writes what episodes decided.
 
@@ -90,57 +105,80 @@ class Checkpoints:
             StaleCheckpoint: another worker wrote the history; messages may have been put, as duplicates.
             TransientStorageError: the storage stayed away for too long; any part may have been written.
         """
+        await self.store(partition, session, await self.send(partition, session, checkpoint))
+
+    async def send(
+        self, partition: Partition, session: StoredInstance, checkpoint: Checkpoint, *, after: Sent | None = None
+    ) -> Sent:
+        """Make the writes of a checkpoint up to its messages.
+
+        Args:
+            partition: of the instance.
+            session: what is known of it.
+            checkpoint: what to write.
+            after: the episode before, if only its messages are put. Its history is stored before any message of this
+                one, or else with it.
+
+        Raises:
+            As :meth:`commit`.
+        """
         # All that may turn out to be unstorable before the first message: an orchestration that fails for it must not
         # have its work done all the same.
         rows = self._services.history.encode(
             checkpoint.instance, checkpoint.new_events, first_index=checkpoint.first_index
         )
         columns = self._columns(checkpoint, rows)
+        if after is not None and not checkpoint.replaces:
+            columns = {**after.columns, **columns}
         ahead = self._encode_ahead(checkpoint, rows)
-        is_first = session.etag is None
+        is_first = session.etag is None if after is None else after.is_first
+        unstored = () if after is None else after.rows
         self._fence(partition)
         kept = self._local.keep(checkpoint.outbound) if self._local is not None else Kept()
         try:
-            await self._store(partition, session, checkpoint, rows, ahead, kept)
+            await self._put(partition, checkpoint.farewell, kept)
+            if checkpoint.ahead is not None:
+                opening = (*unstored, *ahead)
+                await self._store_ahead(partition, session, checkpoint.ahead, opening, checkpoint.taken_requests)
+                unstored = ()
+                if checkpoint.ahead.instance == checkpoint.instance:
+                    rows = rows[len(ahead) :]
+                self._fence(partition)  # that took its time
+            await self._send(partition, checkpoint.outbound, kept)
         except Exception:
             await kept.give_back()
             raise
         finally:
             kept.let_go()
-        await self._write_row(partition, session, checkpoint, columns, is_first=is_first)
-        await self._delete_timers(session, checkpoint, kept.timers)
+        # Nothing is left of a generation that another one takes the place of.
+        return Sent(checkpoint, rows if checkpoint.replaces else (*unstored, *rows), columns, kept, is_first=is_first)
+
+    async def store(self, partition: Partition, session: StoredInstance, sent: Sent) -> None:
+        """Store the history of a checkpoint whose messages are put, hand over what stays here, and write the row.
+
+        Raises:
+            As :meth:`commit`.
+        """
+        checkpoint = sent.checkpoint
+        try:
+            self._fence(partition)
+            session.etag = await self._services.history.commit(
+                checkpoint.instance,
+                sent.rows,
+                etag=session.etag,
+                give_up=lambda: not self._is_ours(partition),
+                taken_requests=checkpoint.taken_requests,
+            )
+            await sent.kept.hand_over()
+        except Exception:
+            await sent.kept.give_back()
+            raise
+        await self._write_row(partition, session, checkpoint, sent.columns, is_first=sent.is_first)
+        await self._delete_timers(session, checkpoint, sent.kept.timers)
         if checkpoint.replaces:
             await self._services.large.delete_all(session.blobs)
             session.blobs = []
-        session.blobs.extend(value.blob_name for row in rows for value in row.offloaded)
-
-    async def _store(
-        self,
-        partition: Partition,
-        session: StoredInstance,
-        checkpoint: Checkpoint,
-        rows: Sequence[EncodedRow],
-        ahead: Sequence[EncodedRow],
-        kept: Kept,
-    ) -> None:
-        """Put the messages, write the history, and hand over what stays here."""
-        await self._put(partition, checkpoint.farewell, kept)
-        if checkpoint.ahead is not None:
-            await self._store_ahead(partition, session, checkpoint.ahead, ahead, checkpoint.taken_requests)
-            if checkpoint.replaces:  # an earlier generation's, to go with it
-                session.blobs.extend(value.blob_name for row in ahead for value in row.offloaded)
-                ahead = ()
-            self._fence(partition)  # that took its time
-        await self._send(partition, checkpoint.outbound, kept)
-        self._fence(partition)
-        session.etag = await self._services.history.commit(
-            checkpoint.instance,
-            rows[len(ahead) :],
-            etag=session.etag,
-            give_up=lambda: not self._is_ours(partition),
-            taken_requests=checkpoint.taken_requests,
-        )
-        await kept.hand_over()
+        session.blobs.extend(_blobs(sent.rows))
 
     async def _delete_timers(self, session: StoredInstance, checkpoint: Checkpoint, put: Mapping[int, Receipt]) -> None:
         """Delete the messages of timers that nobody waits for any more, as far as we know their receipts.
@@ -154,9 +192,6 @@ class Checkpoints:
             over += session.timers.values()
             session.timers = {}
         session.timers.update(put)
-        for event in checkpoint.new_events:
-            if isinstance(event, TimerFired):
-                session.timers.pop(event.timer_id, None)
         if checkpoint.is_final:
             over += session.timers.values()
             session.timers = {}
@@ -197,6 +232,7 @@ class Checkpoints:
             # That it has begun must be known for as long as its start may come again, whoever finishes the episode.
             taken_requests=taken_requests,
         )
+        session.blobs.extend(_blobs(rows))
 
     async def repair_row(
         self,
@@ -419,6 +455,10 @@ class Checkpoints:
         if keeps and checkpoint.first_index > 0:
             del columns["CustomStatus"]
         return columns
+
+
+def _blobs(rows: Sequence[EncodedRow]) -> list[str]:
+    return [value.blob_name for row in rows for value in row.offloaded]
 
 
 def _is_of_new_start(row: InstanceState, session: StoredInstance, instance: OrchestrationInstance) -> bool:

@@ -27,7 +27,7 @@ from taskhub.model.history import ExecutionTerminated
 from taskhub.runtime.clock import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from taskhub.model.history import OrchestrationInstance
     from taskhub.model.ids import ExecutionId, InstanceId, Utc
@@ -144,6 +144,19 @@ class Inbox:
         waiting = item.instance.waiting
         if waiting and waiting[0].execution_id == item.batch.execution_id:
             item.batch.messages += waiting.pop(0).messages
+
+    def answers(self, item: WorkItem) -> Sequence[Held] | None:
+        """Return the answers that have come directly for the execution of a batch; ``None`` if anything else has."""
+        waiting = item.instance.waiting
+        if not waiting:
+            return ()
+        batch = waiting[0]
+        is_other = len(waiting) > 1 or any(held.work_item is None for held in batch.messages)
+        return None if is_other else batch.messages
+
+    def take_answers(self, item: WorkItem) -> None:
+        """Add to a batch what :meth:`answers` has returned."""
+        item.batch.messages += item.instance.waiting.pop(0).messages
 
     def awaits(self, target: OrchestrationInstance) -> Partition | None:
         """Return the partition of an execution that is in memory with its code, and ours to go on with."""

@@ -251,6 +251,11 @@ class Kept:
         self.timers: dict[int, Receipt] = {}
         """Timers that were put, by their numbers."""
 
+    @property
+    def count(self) -> int:
+        """How many are put and wait to be handed over."""
+        return 0
+
     def hide_seconds(self, message: object) -> int:
         """Return for how long a message is to be put out of sight; 0: not at all."""
         return 0
@@ -281,6 +286,10 @@ class _KeptHere(Kept):
         self._local = local
         self._recipients = recipients
         self._messages: list[tuple[Recipient, Held]] = []
+
+    @property
+    def count(self) -> int:
+        return len(self._messages)
 
     def hide_seconds(self, message: object) -> int:
         recipient = self._recipients.get(id(message))

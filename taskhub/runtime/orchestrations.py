@@ -38,20 +38,22 @@ from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionManager
 from taskhub.model.versions import VersionFailure
+from taskhub.runtime.folding import Folding
 from taskhub.runtime.history_store import NO_HISTORY
 from taskhub.runtime.instance_work import NO_MESSAGES, InstanceWork, Sorted, all_but, pick
+from taskhub.runtime.nursery import Nursery
 from taskhub.runtime.sessions import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from taskhub.core.admission import Admission
     from taskhub.core.episode import Checkpoint, Episode
     from taskhub.model.history import HistoryEvent
-    from taskhub.model.ids import InstanceId
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.application import Application
-    from taskhub.runtime.checkpoints import Checkpoints
+    from taskhub.runtime.checkpoints import Checkpoints, Sent
+    from taskhub.runtime.folding import ActivitiesHere
     from taskhub.runtime.history_store import StoredHistory
     from taskhub.runtime.inbox import Inbox, WorkItem
     from taskhub.runtime.mailbox import Held, Mailbox
@@ -76,6 +78,34 @@ class Outcome:
     """The first episode of the work item, if it must be stored as it began before anything is sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One episode of a work item, to be committed."""
+
+    episode: Episode
+    checkpoint: Checkpoint
+    used_up: tuple[Held, ...]
+    """The messages that brought it."""
+    first: Episode | None
+    """As in :class:`Outcome`."""
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> _Step:
+        """Return the episode of a work item that has one."""
+        assert outcome.episode is not None
+        assert outcome.checkpoint is not None
+        return cls(outcome.episode, outcome.checkpoint, outcome.messages.used_up, outcome.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What is stored of a work item."""
+
+    checkpoint: Checkpoint
+    """The last one."""
+    messages: Sorted
+
+
 class Orchestrations(InstanceWork):
     """See the module, and :class:`taskhub.runtime.dispatcher.Work`."""
 
@@ -87,13 +117,14 @@ class Orchestrations(InstanceWork):
         mailbox: Mailbox,
         renewals: Renewals,
         checkpoints: Checkpoints,
-        activities_here: Callable[[InstanceId], int],
+        activities: ActivitiesHere,
     ) -> None:
         super().__init__(services, inbox, mailbox, renewals)
         settings = services.settings
         self._application = application
         self._checkpoints = checkpoints
-        self._activities_here = activities_here
+        self._activities = activities
+        self._folding = Folding(services, inbox, activities)
         self._rules = EpisodeRules(
             default_version=settings.default_version,
             store_inputs=settings.store_inputs,
@@ -127,21 +158,22 @@ class Orchestrations(InstanceWork):
 
     async def complete(self, item: WorkItem, result: Outcome) -> None:
         """Commit the checkpoint; let go of the instance, then of its messages."""
-        session, checkpoint = result.session, result.checkpoint
-        if session is not None and checkpoint is not None and result.episode is not None:
-            try:
-                async with self._renewals.hold(item.batch.messages):
-                    checkpoint = await self._commit(item, session, result, result.episode, checkpoint)
-            except StaleCheckpoint:
-                if not session.is_assumed_new:
-                    raise
-                await self._begin_again(item, result.episode)
-                return
-            session.committed(checkpoint, result.episode)
-            self._log_episode(item, checkpoint)
-            if not self._may_stay_warm(session, checkpoint):
-                session = None
-        await self._let_go(item, session, result.messages)
+        session = result.session
+        if session is None or result.checkpoint is None or result.episode is None:
+            await self._let_go(item, session, result.messages)
+            return
+        deletes = Nursery(self._services.environment.spawn)
+        try:
+            committed = await self._commit(item, session, result, deletes)
+        except StaleCheckpoint:
+            if not session.is_assumed_new or session.etag is not None:
+                raise
+            await self._begin_again(item, result.episode)
+        else:
+            is_warm = self._may_stay_warm(session, committed.checkpoint)
+            await self._let_go(item, session if is_warm else None, committed.messages)
+        finally:
+            await deletes.idle()
 
     async def _gather(self, item: WorkItem) -> None:
         """Wait a moment for more answers, if there are only such, and activities here are about to give some.
@@ -152,7 +184,7 @@ class Orchestrations(InstanceWork):
         ends = clock.monotonic() + self._services.settings.gather_seconds
         while all(held.work_item is not None for held in item.batch.messages):
             seconds = ends - clock.monotonic()
-            if seconds <= 0 or not self._activities_here(item.instance.id):
+            if seconds <= 0 or not self._activities.running(item.instance.id):
                 break
             await item.instance.arrived.wait(seconds)
             self._inbox.absorb(item)
@@ -440,23 +472,88 @@ class Orchestrations(InstanceWork):
 
     # ---- committing
 
-    async def _commit(
-        self, item: WorkItem, session: Session, result: Outcome, episode: Episode, checkpoint: Checkpoint
-    ) -> Checkpoint:
-        """Commit a checkpoint, or the failure of an orchestration whose decisions cannot be stored."""
-        checkpoint = replace(checkpoint, taken_requests=session.remembered())
+    async def _commit(self, item: WorkItem, session: Session, result: Outcome, deletes: Nursery) -> Committed:
+        """Commit what a work item came to, and what follows from answers that come at once.
+
+        Args:
+            item: which one.
+            session: of its instance.
+            result: what it came to.
+            deletes: where messages are deleted that are used up before the end.
+        """
+        step, before = _Step.of(result), None
+        unstored: tuple[Held, ...] = ()
+        """What brought the episode before, whose history is not stored."""
+        until = self._folding.end()
+        while True:
+            async with self._renewals.hold(tuple(item.batch.messages)):
+                sent = await self._send(item, session, step, after=before)
+                session.go_on(sent.checkpoint, step.episode)
+                following = await self._fold(item, session, sent, until=until)
+                if following is None:
+                    sent = await self._store(item, session, step, sent, after=before)
+            if before is not None and sent.checkpoint.ahead is not None:
+                # With it was stored what the one before decided.
+                item.batch.messages = [held for held in item.batch.messages if held not in unstored]
+                deletes.start(self._mailbox.delete(unstored), name="delete messages")
+                unstored = ()
+            unstored = (*unstored, *step.used_up)
+            if following is None:
+                session.committed(sent.checkpoint)
+                self._log_episode(item, sent.checkpoint)
+                return Committed(sent.checkpoint, replace(result.messages, used_up=unstored))
+            step, before = following, sent
+
+    async def _fold(self, item: WorkItem, session: Session, sent: Sent, *, until: float) -> _Step | None:
+        """Run the next episode, if answers to all that was asked for come before it would be stored.
+
+        The episode before is in memory as if it was stored.
+        """
+        if not self._may_stay_warm(session, sent.checkpoint) or not self._folding.allows(sent, until=until):
+            return None
+        answers = await self._folding.answers(item, sent)
+        arrivals = [Arrival(held.envelope, held.dequeue_count) for held in answers]
+        admission = admit(session.state, arrivals, execution_id=sent.checkpoint.instance.execution_id)
+        if not isinstance(admission, Run) or admission.early:
+            return None
+        self._inbox.take_answers(item)
+        first = episodes.begin_episode(session.state, admission.accepted, now=self._now())
         try:
-            await self._checkpoints.commit(item.partition, session, checkpoint)
+            episode, checkpoint = await self._run(session, first, stores_ahead=True)
+        except Exception:
+            # As if nobody had waited for the answers: they are looked at again, when what they answer is stored.
+            await self._checkpoints.store(item.partition, session, sent)
+            raise
+        return _Step(episode, checkpoint, tuple(answers), first)
+
+    async def _send(self, item: WorkItem, session: Session, step: _Step, *, after: Sent | None) -> Sent:
+        """Put what an episode sends, or the failure of an orchestration whose decisions cannot be stored."""
+        checkpoint = replace(step.checkpoint, taken_requests=session.remembered())
+        try:
+            return await self._checkpoints.send(item.partition, session, checkpoint, after=after)
         except (PayloadError, ContentRefused) as error:
-            # Refused for what it holds it is refused each time: the orchestration fails, for everybody to see.
-            reason = episodes.failure(episode.started.name, str(error))
-            failed = Actions((), None, reason, episode.next_task_id)
-            ended = episodes.finish_episode(episode, failed, now=self._now(), rules=self._rules)
-            if result.first is not None:
-                ended = episodes.storing_ahead(ended, result.first, whatever_it_sends=True)
-            checkpoint = replace(ended, farewell=checkpoint.farewell, taken_requests=session.remembered())
-            await self._checkpoints.commit(item.partition, session, checkpoint)
-        return checkpoint
+            failed = self._failed(session, step, error)
+            return await self._checkpoints.send(item.partition, session, failed, after=after)
+
+    async def _store(self, item: WorkItem, session: Session, step: _Step, sent: Sent, *, after: Sent | None) -> Sent:
+        """Store what an episode decided, or the failure of an orchestration whose decisions cannot be stored."""
+        try:
+            await self._checkpoints.store(item.partition, session, sent)
+        except (PayloadError, ContentRefused) as error:
+            failed = self._failed(session, step, error)
+            sent = await self._checkpoints.send(item.partition, session, failed, after=after)
+            await self._checkpoints.store(item.partition, session, sent)
+            session.go_on(sent.checkpoint, step.episode)
+        return sent
+
+    def _failed(self, session: Session, step: _Step, error: Exception) -> Checkpoint:
+        # Refused for what it holds it is refused each time: the orchestration fails, for everybody to see.
+        reason = episodes.failure(step.episode.started.name, str(error))
+        failed = Actions((), None, reason, step.episode.next_task_id)
+        ended = episodes.finish_episode(step.episode, failed, now=self._now(), rules=self._rules)
+        if step.first is not None:
+            ended = episodes.storing_ahead(ended, step.first, whatever_it_sends=True)
+        return replace(ended, farewell=step.checkpoint.farewell, taken_requests=session.remembered())
 
     def _may_stay_warm(self, session: Session, checkpoint: Checkpoint) -> bool:
         # A rewind edits rows behind the sentinel's back, and announces it by a GenericEvent or on an ended instance.

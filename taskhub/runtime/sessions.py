@@ -17,6 +17,7 @@ from taskhub.core.runtime_state import RuntimeState, fingerprint
 from taskhub.errors import UnknownFunction
 from taskhub.model import actions
 from taskhub.model.entities import EntityId, is_entity
+from taskhub.model.history import TimerFired
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from taskhub.runtime.application import Application, Orchestration
     from taskhub.runtime.history_store import StoredHistory
     from taskhub.runtime.receipts import Receipt
+
+
+INSTANCE_BYTES = 7_400
+"""What an instance in memory takes besides its events: its code that waits, and many small objects
+(``benchmarks.memory``)."""
 
 
 class StoredInstance:
@@ -56,7 +62,7 @@ class StoredInstance:
     @property
     def size_bytes(self) -> int:
         """What it takes of the memory for warm instances, in bytes: an estimate, kept as events are added."""
-        return self.state.size_bytes
+        return INSTANCE_BYTES + self.state.size_bytes
 
     @property
     def execution_id(self) -> ExecutionId | None:
@@ -138,14 +144,19 @@ class Session(StoredInstance):
         """Return what is to be stored of earlier executions, ``None`` when nothing was added."""
         return encode_taken_requests(self.memory.remembered()) if self.memory.has_changed else None
 
-    def committed(self, checkpoint: Checkpoint, episode: Episode) -> None:
-        """Take over what a checkpoint stored."""
+    def go_on(self, checkpoint: Checkpoint, episode: Episode) -> None:
+        """Take over what an episode came to, which is stored now, or will be before anything depends on it."""
+        for event in checkpoint.new_events:
+            self.state.apply(event)
+            if isinstance(event, TimerFired):
+                self.timers.pop(event.timer_id, None)
+        self._unfed = checkpoint.new_events[len(episode.new_events) :]
+
+    def committed(self, checkpoint: Checkpoint) -> None:
+        """Take note that all of it is stored."""
         self.is_assumed_new = False
         self.stored_execution_id = checkpoint.instance.execution_id
         self.memory.has_changed = False
-        for event in checkpoint.new_events:
-            self.state.apply(event)
-        self._unfed = checkpoint.new_events[len(episode.new_events) :]
 
     def close(self) -> None:
         """Let go of the code."""

@@ -148,9 +148,7 @@ class Worker:
         checkpoints = Checkpoints(services, local)
         self._orchestrations = Dispatcher(
             "orchestration",
-            Orchestrations(
-                services, application, inbox, self._mailbox, self._renewals, checkpoints, activities.running
-            ),
+            Orchestrations(services, application, inbox, self._mailbox, self._renewals, checkpoints, activities),
             limit=settings.max_concurrent_orchestrations,
             environment=environment,
         )

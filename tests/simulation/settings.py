@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from taskhub.model.leases import PartitionManager
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SHORTCUTS = (
     "warm_sessions",
@@ -52,11 +52,17 @@ def draw_settings(seed: int, shortcuts: str = "drawn") -> dict[str, Any]:
         "max_dequeue_count": draw.choice([0, 0, 40]),
         "base64_messages": draw.random() < 0.2,
         "overridable_running_instances": True,
-        "gather_seconds": random.Random(f"{seed}/gather_seconds").choice([0.0, 0.02, 1.0])
-        if is_on is not False
-        else 0.0,
+        "gather_seconds": _seconds(seed, "gather_seconds", (0.0, 0.02, 1.0), is_on=is_on),
+        "fold_seconds": _seconds(seed, "fold_seconds", (0.0, 0.5, 5.0, 5.0), is_on=is_on),
         **(drawn if is_on is None else dict.fromkeys(SHORTCUTS, is_on)),
     }
+
+
+def _seconds(seed: int, name: str, choices: Sequence[float], *, is_on: bool | None) -> float:
+    """Draw how long something waits, where 0 is off, so that others are left as they were."""
+    if is_on is not None:
+        choices = [each for each in choices if bool(each) is is_on]
+    return random.Random(f"{seed}/{name}").choice(choices)
 
 
 PLAIN: Mapping[str, Any] = {
@@ -64,6 +70,7 @@ PLAIN: Mapping[str, Any] = {
     "partition_count": 1,
     **dict.fromkeys(SHORTCUTS, True),
     "gather_seconds": 0.0,
+    "fold_seconds": 0.0,
     "base64_messages": False,
     "max_dequeue_count": 0,
     "max_concurrent_activities": 20,

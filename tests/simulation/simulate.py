@@ -38,7 +38,7 @@ from tests.simulation.profiles import PROFILES
 from tests.simulation.programs import ACTIVITIES, ENTITIES, ORCHESTRATORS, Start
 from tests.simulation.progress import Progress
 from tests.simulation.settings import draw_settings
-from tests.simulation.workload import ACTIVITY_NAMES, Journal, SimulatedApplication, counter
+from tests.simulation.workload import ACTIVITY_NAMES, Journal, Program, SimulatedApplication, counter
 from tests.support.hub_state import read_hub
 
 if TYPE_CHECKING:
@@ -96,6 +96,10 @@ class Slot:
     receipts: dict[str, Receipt] = field(default_factory=dict)
 
 
+_CHAINS = 0.25
+"""Of so many runs one instance is a long chain of activities, each given what the one before answered."""
+
+
 class Simulation:
     """Draws a workload and a fate from a seed, and lets it happen."""
 
@@ -142,6 +146,9 @@ class Simulation:
                 f"i-{number}": draw_plan(random.Random(f"{seed}/workload/{number}"), f"i-{number}")
                 for number in range(chosen.randrange(1, profile.most_instances + 1))
             }
+            if random.Random(f"{seed}/chain").random() < _CHAINS:
+                instance_id = f"i-{len(workload)}"
+                workload[instance_id] = Plan(instance_id, program=Program(f"{instance_id}.1", [("follow", 1, 12)]))
         self.workload: dict[str, Plan | Start] = dict(workload)
         self._plans = {
             instance_id: Plan(instance_id, start=each) if isinstance(each, Start) else each

@@ -121,7 +121,7 @@ def test_a_failing_run_is_made_smaller_and_fails_in_the_same_way():
     hello = Start("hello_sequence", None, [f"Hello {city}!" for city in ("Tokyo", "Seattle", "London")], activities=3)
     workload = {"i-0": hello, "i-1": Start("counter", 0, 3, activities=1), "i-2": hello}
     with BY_NAME["delete_before_commit"].applied():
-        cases = (failing_case(seed, faults="default", workload=workload) for seed in range(100))
+        cases = (failing_case(seed, faults="default", workload=workload) for seed in range(30, 100))
         case = next(each for each in cases if each is not None and len(each.fates) > 3)
         smallest = Shrinker(case, max_runs=150).shrink()
 

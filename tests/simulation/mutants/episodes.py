@@ -99,7 +99,7 @@ MUTANTS = (
         "storage.md 6.10",
         (
             Edit(
-                Session.committed,
+                Session.go_on,
                 "    self._unfed = checkpoint.new_events[len(episode.new_events) :]\n",
                 "    self._unfed = checkpoint.new_events\n",
             ),

@@ -21,6 +21,7 @@ MUTANTS = (
                 "    operations.append(TableWrite(Write.INSERT_OR_MERGE, sentinel))\n",
             ),
         ),
+        seeds=120,
     ),
     Mutant(
         "no_sentinel",

@@ -9,7 +9,7 @@ from taskhub.runtime.orchestrations import Orchestrations
 from tests.simulation.mutants.mutant import Edit, Mutant
 from tests.simulation.mutants.workloads import ACTIVITIES
 
-_PUT = "    await self._send(partition, checkpoint.outbound, kept)\n"
+_PUT = "        await self._send(partition, checkpoint.outbound, kept)\n"
 _PUT_IN_SIGHT = "    await self._send(partition, checkpoint.outbound, Kept())\n"
 
 MUTANTS = (
@@ -20,9 +20,8 @@ MUTANTS = (
         (
             Edit(
                 Orchestrations.complete,
-                "    session, checkpoint = result.session, result.checkpoint\n",
-                "    session, checkpoint = result.session, result.checkpoint\n"
-                "    await self._mailbox.delete(result.messages.used_up)\n",
+                "    session = result.session\n",
+                "    session = result.session\n    await self._mailbox.delete(result.messages.used_up)\n",
             ),
         ),
     ),
@@ -44,7 +43,7 @@ MUTANTS = (
         "What an episode sends is put after its history is stored.",
         "storage.md 6.7, H6",
         (
-            Edit(Checkpoints._store, _PUT, ""),
+            Edit(Checkpoints.send, _PUT, ""),
             Edit(
                 Checkpoints._write_row,
                 "    instance_id = checkpoint.instance.instance_id\n",
@@ -59,9 +58,9 @@ MUTANTS = (
         "storage.md 6.7, H6",
         (
             Edit(
-                Checkpoints.commit,
-                "    is_first = session.etag is None\n",
-                "    is_first = session.etag is None\n"
+                Checkpoints.send,
+                "    unstored = () if after is None else after.rows\n",
+                "    unstored = () if after is None else after.rows\n"
                 "    await self._write_row(partition, session, checkpoint, columns, is_first=is_first)\n",
             ),
         ),
@@ -97,9 +96,10 @@ MUTANTS = (
         "storage.md 3.6, 6.7",
         (
             Edit(
-                Checkpoints._store,
+                Checkpoints.send,
                 _PUT,
-                "    if checkpoint.replaces:\n        await self._services.large.delete_all(session.blobs)\n" + _PUT,
+                "        if checkpoint.replaces:\n"
+                "            await self._services.large.delete_all(session.blobs)\n" + _PUT,
             ),
         ),
     ),

@@ -13,6 +13,7 @@ from tests.simulation.mutants.mutant import Edit, Mutant
 from tests.simulation.mutants.workloads import ACTIVITIES, CHAINS, TIMERS
 
 FROM_MEMORY = {"local_timers": True, "max_dequeue_count": 0}
+_FOLDING = {"shortcuts": "on", "fold_seconds": 5.0, "max_concurrent_activities": 20, "max_dequeue_count": 0}
 
 MUTANTS = (
     Mutant(
@@ -25,6 +26,7 @@ MUTANTS = (
                 "            stores_ahead = self._stores_ahead(messages, accepted)\n",
                 "            stores_ahead = False\n",
             ),
+            Edit(Orchestrations._fold, "stores_ahead=True", "stores_ahead=False"),
             # A second safeguard: answers tell what they answer.
             Edit(admission._answers_another_question, "    if task_id is None or asked is None:\n", "    if True:\n"),
         ),
@@ -63,13 +65,41 @@ MUTANTS = (
         "storage.md 8.4 A",
         (
             Edit(
-                Checkpoints.commit,
-                "        await kept.give_back()\n",
-                "        await kept._local._mailbox.delete([held for _, held in kept._messages])\n",
+                Checkpoints.store,
+                "        await sent.kept.give_back()\n",
+                "        await sent.kept._local._mailbox.delete([held for _, held in sent.kept._messages])\n",
             ),
         ),
         seeds=120,
         workload=ACTIVITIES,
+    ),
+    Mutant(
+        "messages_go_before_the_next_episode",
+        "What brought an episode is deleted when the answers to it have come, and they too, before either is stored.",
+        "storage.md 8.4 C",
+        (
+            Edit(
+                Orchestrations._fold,
+                "    self._inbox.take_answers(item)\n",
+                "    self._inbox.take_answers(item)\n    await self._mailbox.delete(list(item.batch.messages))\n",
+            ),
+        ),
+        workload=CHAINS,
+        settings=_FOLDING,
+    ),
+    Mutant(
+        "episodes_are_not_stored_with_their_answers",
+        "Of two episodes that are to be stored together the first one is left out.",
+        "storage.md 8.4 C",
+        (
+            Edit(
+                Checkpoints.send,
+                "    unstored = () if after is None else after.rows\n",
+                "    unstored = ()\n",
+            ),
+        ),
+        workload=CHAINS,
+        settings=_FOLDING,
     ),
     Mutant(
         "open_timers_are_deleted",

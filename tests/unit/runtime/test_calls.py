@@ -94,9 +94,10 @@ FAST = {
         "queue.get full control": 1,
         "table.get Instances": 1,
         "queue.put workitems": 3,
-        # One for each step, and one ahead of the second and the third.
-        "table.batch History": 6,
-        "table.patch Instances": 4,
+        # What it was told is stored ahead of the second and the third step. Those are of activities that are known to
+        # be quick by then, and stored together with their answers.
+        "table.batch History": 4,
+        "table.patch Instances": 2,
         "queue.delete_message workitems": 3,
         "queue.delete_message control": 1,
     },
@@ -195,7 +196,7 @@ def test_no_instance_costs_more_than_with_the_reference_and_each_shortcut_makes_
 def test_all_shortcuts_together_reach_their_goals():
     hello, fan_out = (sum(FAST[name].values()) + sum(CLIENT.values()) for name in ("hello", "fan_out_100"))
 
-    assert (hello, fan_out) == (22, 212)  # of 36 and 653 requests of the official stack
+    assert (hello, fan_out) == (18, 212)  # of 36 and 653 requests of the official stack
 
 
 @pytest.mark.parametrize("manager", PartitionManager, ids=lambda manager: manager.value)

@@ -91,8 +91,8 @@ def test_a_start_in_the_same_process_is_not_read_from_its_queue_and_its_row_is_k
         "queue.put control": 1,
         "table.post Instances": 1,
         "queue.put workitems": 3,
-        "table.batch History": 6,
-        "table.patch Instances": 4,
+        "table.batch History": 4,
+        "table.patch Instances": 2,
         "queue.delete_message workitems": 3,
         "queue.delete_message control": 1,
     }

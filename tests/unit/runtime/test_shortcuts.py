@@ -151,7 +151,7 @@ async def _touch_sentinel(hub):
 
 
 def test_an_answer_here_goes_by_no_queue_and_is_stored_before_what_follows_from_it():
-    hub, counter = a_hub(Runs()), CallCounter()
+    hub, counter = a_hub(Runs(), fold_seconds=0), CallCounter()
 
     async def main(hub):
         await hub.worker(wrap=counter.wrap)
