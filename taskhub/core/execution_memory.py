@@ -66,6 +66,17 @@ class ExecutionMemory:
             self._note_root(after)
             self._note_start(execution_id)
 
+    def take_the_place(self, taken: Iterable[Fingerprint], now: datetime) -> None:
+        """Note what was taken by an execution in whose place another one comes, by a message.
+
+        Args:
+            taken: the messages of clients that it took.
+            now: the time.
+        """
+        for fingerprint in taken:
+            self._messages.take(fingerprint, now)
+            self.has_changed = True
+
     def go_on(self, execution_id: ExecutionId, taken: Iterable[Fingerprint | None], now: datetime) -> None:
         """Note that an execution continues as new.
 

@@ -17,6 +17,7 @@ Source: DurableTask.AzureStorage, CompleteTaskOrchestrationWorkItemAsync; storag
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from taskhub.model.instance import InstanceState
     from taskhub.runtime.history_store import StoredHistory
     from taskhub.runtime.local_messages import LocalMessages
+    from taskhub.runtime.messenger import PackedMessage
     from taskhub.runtime.ownership import Partition
     from taskhub.runtime.services import Services
     from taskhub.runtime.sessions import StoredInstance
@@ -333,6 +335,8 @@ class Checkpoints:
     async def _put_one(self, partition: Partition, outbound: Outbound, kept: Kept) -> None:
         messenger = self._services.messenger
         packed = messenger.pack(outbound.outgoing.message, sender=outbound.sender, episode=outbound.episode)
+        if packed.blob_name is not None:
+            packed = await self._store_message(partition, packed, packed.blob_name)
         receipt = await self._services.health.retry(
             lambda: messenger.put(packed, due=outbound.outgoing.due, hide_seconds=kept.hide_seconds(outbound)),
             give_up=lambda: not self._is_ours(partition),
@@ -341,6 +345,16 @@ class Checkpoints:
         event = packed.envelope.message.event
         if isinstance(event, TimerFired):
             kept.timers[event.timer_id] = Receipt(packed.queue, receipt.id, receipt.receipt)
+
+    async def _store_message(self, partition: Partition, packed: PackedMessage, blob_name: str) -> PackedMessage:
+        try:
+            return await self._services.health.retry(
+                lambda: self._services.messenger.store(packed), give_up=lambda: not self._is_ours(partition)
+            )
+        except (TransientStorageError, asyncio.CancelledError):  # cancelled: another message was given up
+            # It may be there, and no message will name it: were the instance purged meanwhile, it would stay for ever.
+            await self._services.large.discard(blob_name)
+            raise
 
     async def _write_row(
         self,
@@ -361,7 +375,7 @@ class Checkpoints:
 
         etag, is_new = session.row_etag, is_first and session.row_etag is None
         if etag is None and not is_first and self._must_look_at_row(instance_id):
-            row = await self._services.instances.read(instance_id)
+            row = await self._look_at_row(instance_id)
             if row is not None and _is_of_new_start(row, session, checkpoint.instance):
                 return
             etag, is_new = (row.etag, False) if row else (None, True)
@@ -376,7 +390,7 @@ class Checkpoints:
                     give_up=give_up,
                 )
             except (RowChanged, RowNotFound, RowExists):
-                row = await self._services.instances.read(instance_id)
+                row = await self._look_at_row(instance_id)
                 if not await self._still_counts(session, checkpoint, row):
                     session.row_etag = None
                     return
@@ -389,6 +403,10 @@ class Checkpoints:
                     await self._services.instances.delete(instance_id, etag=session.row_etag)
                 return
         raise TransientStorageError(f"the row of instance '{instance_id}' is written by others all the time")
+
+    async def _look_at_row(self, instance_id: InstanceId) -> InstanceState | None:
+        # The history is stored: no reason to begin again.
+        return await self._services.health.retry_briefly(lambda: self._services.instances.read(instance_id))
 
     async def _undo_late_write(self, instance_id: InstanceId) -> None:
         """Let a row say what the history says, after we wrote it without an ETag, and perhaps too late.

@@ -195,8 +195,10 @@ class Inbox:
         for line in self._lines:
             line.changed.set()
 
-    def rest(self, item: WorkItem, session: StoredInstance | None, *, later: Iterable[Held] = ()) -> None:
+    def rest(self, item: WorkItem, session: StoredInstance | None, *, later: Iterable[Held] = ()) -> tuple[Held, ...]:
         """End the work on an instance; a second call for the same item does nothing.
+
+        Returns what of ``later`` is not looked at here, because the partition is lost.
 
         Args:
             item: as it was taken.
@@ -205,35 +207,39 @@ class Inbox:
             later: messages of the batch that need another look, which names no execution.
         """
         if item.is_at_rest:
-            return
+            return ()
         item.is_at_rest = True
         self._at_work -= 1
         instance = item.instance
         instance.is_at_work = False
-        if item.partition.is_lost:
-            later = ()
+        put_off = [] if item.partition.is_lost else list(later)
+        left = tuple(later) if item.partition.is_lost else ()
         if instance.session is not None and (instance.session is not session or item.partition.is_lost):
             instance.session.close()
         if session is not None and item.partition.is_lost:
             session.close()
             session = None
         instance.session = session
-        put_off = list(later)
         if put_off:
             instance.waiting.insert(0, Batch(None, put_off))
         if instance.waiting:
             self._make_ready(instance)
         else:
             self._keep_or_forget(instance)
+        return left
 
-    def park(self, item: WorkItem) -> None:
-        """End the work on an instance and keep its messages, the batch too: nothing is done with it for now."""
+    def park(self, item: WorkItem) -> bool:
+        """End the work on an instance and keep its messages, the batch too: nothing is done with it for now.
+
+        Returns whether the batch is kept; it is not, where the partition is lost.
+        """
         self.rest(item, None)
-        instance = self._instances.setdefault(item.instance.id, item.instance)
         if item.partition.is_lost:
-            return
+            return False
+        instance = self._instances.setdefault(item.instance.id, item.instance)
         instance.is_parked = True
         instance.waiting.insert(0, item.batch)
+        return True
 
     def busy(self, partition: Partition) -> int:
         """Return how many instances of a partition have messages waiting or are at work."""

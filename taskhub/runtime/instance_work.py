@@ -64,8 +64,8 @@ class InstanceWork:
         if isinstance(error, InstanceParked):
             direct = [held for held in item.batch.messages if held.work_item is not None]
             item.batch.messages = [held for held in item.batch.messages if held.work_item is None]
-            self._inbox.park(item)
-            await self._mailbox.give_back(direct)
+            is_kept = self._inbox.park(item)
+            await self._mailbox.give_back(direct if is_kept else [*direct, *item.batch.messages])
             return
         self._inbox.rest(item, None)
         if isinstance(error, LeaseLost):
@@ -91,8 +91,9 @@ class InstanceWork:
 
         From here on nothing is lost whatever happens, and the next batch of the instance need not wait for the rest.
         """
-        self._inbox.rest(item, session, later=messages.later)
+        left = self._inbox.rest(item, session, later=messages.later)
         await self._mailbox.delete(messages.used_up)
+        await self._mailbox.give_back(left)
         await self._mailbox.abandon(messages.early)
         for held, seconds in messages.hidden:
             await self._mailbox.hide(held, seconds)

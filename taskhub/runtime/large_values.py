@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.codec.keys import blob_folder, escape_instance_id
 from taskhub.codec.overflow import compress, decompress
-from taskhub.errors import BlobExists, BlobNotFound
+from taskhub.errors import BlobExists, BlobNotFound, StorageError
 from taskhub.runtime.nursery import run_all
 
 if TYPE_CHECKING:
@@ -90,6 +90,13 @@ class LargeValues:
         """Delete texts; those that are gone already are no error."""
         for name in blob_names:
             await self._health.retry_briefly(lambda name=name: self._blobs.delete_blob(self._container, name))  # type: ignore[misc]  # binds
+
+    async def discard(self, blob_name: str) -> None:
+        """Delete a text that nobody will ask for, if it is there and the storage answers."""
+        try:
+            await self._blobs.delete_blob(self._container, blob_name)
+        except StorageError as error:
+            self._health.failed(error)
 
     async def history_of(self, instance_id: InstanceId) -> list[str]:
         """Return the names of the texts that belong to the history of an instance."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from taskhub.codec.messages import (
@@ -46,6 +46,8 @@ class PackedMessage:
     """Whole, even when it goes to a blob."""
     blob_name: str | None
     """Where it goes if it is too large for the queue."""
+    is_stored: bool = False
+    """Whether it is there."""
 
 
 class Messenger:
@@ -124,6 +126,12 @@ class Messenger:
         blob_name = message_blob_name(envelope) if is_large_message(text) else None
         return PackedMessage(envelope, self.queue_of(message), text, blob_name)
 
+    async def store(self, packed: PackedMessage) -> PackedMessage:
+        """Store the blob of a message, if it is too large for its queue; return the message as it is then put."""
+        if packed.blob_name is not None:
+            await self._large.put(packed.blob_name, packed.text)
+        return replace(packed, is_stored=True)
+
     async def put(
         self, packed: PackedMessage, *, due: Utc | None = None, wake: bool = True, hide_seconds: int = 0
     ) -> PutReceipt:
@@ -137,7 +145,8 @@ class Messenger:
         """
         text = packed.text
         if packed.blob_name is not None:
-            await self._large.put(packed.blob_name, text)
+            if not packed.is_stored:
+                await self._large.put(packed.blob_name, text)
             text = encode_pointer(packed.blob_name)
         hidden = hide_seconds or visible_after(due, Utc.of(self._environment.clock.now()))
         receipt = await self._queues.put(packed.queue, to_base64(text) if self._base64 else text, visible_after=hidden)

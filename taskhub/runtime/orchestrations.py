@@ -151,6 +151,8 @@ class Orchestrations(InstanceWork):
                 verdict = StartVerdict.DUPLICATE if is_late else await self._judge_start(item, start, session, row)
                 if verdict is not StartVerdict.PROCESS:
                     return await self._without_start(item, start, verdict)
+                if other is not None:
+                    session.memory.take_the_place(RuntimeState.of(other.events).received, self._now().moment())
             arrivals = [Arrival(held.envelope, held.dequeue_count) for held in item.batch.messages]
             admission = admit(session.state, arrivals, execution_id=item.batch.execution_id)
             outcome = await self._act(item, session, stored, admission)

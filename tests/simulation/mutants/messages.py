@@ -136,8 +136,9 @@ MUTANTS = (
             ),
             Edit(
                 Orchestrations._act,
-                "            return Outcome(keep, messages=Sorted(all_but(messages, early), pick(messages, early)))\n",
-                "            return Outcome(keep, messages=Sorted(tuple(messages)))\n",
+                "            return Outcome(session if may_stay else None, "
+                "messages=Sorted(dropped, pick(messages, early)))\n",
+                "            return Outcome(session if may_stay else None, messages=Sorted(tuple(messages)))\n",
             ),
         ),
         workload=QUICK_CHILDREN,

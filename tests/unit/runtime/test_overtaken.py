@@ -10,10 +10,12 @@ import pytest
 from taskhub import TaskHubClient
 from taskhub.codec.messages import decode_envelope, encode_pointer
 from taskhub.codec.overflow import compress
+from taskhub.errors import TransientStorageError
 from taskhub.model.entities import EntityId
-from taskhub.model.history import OrchestratorStarted
-from taskhub.model.ids import InstanceId, Utc
+from taskhub.model.history import OrchestrationInstance, OrchestratorStarted, TaskCompleted
+from taskhub.model.ids import ExecutionId, InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
+from taskhub.model.messages import TaskMessage
 from taskhub.runtime.application import ActivitySucceeded
 from taskhub.storage.interception import intercepted
 from tests.support.plain_application import PlainApplication
@@ -278,6 +280,96 @@ def test_a_large_message_whose_blob_went_with_its_instance_is_dropped(caplog, ma
     assert sum(left.messages.values()) == 1
     assert "y/message-lost" in caplog.text
     assert "x/message-" not in caplog.text
+
+
+def test_a_late_copy_of_an_event_does_not_reach_the_execution_that_took_the_place():
+    """Seed 900419: it could not be deleted when it was taken, and came back after the instance was started anew."""
+    hub, script = VirtualHub(CODE, partition_count=1), Script()
+    texts = []
+
+    async def main(hub):
+        await hub.worker()
+        await hub.start("waiting", instance_id="x")
+
+        async def note(call, act):
+            texts.append(call.arguments[0])
+            return await act()
+
+        script.on("put", "control", note)
+        await scripted_client(hub, script).raise_event(InstanceId("x"), "go", "1")
+        await hub.end("x")
+        await hub.start("waiting", instance_id="x")
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+        await hub.storage.queues.put(hub.names.control_queue(0), texts[0])
+        await hub.sleep(60)
+        before = await hub.client.get(InstanceId("x"))
+        await hub.client.raise_event(InstanceId("x"), "go", "2")
+        return before, await hub.end("x"), await hub.state()
+
+    before, state, left = hub.run(main)
+
+    assert before.status is RuntimeStatus.Running
+    assert (state.output, state.generation) == ("2", 1)
+    assert not any(left.messages.values())
+
+
+def test_what_came_beside_mail_for_a_dead_execution_is_not_forgotten_when_the_partition_goes():
+    """Seed 900445: the worker kept it in hand, hid it again whenever it came, and never looked at it."""
+    hub, script = VirtualHub(CODE, partition_count=1), Script()
+
+    async def main(hub):
+        first = await hub.worker(wrap=script.wrap)
+        await hub.start("waiting", instance_id="x")
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+
+        async def lose_the_partition(call, act):
+            first.worker._partitions.drop(hub.names.control_queue(0))
+            return await act()
+
+        script.on("query", "History", lose_the_partition)
+        dead = OrchestrationInstance(InstanceId("x"), ExecutionId("0" * 32))
+        answer = TaskCompleted(timestamp=Utc.of(hub.clock.now()), task_scheduled_id=0, result="1")
+        await hub.client._services.messenger.send(TaskMessage(answer, dead))
+        await hub.client.raise_event(InstanceId("x"), "go", "2")
+        state = await hub.end("x")
+        await hub.sleep(60)
+        return state, await hub.state()
+
+    state, left = hub.run(main)
+
+    assert script.rules[0][-1] == 0
+    assert state.output == "2"
+    assert not any(left.messages.values())
+
+
+def test_a_large_message_that_a_worker_gives_up_leaves_no_blob():
+    """Seed 900086: its partition had gone while it stood still, and the instance was purged by then."""
+
+    def asking(context):
+        return (yield context.call_activity("grow", LARGE))
+
+    hub, script = VirtualHub({"asking": asking}, {"grow": str.upper}, partition_count=1), Script()
+
+    async def main(hub):
+        first = await hub.worker(wrap=script.wrap)
+
+        async def lose_the_partition(call, act):
+            first.worker._partitions.drop(hub.names.control_queue(0))
+            await act()
+            names.extend(item.name for item in await hub.storage.blobs.list_blobs(call.target, "x/"))
+            raise TransientStorageError("the reply was lost")
+
+        script.on("put_blob", "largemessages", lose_the_partition)
+        await hub.start("asking", instance_id="x")
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Completed)
+        await hub.client.purge(InstanceId("x"))
+        return await hub.state()
+
+    names = []
+    left = hub.run(main)
+
+    assert len(names) == 1
+    assert list(left.blobs) == []
 
 
 def test_a_large_answer_that_comes_after_its_instance_was_purged_leaves_nothing():
