@@ -10,6 +10,7 @@ from taskhub.model.instance import RuntimeStatus
 from taskhub.storage.counting import CallCounter
 from taskhub.storage.interception import intercepted
 from taskhub.storage.port import TableWrite, Write
+from tests.support.activities import Runs
 from tests.support.virtual_hub import VirtualHub
 
 
@@ -35,19 +36,6 @@ def endless(context):
         context.continue_as_new(context.get_input() + 1)
         return None
     return "done"
-
-
-class Work:
-    """An activity that counts its runs, and takes as long as it is told."""
-
-    def __init__(self):
-        self.seconds = 0.0
-        self.given = []
-
-    async def __call__(self, value):
-        self.given.append(value)
-        await asyncio.sleep(self.seconds)
-        return value
 
 
 def a_hub(work, **settings):
@@ -87,7 +75,7 @@ def answers(history):
 
 
 def test_a_sequence_of_quick_activities_costs_one_transaction_for_each():
-    work, counter = Work(), CallCounter()
+    work, counter = Runs(), CallCounter()
     hub = a_hub(work)
 
     async def main(hub):
@@ -116,7 +104,7 @@ def test_a_sequence_of_quick_activities_costs_one_transaction_for_each():
 
 
 def test_what_an_episode_was_told_is_stored_before_what_follows_is_put_and_its_message_stays_until_the_next_is_stored():
-    work = Work()
+    work = Runs()
     hub = a_hub(work)
     calls = Calls(hub)
 
@@ -144,7 +132,7 @@ def test_what_an_episode_was_told_is_stored_before_what_follows_is_put_and_its_m
 
 def test_an_activity_that_is_not_known_to_be_quick_is_asked_for_in_the_history_first():
     """It may be one that kills its process; it would come back for ever, and the instance would not be seen to run."""
-    work = Work()
+    work = Runs()
     work.seconds = 100
     hub = a_hub(work)
 
@@ -162,7 +150,7 @@ def test_an_activity_that_is_not_known_to_be_quick_is_asked_for_in_the_history_f
 
 
 def test_one_that_takes_longer_than_usual_is_waited_for_a_moment_only():
-    work = Work()
+    work = Runs()
     hub = a_hub(work, fold_seconds=0.05)
 
     async def main(hub):
@@ -182,7 +170,7 @@ def test_one_that_takes_longer_than_usual_is_waited_for_a_moment_only():
 
 
 def test_what_else_comes_for_the_instance_is_not_kept_waiting():
-    work = Work()
+    work = Runs()
     hub = a_hub(work, fold_seconds=5)
 
     async def main(hub):
@@ -205,7 +193,7 @@ def test_what_else_comes_for_the_instance_is_not_kept_waiting():
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_worker_that_dies_before_it_stores_an_answer_that_came_at_once_loses_nothing(number):
     """The work item comes back, and so does the message before it."""
-    work = Work()
+    work = Runs()
     hub = a_hub(work, work_item_visibility_seconds=30, control_queue_visibility_seconds=30)
     calls, commits = Calls(hub), []
 
@@ -240,7 +228,7 @@ def test_a_worker_that_dies_before_it_stores_an_answer_that_came_at_once_loses_n
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_refused_episode_with_answers_is_run_again(number):
-    work = Work()
+    work = Runs()
     hub = a_hub(work)
     calls, commits = Calls(hub), []
 
@@ -268,7 +256,7 @@ def test_a_refused_episode_with_answers_is_run_again(number):
 
 
 def test_an_instance_that_goes_on_as_new_keeps_to_its_newest_generation():
-    work = Work()
+    work = Runs()
     hub = a_hub(work)
 
     async def main(hub):
@@ -286,7 +274,7 @@ def test_an_instance_that_goes_on_as_new_keeps_to_its_newest_generation():
 
 
 def test_a_long_sequence_is_stored_as_running_before_its_end():
-    work = Work()
+    work = Runs()
     hub = a_hub(work)
 
     async def main(hub):
@@ -305,7 +293,7 @@ def test_a_long_sequence_is_stored_as_running_before_its_end():
 
 
 def test_an_instance_that_took_answers_at_once_can_be_replayed_by_another_worker():
-    work = Work()
+    work = Runs()
     hub = a_hub(work)
 
     async def main(hub):

@@ -18,6 +18,7 @@ from taskhub.settings import CLASSIC
 from taskhub.storage.counting import CallCounter
 from taskhub.storage.interception import intercepted
 from taskhub.storage.port import TableWrite, Write
+from tests.support.activities import Runs
 from tests.support.virtual_hub import UNHURRIED, VirtualHub
 
 SHORTCUTS = list(CLASSIC)
@@ -37,19 +38,6 @@ def fan_out(context):
 def late(context):
     yield context.wait_for_external_event("go")
     return (yield context.call_activity("work", 7))
-
-
-class Runs:
-    """An activity that counts its runs, and takes as long as it is told."""
-
-    def __init__(self, seconds=0.0):
-        self.seconds = seconds
-        self.given = []
-
-    async def __call__(self, value):
-        self.given.append(value)
-        await asyncio.sleep(self.seconds)
-        return value
 
 
 def a_hub(work, **settings):
