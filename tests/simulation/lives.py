@@ -94,6 +94,8 @@ class Life:
         self._process, self._client = clients.make(f"client-{plan.instance_id}")
         self._id = InstanceId(plan.instance_id)
         self._number = 0
+        self._attempts = 0
+        """To start it."""
         self.ends: list[tuple[str, InstanceState]] = []
         """Every end that was seen, with the instance's id."""
         self.is_disturbed = False
@@ -152,11 +154,15 @@ class Life:
     async def _start_once(self, client: TaskHubClient) -> None:
         start = self.plan.start
         given = None if start is None or start.input is None else json.dumps(json.dumps(start.input))
+        self._attempts += 1
         try:
             await client.start(self.plan.name, instance_id=self._id, input=given)
         except InstanceExists:
             # An attempt before this one has made it, though we were told otherwise.
             self._say("exists already")
+        else:
+            if self._attempts > 1 and client._services.settings.overridable_running_instances:
+                self.is_disturbed = True  # it may have taken the place of what an attempt before it made
 
     async def _start_and_die(self) -> None:
         process, client = self._clients.make(f"mortal-{self._id}")
