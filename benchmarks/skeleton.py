@@ -68,24 +68,20 @@ class Skeleton:
         await self.sequence(ACTIVITIES_OF_HELLO)
 
     async def sequence(self, size: int) -> None:
-        """Make the calls of an instance that calls so many activities, one after the other."""
-        instance_id, start = await self._start()
-        work_item = await self._put(self._work_items)
-        await self._commit(instance_id, 0, 4)  # it started, was told its input, asked, ended the episode
-        await self._merge(instance_id)
-        self._delete(start)
-        rows = 4
+        """Make the calls of an instance that calls so many quick activities, one after the other."""
+        instance_id, held = await self._start()
+        following = await self._put(self._work_items)
+        stored, rows = 0, 4  # it started, was told its input, asked, ended the episode
         for _ in range(size - 1):
-            await self._commit(instance_id, rows, 2)  # the answer is stored before what follows from it is put
-            following = await self._put(self._work_items)
-            await self._commit(instance_id, rows + 2, 2)
-            await self._merge(instance_id)
-            self._delete(work_item)
-            work_item = following
-            rows += 4
-        await self._commit(instance_id, rows, 4)
+            rows += 2
+            await self._commit(instance_id, stored, rows - stored)  # with the answer, before what follows is put
+            self._delete(held)
+            held, following = following, await self._put(self._work_items)
+            stored, rows = rows, rows + 2
+        await self._commit(instance_id, stored, rows + 4 - stored)
         await self._merge(instance_id)
-        self._delete(work_item)
+        self._delete(held)
+        self._delete(following)
 
     async def fan_out(self, size: int) -> None:
         """Make the calls of an instance that calls so many activities at once."""
