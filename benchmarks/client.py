@@ -19,6 +19,7 @@ of named figures.
 
 from __future__ import annotations
 
+import abc
 import argparse
 import asyncio
 import contextlib
@@ -30,7 +31,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.hosts import fresh_azurite
 from benchmarks.payloads import MESSAGE, history_row
@@ -54,22 +55,66 @@ BATCH = [TableWrite(Write.INSERT_OR_REPLACE, history_row("batched", index)) for 
 WARM_UP_ROUNDS = 5
 
 
-class Calls(Protocol):
+class Calls(abc.ABC):
     """One call of each kind. Those of a round follow one another: the row that is inserted is merged, and so on."""
 
     name: str
 
+    @abc.abstractmethod
     async def prepare(self) -> None:
         """Create the places."""
 
     def kinds(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Return the calls of a round, in order."""
+        return {
+            "queue_put": self._put,
+            "queue_get": self._get,
+            "queue_update": self._update,
+            "queue_delete": self._delete,
+            "table_insert": self._insert,
+            "table_merge": self._merge,
+            "batch_100": self._batch,
+            "table_query": self._query,
+            "blob_put": self._put_blob,
+            "blob_get": self._get_blob,
+        }
 
+    @abc.abstractmethod
     async def close(self) -> None:
         """Close connections."""
 
+    @abc.abstractmethod
+    async def _put(self) -> None: ...
 
-class Ours:
+    @abc.abstractmethod
+    async def _get(self) -> None: ...
+
+    @abc.abstractmethod
+    async def _update(self) -> None: ...
+
+    @abc.abstractmethod
+    async def _delete(self) -> None: ...
+
+    @abc.abstractmethod
+    async def _insert(self) -> None: ...
+
+    @abc.abstractmethod
+    async def _merge(self) -> None: ...
+
+    @abc.abstractmethod
+    async def _batch(self) -> None: ...
+
+    @abc.abstractmethod
+    async def _query(self) -> None: ...
+
+    @abc.abstractmethod
+    async def _put_blob(self) -> None: ...
+
+    @abc.abstractmethod
+    async def _get_blob(self) -> None: ...
+
+
+class Ours(Calls):
     """By the storage port."""
 
     name = "ours"
@@ -85,20 +130,6 @@ class Ours:
         await self._storage.tables.create_table(ROWS)
         await self._storage.tables.create_table(BATCHES)
         await self._storage.blobs.create_container(CONTAINER)
-
-    def kinds(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
-        return {
-            "queue_put": self._put,
-            "queue_get": self._get,
-            "queue_update": self._update,
-            "queue_delete": self._delete,
-            "table_insert": self._insert,
-            "table_merge": self._merge,
-            "batch_100": self._batch,
-            "table_query": self._query,
-            "blob_put": self._put_blob,
-            "blob_get": self._get_blob,
-        }
 
     async def close(self) -> None:
         await self._storage.aclose()
@@ -139,7 +170,7 @@ class Ours:
         _expect(len(await self._storage.blobs.get_blob(CONTAINER, "blob")), len(BLOB))
 
 
-class Official:
+class Official(Calls):
     """By the official asynchronous clients, as they come."""
 
     name = "official"
@@ -167,20 +198,6 @@ class Official:
 
     async def prepare(self) -> None:
         """Nothing: :class:`Ours` has created the places."""
-
-    def kinds(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
-        return {
-            "queue_put": self._put,
-            "queue_get": self._get,
-            "queue_update": self._update,
-            "queue_delete": self._delete,
-            "table_insert": self._insert,
-            "table_merge": self._merge,
-            "batch_100": self._batch,
-            "table_query": self._query,
-            "blob_put": self._put_blob,
-            "blob_get": self._get_blob,
-        }
 
     async def close(self) -> None:
         for service in self._services:
