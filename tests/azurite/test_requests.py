@@ -115,7 +115,8 @@ def our_writes(sent):
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_rows_are_written_with_the_columns_and_types_of_the_reference(azurite, scenario):
-    _, sent = await sent_by_us(azurite, scenario)
+    # Where quick activities are stored together with their answers, some of these writes are not needed.
+    _, sent = await sent_by_us(azurite, scenario, fold_seconds=0)
 
     ours = {as_merged(each) for each in our_writes(sent)} - {AHEAD}
 
