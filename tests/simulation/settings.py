@@ -46,7 +46,7 @@ def draw_settings(seed: int, shortcuts: str = "drawn") -> dict[str, Any]:
         "max_entity_batch": draw.choice([1, 3, 5000]),
         "control_queue_buffer_threshold": draw.choice([4, 64, 256]),
         "max_warm_history_events": draw.choice([20, 500_000]),
-        "max_polling_interval_seconds": draw.choice([0.5, 5.0]),
+        "max_polling_interval_seconds": draw.choice([1.0, 10.0]),
         "partition_manager": draw.choice([None, None, *PartitionManager]),
         # More often than workers die here: nothing may be parked.
         "max_dequeue_count": draw.choice([0, 0, 40]),
@@ -79,6 +79,6 @@ PLAIN: Mapping[str, Any] = {
     "max_entity_batch": 5000,
     "control_queue_buffer_threshold": 256,
     "max_warm_history_events": 500_000,
-    "max_polling_interval_seconds": 0.5,
+    "max_polling_interval_seconds": 1.0,
 }
 """The plainest value of each setting that runs draw."""

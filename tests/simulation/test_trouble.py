@@ -213,6 +213,10 @@ def warm(request):
 PARTS = 4
 
 
+TOLD = {"storage_trouble", "storage_back"}
+"""All that the task hub may log of a call that failed once. (Libraries that other tests imported log here, too.)"""
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_call_that_fails_once_changes_nothing(kind, warm, part, caplog):
@@ -228,7 +232,7 @@ def test_a_call_that_fails_once_changes_nothing(kind, warm, part, caplog):
             with caplog.at_level(logging.WARNING):
                 ran = play(trouble, warm=warm)
             check(ran)
-            said = {record.event for record in caplog.records} - {"storage_trouble", "storage_back"}
+            said = {record.event for record in caplog.records if record.name.startswith("taskhub")} - TOLD
             assert not said
         except Exception as error:
             struck = trouble.calls[number] if len(trouble.calls) > number else "never made"
