@@ -371,7 +371,7 @@ class Checkpoints:
         def give_up() -> bool:
             nonlocal attempts
             attempts += 1
-            return attempts >= MAX_ROW_ATTEMPTS
+            return attempts >= MAX_ROW_ATTEMPTS or (etag is None and not is_new)
 
         etag, is_new = session.row_etag, is_first and session.row_etag is None
         if etag is None and not is_first and self._must_look_at_row(instance_id):
@@ -389,7 +389,11 @@ class Checkpoints:
                     ),
                     give_up=give_up,
                 )
-            except (RowChanged, RowNotFound, RowExists):
+            except (RowChanged, RowNotFound, RowExists, TransientStorageError) as error:
+                if isinstance(error, TransientStorageError) and (etag is not None or is_new):
+                    raise
+                # Without an ETag it may have been written in spite of the error, and since then an end that a client
+                # saw may have been followed by a new start.
                 row = await self._look_at_row(instance_id)
                 if not await self._still_counts(session, checkpoint, row):
                     session.row_etag = None

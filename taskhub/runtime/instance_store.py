@@ -199,10 +199,15 @@ class InstanceStore:
             return False
         return True
 
-    async def delete(self, instance_id: InstanceId, *, etag: ETag | None) -> None:
-        """Delete the row of an instance, unless it is gone or, with an ETag, was written since."""
-        with contextlib.suppress(RowNotFound, RowChanged):
+    async def delete(self, instance_id: InstanceId, *, etag: ETag | None) -> bool:
+        """Delete the row of an instance, unless it was written since, with an ETag; return whether it is gone."""
+        try:
             await self._write(Write.DELETE, instance_id, {}, etag)
+        except RowNotFound:
+            return True
+        except RowChanged:
+            return False
+        return True
 
     async def _write(self, kind: Write, instance_id: InstanceId, columns: Columns, etag: ETag | None) -> ETag | None:
         row = Row(escape_instance_id(instance_id), ROW_KEY, columns)

@@ -329,6 +329,9 @@ class Orchestrations(InstanceWork):
                 episode = episodes.resume_episode(session.state)
                 if self._rejects(episode):
                     return self._put_back_version(item, episode)
+                if stored is not None:
+                    # Who stored a part came to no row, which may still be that of the start, or of nobody.
+                    await self._checkpoints.repair_row(item.partition, item.instance.id, stored)
                 episode, checkpoint = await self._run(session, episode)
                 sorted_messages = Sorted(pick(messages, used_up), later=pick(messages, later))
                 return Outcome(session, episode, checkpoint, sorted_messages)

@@ -54,7 +54,7 @@ class Purging:
             if state is None:
                 return 0
             try:
-                await self._remove(state)
+                await self._remove(state, in_any_case=attempt == MAX_ATTEMPTS)
             except StaleCheckpoint:
                 if attempt == MAX_ATTEMPTS:
                     raise
@@ -111,16 +111,27 @@ class Purging:
             )
             return None
 
-    async def _remove(self, state: InstanceState) -> int:
-        """Remove an instance; return how many rows its history had."""
+    async def _remove(self, state: InstanceState, *, in_any_case: bool = False) -> int:
+        """Remove an instance; return how many rows its history had.
+
+        Args:
+            state: its row. Unless it is written meanwhile, nothing comes between the look at its blobs and its end.
+            in_any_case: remove a live instance even so, and what came in between as far as it is seen.
+
+        Raises:
+            StaleCheckpoint: it is live, and was written.
+        """
         services, instance_id = self._services, state.instance_id
         blobs = await self._blobs_of(instance_id)
         rows = await services.history.delete(instance_id)
         await services.large.delete_all(blobs)
         has_ended = state.status is not None and state.status.is_terminal
-        # The row of one that had ended has been written since only if it was started anew.
-        await services.instances.delete(instance_id, etag=state.etag if has_ended else None)
+        etag = state.etag if has_ended or not in_any_case else None
+        is_gone = await services.instances.delete(instance_id, etag=etag)
         if not has_ended:
+            # The row of one that had ended has been written since only if it was started anew: then it is left.
+            if not is_gone:
+                raise StaleCheckpoint(f"instance '{instance_id}' went on while it was purged")
             if (
                 state.execution_id is not None
                 and await services.history.execution_of(instance_id) == state.execution_id

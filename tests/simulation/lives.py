@@ -275,17 +275,18 @@ class Life:
         await self._wait_a_while()
         await self._rewind_once()
         self._clients.count["rewind"] += 1
-        events = self._spawn(self._raise_all(self._id), "events")
         while True:
+            # What was sent before belongs to the failed instance, which takes no events.
+            events = self._spawn(self._raise_all(self._id), "events")
             state = await self._end(self._id)
             assert state is not None
+            await events
             if state.status is not RuntimeStatus.Failed:
                 break
             # It had failed in another place as well, before it was cheered up; or nobody woke it up.
             self.ends.pop()
             await self._clients.sleep(20)
             await self._rewind_once()
-        await events
 
     async def _rewind_once(self) -> None:
         try:

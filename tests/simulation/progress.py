@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from taskhub.names import HubNames
     from taskhub.storage.interception import Call
 
-LONGEST_SECONDS = 1_500.0
-"""Longer than anything is waited for: a timer of the workload, a second copy of a message, an answer that is put back
-for ten minutes."""
+LONGEST_SECONDS = 1_700.0
+"""Longer than anything is waited for: a timer of the workload (1,000 s), and a second copy of its message (600 s more);
+an answer that is put back for ten minutes."""
 
 
 class Progress:

@@ -517,3 +517,118 @@ def test_the_beginning_that_another_worker_stored_is_not_taken_for_our_own():
 
     assert datetime.fromisoformat(json.loads(state.output)) == begun.timestamp.moment()
     assert json.loads(entity.state) == 1
+
+
+@pytest.mark.parametrize("is_child", [False, True], ids=["started by a client", "child"])
+def test_an_instance_whose_first_episode_was_stored_in_part_is_shown_as_running(is_child):
+    """Seed 2001386: whoever went on took its row for written, so it was Pending for as long as it waited."""
+
+    def parent(context):
+        return (yield context.call_sub_orchestrator("many", 150, "x"))
+
+    def many(context):
+        """Do more than one transaction of a table takes."""
+        yield context.task_all([context.call_activity("double", n) for n in range(context.get_input())])
+        return (yield context.wait_for_external_event("go"))
+
+    hub = VirtualHub({"parent": parent, "many": many}, {"double": lambda n: 2 * n}, partition_count=1)
+    script = Script()
+
+    async def main(hub):
+        running = await hub.worker(wrap=script.wrap)
+
+        async def store_a_part(call, act):
+            async def die(call, act):
+                running.kill()
+                await hub.sleep(1)
+
+            await act()
+            script.on("batch", "History", die)
+
+        async def let_the_parent_go_on(call, act):
+            script.on("batch", "History", store_a_part)
+            return await act()
+
+        script.on("batch", "History", let_the_parent_go_on if is_child else store_a_part)
+        await (hub.start("parent") if is_child else hub.start("many", 150, instance_id="x"))
+        await hub.sleep(60)
+        rows = len([row for row in (await hub.state()).history if row.partition_key == "x"])
+        await hub.worker()
+        await hub.sleep(600)
+        waiting = await hub.client.get(InstanceId("x"))
+        await hub.client.raise_event(InstanceId("x"), "go", "1")
+        return rows, waiting, await hub.end("x")
+
+    rows, waiting, ended = hub.run(main)
+
+    assert 0 < rows < 152
+    assert (waiting.status, waiting.name, waiting.input) == (RuntimeStatus.Running, "many", ended.input)
+    assert waiting.created == ended.created is not None
+    assert json.loads(ended.input) in (150, "150")
+    assert ended.output == "1"
+
+
+def test_a_pending_instance_that_goes_on_while_it_is_purged_can_be_purged_again_when_that_breaks_off():
+    """Seed 2201349: its row was gone before it was clear that nothing had come meanwhile."""
+
+    def asking(context):
+        return (yield context.call_activity("grow", LARGE))
+
+    hub = VirtualHub({"asking": asking}, {"grow": lambda text: text + LARGE}, partition_count=1)
+    script = Script()
+
+    async def main(hub):
+        await hub.start("asking", instance_id="x")
+
+        async def begin(call, act):
+            await hub.worker()
+            await hub.end("x")
+
+            async def break_off(call, act):
+                raise TransientStorageError("the reply was lost")
+
+            # Whatever it reads next.
+            script.on("read", "Instances", break_off)
+            return await act()
+
+        script.on("write", "Instances", begin)
+        client = scripted_client(hub, script)
+        with pytest.raises(TransientStorageError):
+            await client.purge(InstanceId("x"))
+        purged = await client.purge(InstanceId("x"))
+        return purged, await hub.state()
+
+    purged, left = hub.run(main)
+
+    assert purged == 1
+    assert (list(left.instances), list(left.history), list(left.blobs)) == ([], [], [])
+
+
+def test_an_end_that_was_written_although_it_seemed_not_does_not_hide_the_next_start():
+    """Seed 2202744: without warm sessions rows are written blindly, and were so once more after a lost reply."""
+    hub, script = VirtualHub(CODE, warm_sessions=False, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.start("waiting", instance_id="x")
+        running = await hub.worker(wrap=script.wrap)
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+
+        async def start_anew(call, act):
+            await act()
+            await hub.end("x")
+            await hub.start("waiting", instance_id="x")
+            started.append(await hub.client.get(InstanceId("x")))
+            raise TransientStorageError("the reply was lost")
+
+        script.on("write", "Instances", start_anew)
+        await hub.client.raise_event(InstanceId("x"), "go", "1")
+        await hub.sleep(2)
+        await running.stop()
+        return await hub.client.get(InstanceId("x"))
+
+    started = []
+    state = hub.run(main)
+
+    assert [each.status for each in started] == [RuntimeStatus.Pending]
+    assert state.execution_id == started[0].execution_id
+    assert state.status in (RuntimeStatus.Pending, RuntimeStatus.Running)
