@@ -122,6 +122,8 @@ class Taste:
     """Of the instance; names of its orchestrators, events and entries begin with it."""
     can_fail: bool = True
     names_children: bool = True
+    left_behind: int = 0
+    """How many of the sub-orchestrations that are being drawn, one below the other, may run on when nobody waits."""
     count: int = 0
 
     def number(self) -> int:
@@ -204,19 +206,19 @@ def _task(taste: Taste, program: Program, depth: int, times: int, *, may_write: 
         ["activity", "retry", "child", "child_retry", "timer", "event", "entity", "all", "any"],
         [7, 1, 3 if depth < 2 else 0, 1 if depth < 2 else 0, 2, 3 if depth == 0 else 0, 3 if may_write else 0, 3, 2],
     )[0]
-    if kind == "child":
-        child = _program(taste, depth=depth + 1, may_write=may_write)
+    if kind in ("child", "child_retry"):
+        taste.left_behind += not is_awaited
+        child = _program(taste, depth=depth + 1, may_write=may_write and kind == "child")
+        taste.left_behind -= not is_awaited
         program.children[child.name] = child
-        # Two at once with one id would take each other's place.
-        own_id = (
-            f"{taste.label}-child-{taste.number()}"
-            if is_awaited and taste.names_children and draw.random() < 0.5
-            else None
-        )
+    if kind == "child":
+        own_id = None
+        if is_awaited and taste.names_children and draw.random() < 0.5:
+            number = taste.number()
+            # Two at once with one id would take each other's place.
+            own_id = None if taste.left_behind else f"{taste.label}-child-{number}"
         return ("child", child.name, own_id)
     if kind == "child_retry":
-        child = _program(taste, depth=depth + 1, may_write=False)
-        program.children[child.name] = child
         return ("child_retry", child.name, draw.choice([1, 5]), draw.choice([1, 2]))
     if kind == "all":
         count = draw.choice([1, 2, 3, 4]) if draw.random() < 0.93 else draw.choice([32, 101])
