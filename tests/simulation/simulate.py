@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from taskhub.storage.port import Storage
 
 HUB = "SimHub"
-MAX_SECONDS = 3 * 3600.0
+MAX_SECONDS = 8 * 3600.0
+"""Of virtual time: two hundred slow activities, one at a time, in each of three generations, take three hours."""
 MAX_STEPS = 1_500_000
 
 
