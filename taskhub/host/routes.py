@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
 RPC_PATH = "/durabletask"
+
+
+def base_for_clients(raw_path: str) -> str | None:
+    """Return the path below which the durable client's loopback address has the management API, ``None`` for others."""
+    lowered = raw_path.lower()
+    return next((base for base in (RPC_PATH, WEBHOOK_PATH) if lowered.startswith(base + "/")), None)
+
+
 HANDLER_PATH = "/durabletask"
 """Below the route prefix, where the Functions host keeps the webhook's path for itself."""
 TOKEN_HEADER = "x-ms-continuation-token"

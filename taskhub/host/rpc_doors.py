@@ -9,6 +9,7 @@ from taskhub.host.server import Listener, RpcDoor, bind_rpc_port
 
 if TYPE_CHECKING:
     from taskhub.host.durable_options import DurableOptions, GrpcOptions
+    from taskhub.host.local_door import LocalDoor
     from taskhub.host.management import Hubs, Management
     from taskhub.host.official_sdk import Sdk
 
@@ -28,18 +29,27 @@ class BoundDoor(Protocol):
 
 
 class _HttpRpc:
-    """For clients that speak JSON over HTTP."""
+    """For clients that speak JSON over HTTP; those of our SDK ask without it, where they run in this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_ours: bool) -> None:
         self._socket = bind_rpc_port()
         self.port: int = self._socket.getsockname()[1]
+        self._is_ours = is_ours
         self._listener: Listener | None = None
+        self._local: LocalDoor | None = None
 
     async def start(self, hubs: Hubs, management: Management) -> None:
         self._listener = Listener([self._socket], RpcDoor(management.handle))
         await self._listener.start()
+        if self._is_ours:
+            from taskhub.host.local_door import LocalDoor  # of the app's SDK, which may be another
+
+            self._local = LocalDoor(self.port, management.handle)
+            self._local.open()
 
     async def stop(self) -> None:
+        if self._local is not None:
+            self._local.close()
         if self._listener is not None:
             await self._listener.stop(grace_seconds=0)
 
@@ -70,4 +80,4 @@ def rpc_door(sdk: Sdk, options: DurableOptions) -> BoundDoor:
     Raises:
         ConfigurationError: no port is free, or the environment lacks what the door needs.
     """
-    return _GrpcRpc(options.grpc) if sdk.speaks_grpc else _HttpRpc()
+    return _GrpcRpc(options.grpc) if sdk.speaks_grpc else _HttpRpc(is_ours=sdk.is_ours)

@@ -403,10 +403,10 @@ class RpcDoor:
             raw, origin = without_dots(request.rel_url.raw_path), _origin(request)
         except PathRefused:
             return _signed(_empty(400))
-        for base in (routes.RPC_PATH, routes.WEBHOOK_PATH):
-            if raw.lower().startswith(base + "/"):
-                return _signed(await _managed(request, raw, origin, self._manage, base, NO_LIMITS))
-        return _signed(_empty(404))
+        base = routes.base_for_clients(raw)
+        if base is None:
+            return _signed(_empty(404))
+        return _signed(await _managed(request, raw, origin, self._manage, base, NO_LIMITS))
 
 
 async def _managed(

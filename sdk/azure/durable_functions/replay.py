@@ -1,7 +1,7 @@
 """The live shell: an execution kept in memory, fed with new history events, answering with decisions.
 
-This module is all of the SDK that a task hub may import. It knows nothing of storage, clocks or threads: times come
-with the events, and a call returns when user code has reached its next wait.
+This module and ``hosting`` are all of the SDK that a task hub may import. It knows nothing of storage, clocks or
+threads: times come with the events, and a call returns when user code has reached its next wait.
 
 A session holds the running generator and a compact copy of the events. What an ``advance`` costs depends on the events
 that it is given, not on those that came before.

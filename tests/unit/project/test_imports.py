@@ -70,6 +70,8 @@ TABLE = (
         ("taskhub.host.live_orchestrations", "taskhub.host.call_plan"),
         (*HOST, "taskhub.core", "taskhub.host", "azure.functions", LIVE_SHELL),
     ),
+    # docs/adr/0017-local-clients.md
+    Row("host.local_door", ("taskhub.host.local_door",), (*HOST, "taskhub.host", "yarl", f"{SDK}.hosting")),
     # The JSON protocol's texts and lists are decided about beside those of the store.
     Row(
         "host.json_orchestrations",

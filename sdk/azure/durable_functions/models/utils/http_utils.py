@@ -1,4 +1,4 @@
-"""The three requests of the durable client, on one ``aiohttp`` session per event loop.
+"""The three requests of the durable client: to a host in this process a call, else HTTP on one session per event loop.
 
 A session belongs to the loop that made it. One for the whole process would be dead after the first ``asyncio.run``
 of a test or a script, and would be used across threads by blocking clients; so each loop has its own, and loses it
@@ -11,10 +11,12 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from azure.durable_functions.hosting import answers_to
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientSession
 
 _TOTAL_SECONDS = 240.0
 _CONNECT_SECONDS = 10.0
@@ -45,6 +47,7 @@ async def post_async_request(
 
     Raises:
         aiohttp.ClientError: the host cannot be reached, or the connection broke.
+        ConnectionError: the host, in this process, has stopped.
         asyncio.TimeoutError: no connection within 10 s, or no answer within 240 s.
         json.JSONDecodeError: the body of a success is no JSON.
     """
@@ -53,9 +56,15 @@ async def post_async_request(
         headers["traceparent"] = trace_parent
     if trace_state:
         headers["tracestate"] = trace_state
+    answers = answers_to(url)
+    if answers is not None:
+        if data is None:
+            return _decoded(*await answers("POST", url, _lower(headers), b""))
+        headers["Content-Type"] = "application/json"
+        return _decoded(*await answers("POST", url, _lower(headers), json.dumps(data).encode()))
     session = await _session()
     async with session.post(url, json=data, headers=headers) as response:
-        return await _read(response)
+        return _decoded(response.status, await response.text())
 
 
 async def get_async_request(url: str, function_invocation_id: str | None = None) -> list[Any]:
@@ -66,9 +75,13 @@ async def get_async_request(url: str, function_invocation_id: str | None = None)
     Returns:
         ``[status, body]`` as there, but ``""`` for an empty body.
     """
+    headers = _headers(function_invocation_id)
+    answers = answers_to(url)
+    if answers is not None:
+        return _decoded(*await answers("GET", url, _lower(headers), b""), empty="")
     session = await _session()
-    async with session.get(url, headers=_headers(function_invocation_id)) as response:
-        return await _read(response, empty="")
+    async with session.get(url, headers=headers) as response:
+        return _decoded(response.status, await response.text(), empty="")
 
 
 async def delete_async_request(url: str, function_invocation_id: str | None = None) -> list[Any]:
@@ -76,25 +89,32 @@ async def delete_async_request(url: str, function_invocation_id: str | None = No
 
     Args, answer and errors as for :func:`post_async_request`.
     """
+    headers = _headers(function_invocation_id)
+    answers = answers_to(url)
+    if answers is not None:
+        return _decoded(*await answers("DELETE", url, _lower(headers), b""))
     session = await _session()
-    async with session.delete(url, headers=_headers(function_invocation_id)) as response:
-        return await _read(response)
+    async with session.delete(url, headers=headers) as response:
+        return _decoded(response.status, await response.text())
 
 
 def _headers(function_invocation_id: str | None) -> dict[str, str]:
     return {"X-Azure-Functions-InvocationId": function_invocation_id} if function_invocation_id else {}
 
 
-async def _read(response: ClientResponse, empty: str | None = None) -> list[Any]:
-    text = await response.text()
+def _lower(headers: dict[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _decoded(status: int, text: str, empty: str | None = None) -> list[Any]:
     if not text.strip():
-        return [response.status, empty]
+        return [status, empty]
     try:
-        return [response.status, json.loads(text)]
+        return [status, json.loads(text)]
     except json.JSONDecodeError:
         # An error page of a proxy: the status says more than "expecting value" would.
-        if response.status >= 400:
-            return [response.status, text]
+        if status >= 400:
+            return [status, text]
         raise
 
 
