@@ -390,6 +390,9 @@ class TaskHubClient:
             raise InstanceNotFound(f"there is no instance '{instance_id}'") from error
         except StaleCheckpoint as error:
             raise InvalidInstanceState(str(error)) from error
+        except BlobNotFound as error:
+            # It has failed no more, and its next generation has taken the place of what we read.
+            raise InvalidInstanceState(f"instance '{instance_id}' goes on while it is rewound: {error}") from error
 
     async def purge(self, instance_id: InstanceId) -> int:
         """Delete all that is stored of an instance, whatever its state; return 1, or 0 when there was none.

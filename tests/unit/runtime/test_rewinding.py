@@ -13,6 +13,7 @@ from taskhub.model.history import GenericEvent
 from taskhub.model.ids import InstanceId
 from taskhub.model.instance import RuntimeStatus
 from taskhub.storage.interception import intercepted
+from tests.support.scripted import Script
 from tests.support.virtual_hub import VirtualHub
 
 ROOT = InstanceId("root")
@@ -373,3 +374,30 @@ def test_code_that_was_wrong_goes_on_from_where_it_failed_once_it_is_mended():
 
     assert json.loads(state.output) == 2.0
     assert runs == {"fine": 1}
+
+
+def test_an_instance_that_goes_on_while_it_is_rewound_is_no_failed_one():
+    """Seed 4101495: its next generation took the place of the one whose large values were being read."""
+
+    def failing(context):
+        yield context.call_activity("grow", "x")
+        raise ValueError("boom")
+
+    hub, script = VirtualHub({"failing": failing}, {"grow": lambda text: text * 70_000}, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.worker()
+        await hub.start("failing", instance_id="x")
+        await hub.end("x")
+
+        async def be_gone(call, act):
+            await hub.storage.blobs.delete_blob(call.target, *call.arguments)
+            return await act()
+
+        script.on("get_blob", "largemessages", be_gone)
+        process = hub.process("scripted", wrap=script.wrap)
+        client = TaskHubClient(process.storage, hub.settings, environment=process.environment)
+        with pytest.raises(InvalidInstanceState, match=r"'x' goes on while it is rewound: there is no blob"):
+            await client.rewind(InstanceId("x"), "once more")
+
+    hub.run(main)
