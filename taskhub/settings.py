@@ -131,7 +131,8 @@ class TaskHubSettings:
     commit_before_messages: bool = True
     """Store what an episode was told before what follows from it is put, at one batch more: a worker that dies in
     between decides the same again. Off: as the reference, where the answer of one activity may be taken for another's,
-    a parent be told another result than its child came to, and an entity run an operation twice."""
+    a parent be told another result than its child came to, and an entity answer other than it does, or run an operation
+    twice."""
     max_entity_batch: int = 5000
     """Most operations that an entity runs before it is stored."""
     entity_reorder_window_seconds: float = 1800.0

@@ -122,6 +122,8 @@ class Ahead:
     """The execution; the checkpoint's may be a later one."""
     first_index: int
     events: tuple[HistoryEvent, ...]
+    remembers: bool = True
+    """Whether what the checkpoint remembers of requests is stored with them; else they are taken in when it is run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,8 @@ class Checkpoint:
     taken_requests: str | None = None
     """The ids that an entity knows, or that earlier executions have taken, as the sentinel holds them; ``None``: those
     that it holds already."""
+    clears: int = 0
+    """How many rows the execution has that this one replaces, with those stored ahead: what is left of them goes."""
     farewell: tuple[Outbound, ...] = ()
     """What others must hear of an execution that this one takes the place of; put before anything is stored."""
     status: Union[RuntimeStatus, None] = None  # noqa: UP007 (evaluated on 3.10)

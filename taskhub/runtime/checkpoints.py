@@ -141,7 +141,8 @@ class Checkpoints:
             await self._put(partition, checkpoint.farewell, kept)
             if checkpoint.ahead is not None:
                 opening = (*unstored, *ahead)
-                await self._store_ahead(partition, session, checkpoint.ahead, opening, checkpoint.taken_requests)
+                taken_requests = checkpoint.taken_requests if checkpoint.ahead.remembers else None
+                await self._store_ahead(partition, session, checkpoint.ahead, opening, taken_requests)
                 unstored = ()
                 if checkpoint.ahead.instance == checkpoint.instance:
                     rows = rows[len(ahead) :]
@@ -170,6 +171,7 @@ class Checkpoints:
                 etag=session.etag,
                 give_up=lambda: not self._is_ours(partition),
                 taken_requests=checkpoint.taken_requests,
+                clears=checkpoint.clears,
             )
             await sent.kept.hand_over()
         except Exception:

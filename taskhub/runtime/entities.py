@@ -2,7 +2,9 @@
 
 Fetching takes an entity with messages from the inbox. Processing reads what it remembers, takes the messages in, and
 has user code run the operations that may run now. Completing puts answers, signals and locks, stores what the entity
-remembers as the input of a new execution, and deletes the messages.
+remembers as the input of a new execution, and deletes the messages. A batch that tells others something is stored
+before that, as it began: after a crash it is run again alone, on the same state, so that it comes to what others have
+been told.
 
 An entity needs no start: the first message makes it. User code runs only here, never on the loop that renews leases:
 :meth:`~taskhub.runtime.application.Application.run_entity_batch` sees to that.
@@ -29,13 +31,13 @@ from taskhub.codec.entity_texts import (
 from taskhub.core import episode as episodes
 from taskhub.core.entity_batch import Batch, BatchRules, begin_batch, finish_batch
 from taskhub.core.entity_memory import RequestMemory
-from taskhub.core.episode import KEEP_STATUS, Checkpoint, Outbound
+from taskhub.core.episode import KEEP_STATUS, Ahead, Checkpoint, Outbound
 from taskhub.core.event_sizes import EVENT_BYTES
 from taskhub.core.operations import EpisodeRules
 from taskhub.core.runtime_state import RuntimeState
 from taskhub.errors import MalformedMessage
 from taskhub.model.actions import Actions
-from taskhub.model.entities import BatchAnswer, BatchFailure, EntityId, Request, Response, SchedulerState
+from taskhub.model.entities import BatchAnswer, BatchFailure, Continue, EntityId, Request, Response, SchedulerState
 from taskhub.model.history import (
     EventRaised,
     ExecutionResumed,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from taskhub.core.entity_batch import Finished
     from taskhub.model.entities import Incoming
     from taskhub.model.history import HistoryEvent
+    from taskhub.model.ids import Utc
     from taskhub.runtime.application import Application
     from taskhub.runtime.checkpoints import Checkpoints
     from taskhub.runtime.history_store import StoredHistory
@@ -93,6 +96,11 @@ class EntitySession(StoredInstance):
 
     def __repr__(self) -> str:
         return f"<EntitySession, queue of {len(self.scheduler.queue)}, {self.memory!r}>"
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a batch was stored as it began, and not what it came to."""
+        return not self.state.is_whole and bool(self.unread)
 
     @property
     def weight(self) -> int:
@@ -168,6 +176,8 @@ class Entities(InstanceWork):
                     await self._checkpoints.repair_row(item.partition, item.instance.id, stored)
                 self._log_dropped(item)
                 return Outcome(messages=used_up)
+            if session.is_interrupted:
+                return await self._run_again(item, session)
             events = _new_events(session, item)
             if session.state.started is not None and _must_append(session, events):
                 return Outcome(session, self._append(session, events), messages=used_up)
@@ -200,6 +210,14 @@ class Entities(InstanceWork):
 
     # ---- running a batch
 
+    async def _run_again(self, item: WorkItem, session: EntitySession) -> Outcome:
+        """Run a batch that was interrupted, at its time and without what came since, which is looked at after it."""
+        messages = item.batch.messages
+        used_up = tuple(held for held in messages if session.state.has_seen(held.envelope.message.event))
+        later = tuple(held for held in messages if held not in used_up)
+        outcome = await self._run(item, session, (), may_skip=False)
+        return replace(outcome, messages=Sorted(used_up, later=later))
+
     async def _run(
         self, item: WorkItem, session: EntitySession, events: Sequence[HistoryEvent], *, may_skip: bool
     ) -> Outcome:
@@ -208,7 +226,7 @@ class Entities(InstanceWork):
         entity = EntityId.parse(item.instance.id)
         if entity is None:
             raise ValueError(f"'{item.instance.id}' is no entity")
-        now = self._now()
+        now = (session.state.clock if session.is_interrupted else None) or self._now()
         batch = begin_batch(
             entity,
             session.scheduler,
@@ -227,6 +245,9 @@ class Entities(InstanceWork):
             # is stored in any case: whoever stored it before may have died before it wrote the row.
             return Outcome(session if session.state.started else None)
         checkpoint = self._checkpoint(session, entity, finished)
+        if self._services.settings.commit_before_messages and events and _tells_others(finished):
+            ahead = self._beginning(session, entity, events, now)
+            checkpoint = replace(checkpoint, ahead=ahead, clears=ahead.first_index + len(ahead.events))
         return Outcome(session, checkpoint, finished.scheduler, len(batch.operations))
 
     async def _call(self, batch: Batch) -> BatchAnswer | BatchFailure:
@@ -275,15 +296,8 @@ class Entities(InstanceWork):
         now = self._now()
         before = session.state.started
         sender = OrchestrationInstance(entity.instance_id, before.instance.execution_id if before else None)
-        instance = OrchestrationInstance(entity.instance_id, ExecutionId(self._services.environment.new_guid().hex))
-        started = ExecutionStarted(
-            timestamp=now,
-            is_played=True,
-            instance=instance,
-            name=entity.instance_id,
-            version="",
-            input=encode_scheduler(finished.scheduler),
-        )
+        started = self._started(entity, finished.scheduler, now)
+        instance = started.instance
         number = session.state.episodes + 1
         version = self._services.settings.default_version
         return Checkpoint(
@@ -301,8 +315,30 @@ class Entities(InstanceWork):
             ),
             custom_status=encode_status(finished.scheduler),
             replaces=True,
+            clears=session.state.event_count,
             taken_requests=encode_taken_requests(session.memory.remembered()),
         )
+
+    def _started(self, entity: EntityId, scheduler: SchedulerState, now: Utc) -> ExecutionStarted:
+        """Return the start of a new execution."""
+        return ExecutionStarted(
+            timestamp=now,
+            is_played=True,
+            instance=OrchestrationInstance(entity.instance_id, ExecutionId(self._services.environment.new_guid().hex)),
+            name=entity.instance_id,
+            version="",
+            input=encode_scheduler(scheduler),
+        )
+
+    def _beginning(self, session: EntitySession, entity: EntityId, events: Sequence[HistoryEvent], now: Utc) -> Ahead:
+        """Return what is stored of a batch before others are told what it came to: its events, in their order."""
+        taken = [replace(event, is_played=True) for event in events]
+        started = session.state.started
+        if started is None:
+            started = self._started(entity, session.scheduler, now)
+            taken.insert(0, started)
+        beginning = (OrchestratorStarted(timestamp=now), *taken)
+        return Ahead(started.instance, session.state.event_count, beginning, remembers=False)
 
     def _append(self, session: EntitySession, events: Sequence[HistoryEvent]) -> Checkpoint:
         """Return what is stored of events that the entity does not take in now: it is suspended, or terminated."""
@@ -369,6 +405,10 @@ def _new_events(session: EntitySession, item: WorkItem) -> list[HistoryEvent]:
     wanted = _CONTROL if session.state.started is not None else EventRaised
     events = [held.envelope.message.event for held in item.batch.messages]
     return [event for event in events if isinstance(event, wanted) and not session.state.has_seen(event)]
+
+
+def _tells_others(finished: Finished) -> bool:
+    return any(not isinstance(send.content, Continue) for send in finished.sends)
 
 
 def _must_append(session: EntitySession, events: Iterable[HistoryEvent]) -> bool:

@@ -157,6 +157,7 @@ class HistoryStore:
         give_up: Callable[[], bool],
         is_complete: bool = True,
         taken_requests: str | None = None,
+        clears: int = 0,
     ) -> ETag | None:
         """Store an episode's rows; return the sentinel's new ETag.
 
@@ -167,6 +168,8 @@ class HistoryStore:
             give_up: asked when the storage does not answer: whether to stop trying.
             is_complete: whether the episode ends with them.
             taken_requests: as in :class:`StoredHistory`; ``None`` leaves what is stored.
+            clears: index after the last row that is stored; those after ours are deleted, as far as they fit into the
+                last transaction. (Others are left behind, as the reference leaves all of them, and are never read.)
 
         Raises:
             StaleCheckpoint: somebody else wrote in between; nothing of ours may be assumed stored.
@@ -184,6 +187,7 @@ class HistoryStore:
                 batch,
                 completes=is_complete and number == len(batches),
                 taken_requests=taken_requests,
+                drops=_rows_after(batch, clears) if number == len(batches) else (),
             )
             etag = await self._flush(flush, etag, give_up)
         return etag
@@ -381,12 +385,15 @@ class _Flush:
     completes: bool
     """Whether the episode ends with it."""
     taken_requests: str | None
+    drops: tuple[str, ...] = ()
+    """Keys of rows to delete."""
 
     def operations(self, etag: ETag | None, *, now: Utc) -> list[TableWrite]:
-        """Return its operations: the events, then the sentinel."""
+        """Return its operations: the events, what they leave behind, then the sentinel."""
         operations = [
             TableWrite(Write.INSERT_OR_REPLACE, Row(self.partition_key, row.row_key, row.columns)) for row in self.rows
         ]
+        operations += [TableWrite(Write.DELETE, Row(self.partition_key, key, {})) for key in self.drops]
         columns = sentinel_columns(
             self.execution_id,
             complete=self.completes,
@@ -403,6 +410,12 @@ def _execution(instance: OrchestrationInstance) -> ExecutionId:
     if instance.execution_id is None:
         raise ValueError("a history belongs to an execution")
     return instance.execution_id
+
+
+def _rows_after(batch: Sequence[EncodedRow], end: int) -> tuple[str, ...]:
+    """Return the keys of the rows behind a batch up to an index, as many as one more transaction may delete."""
+    first = int(batch[-1].row_key, 16) + 1 if batch else 0
+    return tuple(row_key(index) for index in range(first, min(end, first + MAX_BATCH_EVENTS - len(batch))))
 
 
 def _batches(rows: Sequence[EncodedRow]) -> list[tuple[EncodedRow, ...]]:

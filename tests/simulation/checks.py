@@ -64,8 +64,17 @@ class Watch:
             raise Violation("a history batch without its sentinel")
         if len(operations) > 100:
             raise Violation("a history batch of more than 100 operations")
+        current = operations[-1].row.columns["ExecutionId"]
         for operation in operations[:-1]:
-            self._event(operation.row)
+            if operation.kind is Write.DELETE:
+                self._cleared(operation.row, current)
+            else:
+                self._event(operation.row)
+
+    def _cleared(self, row: Row, current: object) -> None:
+        execution_id, event_type, _ = self._rows.pop((row.partition_key, row.row_key))
+        if execution_id == current:
+            raise Violation(f"{event_type} of the current execution of {row.partition_key} was deleted")
 
     def _rewound(self, row: Row) -> None:
         key = (row.partition_key, row.row_key)

@@ -16,6 +16,7 @@ from taskhub.storage.interception import intercepted
 from taskhub.storage.port import Row, TableWrite, Write
 from tests.support.plain_application import PlainApplication
 from tests.support.recordings import GOLDEN, columns_of
+from tests.support.scripted import Script
 from tests.support.virtual_hub import UNHURRIED, VirtualHub
 
 A = EntityId("counter", "a")
@@ -519,3 +520,58 @@ def test_a_lock_of_the_extension_is_still_held_and_can_be_given_back():
     # The holder has ended, so it is opened; the next one's lock is granted.
     assert (scheduler.locked_by, scheduler.queue) == ("same_key_twice_unreleased-1", ())
     assert state.instances[0].partition_key == locked.instance_id
+
+
+def ticketing(context):
+    """Give out one number after the other."""
+    state = context.get_state(lambda: 0) + 1
+    context.set_state(state)
+    context.set_result(state)
+
+
+def buying(context):
+    return (yield context.call_entity(df.EntityId("Tickets", "t"), "buy"))
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new entity", "old entity"])
+def test_an_answer_that_went_out_stays_true_when_the_worker_dies_before_it_stored_the_state(is_new):
+    """Seed 4101422: others came first, and the caller's number was given out a second time."""
+    app = PlainApplication({"buying": buying}, entities={"tickets": ticketing})
+    hub = VirtualHub(app=app, partition_count=1, control_queue_visibility_seconds=300)
+    script = Script()
+
+    async def main(hub):
+        if not is_new:
+            warm = await hub.worker("warm")
+            await hub.start("buying", instance_id="zero")
+            await hub.end("zero")
+            await warm.stop()
+
+        async def die_after_the_answer(call, act):
+            if "ResponseMessage" not in call.arguments[0]:
+                script.on("put", "control", die_after_the_answer)
+                return await act()
+            await hub.storage.queues.put(call.target, *call.arguments)
+            first.kill()
+            return await hub.sleep(1)
+
+        script.on("put", "control", die_after_the_answer)
+        first = await hub.worker("first", wrap=script.wrap)
+        await hub.start("buying", instance_id="one")
+        await hub.sleep(30)
+        before = [row for row in (await hub.state()).history if row.partition_key.startswith("@tickets")]
+        await hub.worker("second")
+        one = await hub.end("one")
+        await hub.start("buying", instance_id="two")
+        two = await hub.end("two")
+        await hub.sleep(600)
+        return before, one, two, await hub.state()
+
+    before, one, two, left = hub.run(main)
+
+    assert any(row.columns.get("EventType") == "EventRaised" for row in before)
+    numbers = [json.loads(state.output) for state in (one, two)]
+    assert numbers == ([1, 2] if is_new else [2, 3])
+    rows = [row.row_key for row in left.history if row.partition_key.startswith("@tickets")]
+    assert len(rows) == 4
+    assert not any(left.messages.values())
