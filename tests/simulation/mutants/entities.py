@@ -44,6 +44,34 @@ MUTANTS = (
         workload=BOOKS,
     ),
     Mutant(
+        "answers_before_their_batch",
+        "Others hear what a batch came to before anything of it is stored.",
+        "core.episode.Ahead; runtime.entities",
+        (
+            Edit(
+                Entities._run,
+                "if self._services.settings.commit_before_messages and events and _tells_others(finished):",
+                "if False:",
+            ),
+        ),
+        workload=MONEY,
+        seeds=300,
+    ),
+    Mutant(
+        "interrupted_batches_take_in_more",
+        "A batch that was stored as it began is run again together with what came since.",
+        "runtime.entities",
+        (Edit(Entities.process, "if session.is_interrupted:", "if False:"),),
+        workload=MONEY,
+    ),
+    Mutant(
+        "batches_are_known_before_they_are_run",
+        "An entity remembers that it has taken requests which it has not carried out.",
+        "core.episode.Ahead; core.entity_memory",
+        (Edit(Entities._beginning, "remembers=False", "remembers=True"),),
+        workload=BOOKS,
+    ),
+    Mutant(
         "requests_in_any_order",
         "The requests of a sender are run in the order in which they come.",
         "storage.md 6.13",
