@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MAX_PARALLEL = 16
 
+_OF_WORK_ITEMS = "-TaskScheduled.json.gz"
+"""How names of blobs end that hold the messages of work items."""
+
 
 class LargeValues:
     """Texts in blobs. The container is made before the first write of a process.
@@ -98,11 +101,16 @@ class LargeValues:
         except StorageError as error:
             self._health.failed(error)
 
-    async def history_of(self, instance_id: InstanceId) -> list[str]:
-        """Return the names of the texts that belong to the history of an instance."""
-        folder = blob_folder(escape_instance_id(instance_id))
-        prefix = f"{folder}/history-"
-        return [name for name in await self.names_in(folder) if name.startswith(prefix)]
+    async def of_episodes(self, instance_id: InstanceId) -> list[str]:
+        """Return the names of the texts that an instance's worker writes with episodes: history, and work items."""
+        of_messages, of_history = blob_folder(instance_id), blob_folder(escape_instance_id(instance_id))
+        names = [name for folder in dict.fromkeys((of_messages, of_history)) for name in await self.names_in(folder)]
+        return [
+            name
+            for name in names
+            if name.startswith(f"{of_history}/history-")
+            or (name.startswith(f"{of_messages}/message-") and name.endswith(_OF_WORK_ITEMS))
+        ]
 
     async def names_in(self, folder: str) -> list[str]:
         """Return the names of the texts in a folder, but not of those in folders below it."""

@@ -449,8 +449,8 @@ class Orchestrations(InstanceWork):
         if await self._services.instances.read(instance_id) is not None:
             return False
         of_messages = [held.blob_name for held in dropped if held.blob_name is not None]
-        of_history = await self._services.large.history_of(instance_id)
-        await self._services.large.delete_all([*of_messages, *of_history])
+        of_episodes = await self._services.large.of_episodes(instance_id)
+        await self._services.large.delete_all([*of_messages, *of_episodes])
         return True
 
     def _rejects(self, episode: Episode) -> bool:

@@ -158,6 +158,10 @@ class Purging:
         what another's is escaped to.
         """
         of_messages, of_history = blob_folder(instance_id), blob_folder(escape_instance_id(instance_id))
-        names = [name for folder in {of_messages, of_history} for name in await self._services.large.names_in(folder)]
+        names = [
+            name
+            for folder in dict.fromkeys((of_messages, of_history))
+            for name in await self._services.large.names_in(folder)
+        ]
         own = (f"{of_messages}/message-", f"{of_history}/history-")
         return [name for name in names if name.startswith(own)]

@@ -632,3 +632,33 @@ def test_an_end_that_was_written_although_it_seemed_not_does_not_hide_the_next_s
     assert [each.status for each in started] == [RuntimeStatus.Pending]
     assert state.execution_id == started[0].execution_id
     assert state.status in (RuntimeStatus.Pending, RuntimeStatus.Running)
+
+
+def test_a_large_work_item_of_an_episode_that_a_purge_overtook_leaves_no_blob():
+    """Seed 6001927: it was put, then the history was gone, and the answer found no instance."""
+
+    def asking(context):
+        yield context.wait_for_external_event("go")
+        return (yield context.call_activity("size", LARGE))
+
+    hub, script = VirtualHub({"asking": asking}, {"size": len}, partition_count=1), Script()
+
+    async def main(hub):
+        await hub.worker(wrap=script.wrap)
+        await hub.start("asking", instance_id="x")
+        await hub.until("x", lambda state: state.status is RuntimeStatus.Running)
+
+        async def purge(call, act):
+            await hub.client.purge(InstanceId("x"))
+            return await act()
+
+        script.on("put_blob", "largemessages", purge)
+        await hub.client.raise_event(InstanceId("x"), "go", "1")
+        await hub.sleep(600)
+        return await hub.state()
+
+    left = hub.run(main)
+
+    assert script.rules[0][-1] == 0
+    assert (list(left.instances), list(left.history), list(left.blobs)) == ([], [], [])
+    assert not any(left.messages.values())
