@@ -204,7 +204,7 @@ class Inbox:
             item: as it was taken.
             session: what is known of the instance now and may be kept; ``None`` when nothing is. What was known
                 before is closed.
-            later: messages of the batch that need another look, which names no execution.
+            later: messages of the batch that need another look.
         """
         if item.is_at_rest:
             return ()
@@ -221,7 +221,11 @@ class Inbox:
             session = None
         instance.session = session
         if put_off:
-            instance.waiting.insert(0, Batch(None, put_off))
+            named: ExecutionId | None = None
+            for held in put_off:
+                named = execution_of(named, held.envelope.message)
+            # A batch without a name would be joined by messages for another execution, and go with them.
+            instance.waiting.insert(0, Batch(named, put_off))
         if instance.waiting:
             self._make_ready(instance)
         else:
