@@ -101,16 +101,22 @@ class LargeValues:
         except StorageError as error:
             self._health.failed(error)
 
-    async def of_episodes(self, instance_id: InstanceId) -> list[str]:
-        """Return the names of the texts that an instance's worker writes with episodes: history, and work items."""
+    async def of_instance(self, instance_id: InstanceId) -> list[str]:
+        """Return the names of an instance's texts, and no neighbour's: not those of ``a/b`` for ``a``, for example.
+
+        Messages lie in the folder of the id, history values in that of the escaped id, and one instance's id may be
+        what another's is escaped to.
+        """
         of_messages, of_history = blob_folder(instance_id), blob_folder(escape_instance_id(instance_id))
         names = [name for folder in dict.fromkeys((of_messages, of_history)) for name in await self.names_in(folder)]
-        return [
-            name
-            for name in names
-            if name.startswith(f"{of_history}/history-")
-            or (name.startswith(f"{of_messages}/message-") and name.endswith(_OF_WORK_ITEMS))
-        ]
+        own = (f"{of_messages}/message-", f"{of_history}/history-")
+        return [name for name in names if name.startswith(own)]
+
+    async def of_episodes(self, instance_id: InstanceId) -> list[str]:
+        """Return the names of the texts that an instance's worker writes with episodes: history, and work items."""
+        of_history = f"{blob_folder(escape_instance_id(instance_id))}/history-"
+        names = await self.of_instance(instance_id)
+        return [name for name in names if name.startswith(of_history) or name.endswith(_OF_WORK_ITEMS)]
 
     async def names_in(self, folder: str) -> list[str]:
         """Return the names of the texts in a folder, but not of those in folders below it."""

@@ -13,7 +13,6 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskhub.codec.keys import blob_folder, escape_instance_id
 from taskhub.errors import StaleCheckpoint, StorageError
 from taskhub.model.instance import TERMINAL_STATUSES, Purged
 from taskhub.runtime.nursery import run_all
@@ -122,14 +121,14 @@ class Purging:
             StaleCheckpoint: it is live, and was written.
         """
         services, instance_id = self._services, state.instance_id
-        blobs = await self._blobs_of(instance_id)
+        blobs = await self._services.large.of_instance(instance_id)
         rows = await services.history.delete(instance_id)
         await services.large.delete_all(blobs)
         has_ended = state.status is not None and state.status.is_terminal
-        etag = state.etag if has_ended or not in_any_case else None
+        # The row of one that had ended has been written since only if it was started anew: then it is left.
+        etag = None if in_any_case and not has_ended else state.etag
         is_gone = await services.instances.delete(instance_id, etag=etag)
         if not has_ended:
-            # The row of one that had ended has been written since only if it was started anew: then it is left.
             if not is_gone:
                 raise StaleCheckpoint(f"instance '{instance_id}' went on while it was purged")
             if (
@@ -147,21 +146,6 @@ class Purging:
         But not what a client puts to start it anew: the message of the start comes before the row. All else comes
         after it, so while there is no row nothing of the next instance is among what was there before.
         """
-        late = [name for name in await self._blobs_of(instance_id) if not name.endswith(_OF_STARTS)]
+        late = [name for name in await self._services.large.of_instance(instance_id) if not name.endswith(_OF_STARTS)]
         if late and await self._services.instances.read(instance_id) is None:
             await self._services.large.delete_all(late)
-
-    async def _blobs_of(self, instance_id: InstanceId) -> list[str]:
-        """Return the names of an instance's blobs, and no neighbour's: not those of ``a/b`` for ``a``, for example.
-
-        Messages lie in the folder of the id, history values in that of the escaped id, and one instance's id may be
-        what another's is escaped to.
-        """
-        of_messages, of_history = blob_folder(instance_id), blob_folder(escape_instance_id(instance_id))
-        names = [
-            name
-            for folder in dict.fromkeys((of_messages, of_history))
-            for name in await self._services.large.names_in(folder)
-        ]
-        own = (f"{of_messages}/message-", f"{of_history}/history-")
-        return [name for name in names if name.startswith(own)]

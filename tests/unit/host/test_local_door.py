@@ -141,6 +141,20 @@ async def test_who_is_cancelled_does_not_break_off_what_is_done():
     await asyncio.wait_for(done.wait(), 10)
 
 
+async def test_who_gets_no_answer_hears_of_it_after_the_same_time_as_over_http(monkeypatch):
+    async def manage(request):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(http_utils, "_TOTAL_SECONDS", 0.05)
+    door = LocalDoor(17_074, manage)
+    door.open()
+    try:
+        with pytest.raises(asyncio.TimeoutError):
+            await http_utils.get_async_request("http://127.0.0.1:17074/durabletask/instances/x")
+    finally:
+        door.close()
+
+
 def test_a_host_that_stops_says_so_to_who_waits():
     told = []
 

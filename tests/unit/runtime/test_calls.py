@@ -82,10 +82,8 @@ EXPECTED = {
         "table.get Instances": 1,
         "table.query History": (3, 2),
         "queue.put control": 2,
-        "table.batch History": (
-            3,
-            5,
-        ),  # warm: the caller's request and the entity's answer have their beginnings stored
+        # warm: how the caller and the entity began is stored ahead of the request and of the answer
+        "table.batch History": (3, 5),
         "table.post Instances": 1,
         "table.patch Instances": 2,
         "queue.delete_message control": 3,

@@ -56,15 +56,7 @@ async def post_async_request(
         headers["traceparent"] = trace_parent
     if trace_state:
         headers["tracestate"] = trace_state
-    answers = answers_to(url)
-    if answers is not None:
-        if data is None:
-            return _decoded(*await answers("POST", url, _lower(headers), b""))
-        headers["Content-Type"] = "application/json"
-        return _decoded(*await answers("POST", url, _lower(headers), json.dumps(data).encode()))
-    session = await _session()
-    async with session.post(url, json=data, headers=headers) as response:
-        return _decoded(response.status, await response.text())
+    return _decoded(*await _ask("POST", url, headers, data))
 
 
 async def get_async_request(url: str, function_invocation_id: str | None = None) -> list[Any]:
@@ -75,13 +67,7 @@ async def get_async_request(url: str, function_invocation_id: str | None = None)
     Returns:
         ``[status, body]`` as there, but ``""`` for an empty body.
     """
-    headers = _headers(function_invocation_id)
-    answers = answers_to(url)
-    if answers is not None:
-        return _decoded(*await answers("GET", url, _lower(headers), b""), empty="")
-    session = await _session()
-    async with session.get(url, headers=headers) as response:
-        return _decoded(response.status, await response.text(), empty="")
+    return _decoded(*await _ask("GET", url, _headers(function_invocation_id)), empty="")
 
 
 async def delete_async_request(url: str, function_invocation_id: str | None = None) -> list[Any]:
@@ -89,21 +75,25 @@ async def delete_async_request(url: str, function_invocation_id: str | None = No
 
     Args, answer and errors as for :func:`post_async_request`.
     """
-    headers = _headers(function_invocation_id)
-    answers = answers_to(url)
-    if answers is not None:
-        return _decoded(*await answers("DELETE", url, _lower(headers), b""))
-    session = await _session()
-    async with session.delete(url, headers=headers) as response:
-        return _decoded(response.status, await response.text())
+    return _decoded(*await _ask("DELETE", url, _headers(function_invocation_id)))
 
 
 def _headers(function_invocation_id: str | None) -> dict[str, str]:
     return {"X-Azure-Functions-InvocationId": function_invocation_id} if function_invocation_id else {}
 
 
-def _lower(headers: dict[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+async def _ask(method: str, url: str, headers: dict[str, str], data: Any = None) -> tuple[int, str]:
+    """Return status and body of the answer to a request; ``data`` is sent as JSON, ``None`` as no body."""
+    answers = answers_to(url)
+    if answers is None:
+        session = await _session()
+        async with session.request(method, url, json=data, headers=headers) as response:
+            return response.status, await response.text()
+    lowered = {name.lower(): value for name, value in headers.items()}
+    body = b""
+    if data is not None:
+        lowered["content-type"], body = "application/json", json.dumps(data).encode()
+    return await asyncio.wait_for(answers(method, url, lowered, body), _TOTAL_SECONDS)
 
 
 def _decoded(status: int, text: str, empty: str | None = None) -> list[Any]:
