@@ -43,6 +43,8 @@ class Watch:
     def __init__(self, history_table: str) -> None:
         self._table = history_table
         self._rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self._purged: dict[tuple[str, str], tuple[Any, ...]] = {}
+        """What purges deleted: a commit whose reply was lost may store the very same once more."""
         self.ends: Counter[tuple[str, str]] = Counter()
         """How often each execution was ended, by partition key and execution id."""
 
@@ -54,7 +56,9 @@ class Watch:
         kinds = {operation.kind for operation in operations}
         if kinds == {Write.DELETE}:  # a purge
             for operation in operations:
-                self._rows.pop((operation.row.partition_key, operation.row.row_key), None)
+                key = (operation.row.partition_key, operation.row.row_key)
+                if key in self._rows:
+                    self._purged[key] = self._rows.pop(key)
             return
         if kinds == {Write.MERGE} and all("Reason" in operation.row.columns for operation in operations):
             for operation in operations:
@@ -91,7 +95,7 @@ class Watch:
         if before is not None and before[0] == execution_id and before != content:
             raise Violation(f"history of {key} was rewritten: {before} became {content}")
         self._rows[key] = content
-        if row.columns["EventType"] == "ExecutionCompleted" and before != content:
+        if row.columns["EventType"] == "ExecutionCompleted" and content not in (before, self._purged.get(key)):
             self.ends[row.partition_key, execution_id] += 1
             if self.ends[row.partition_key, execution_id] > 1:
                 raise Violation(f"{row.partition_key} was completed twice")
