@@ -20,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions._host_checks import DurableFunctionsCompatibilityWarning, warn_of_old_bundle
+from azure.durable_functions._stand_in import stand_in
 
 if TYPE_CHECKING:
     from azure.durable_functions import constants as constants
@@ -175,3 +176,4 @@ def __dir__() -> list[str]:
 
 
 warn_of_old_bundle()
+stand_in()
