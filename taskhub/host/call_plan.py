@@ -18,6 +18,7 @@ import azure.functions as func
 from azure.functions.meta import Datum
 
 from taskhub.host.bindings import BindingError
+from taskhub.host.extension_types import client_decoder, takes_web_request
 from taskhub.host.functions import (
     ACTIVITY_TRIGGER,
     BLOB,
@@ -60,6 +61,8 @@ class Input:
 
     binding: Binding
     decode: Callable[[Datum, Mapping[str, Datum]], Any]
+    is_client: bool = False
+    """Whether the parameter gets a client of the service, and the host reads nothing for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class CallPlan:
     """Those of ``inputs`` that are read from storage before the call."""
     stored_outputs: Mapping[str, Output]
     """Those of ``outputs``, and the result under ``$return``, that are written to storage after it."""
+    is_streamed: bool = False
+    """Whether it takes the request of a web framework, and its answer goes out in parts."""
     hooks: InvocationHooks | None = None
     """Of worker extensions."""
 
@@ -112,15 +117,18 @@ def plan_call(function: Function, *, is_official: bool = False) -> CallPlan:
     named = {binding.name: binding for binding in function.bindings if binding.name != RETURN}
     wants_context = "context" in parameters and "context" not in named
     _check_names(function, set(parameters) - ({"context"} if wants_context else set()), set(named))
+    is_streamed = function.trigger.kind == HTTP_TRIGGER and takes_web_request(hints.get(function.trigger.name))
     inputs, outputs = {}, {}
     for name, binding in named.items():
         hint = hints.get(name)
         _check_direction(binding, hint)
         if binding.direction is Direction.IN:
-            inputs[name] = Input(binding, _decoder(binding, hint))
+            inputs[name] = _input(binding, hint, is_streamed=is_streamed)
         else:
             outputs[name] = Output(binding, _encoder(binding))
     result = _result(function)
+    if is_streamed and result is not None:
+        result = Output(result.binding, _web_answer)
     all_outputs = outputs if result is None else {**outputs, RETURN: result}
     return CallPlan(
         function=function,
@@ -131,6 +139,7 @@ def plan_call(function: Function, *, is_official: bool = False) -> CallPlan:
         is_async=inspect.iscoroutinefunction(function.call),
         stored_inputs={name: each for name, each in inputs.items() if each.binding.kind in STORED},
         stored_outputs={name: each for name, each in all_outputs.items() if each.binding.kind in STORED},
+        is_streamed=is_streamed,
     )
 
 
@@ -195,6 +204,13 @@ def _has_implicit_output(converter: Any) -> bool:
     return bool(getattr(converter, "has_implicit_output", lambda: False)())
 
 
+def _input(binding: Binding, hint: Any, *, is_streamed: bool) -> Input:
+    if is_streamed and binding.is_trigger:
+        return Input(binding, _web_request)
+    client = client_decoder(binding, hint)
+    return Input(binding, _decoder(binding, hint)) if client is None else Input(binding, client, is_client=True)
+
+
 def _decoder(binding: Binding, hint: Any) -> Callable[[Datum, Mapping[str, Datum]], Any]:
     converter = _converter(binding)
     if binding.kind in _PLAIN_TEXTS and hint in _PLAIN_FORMS:
@@ -203,6 +219,18 @@ def _decoder(binding: Binding, hint: Any) -> Callable[[Datum, Mapping[str, Datum
     if converter is None or (hint in (str, bytes) and not _has_implicit_output(converter)):
         return lambda datum, metadata: _decode_plain(datum, binding)
     return lambda datum, metadata: converter.decode(datum, trigger_metadata=metadata)
+
+
+WEB_REQUEST = "web_request"
+"""Where the data of an HTTP trigger holds the request of a web framework."""
+
+
+def _web_request(datum: Datum, metadata: Mapping[str, Datum]) -> Any:
+    return datum.value[WEB_REQUEST]
+
+
+def _web_answer(value: Any) -> Datum:
+    return Datum(value, None)  # for the framework to make sense of
 
 
 def _to_text(value: str | bytes) -> str:

@@ -14,11 +14,12 @@ from urllib.parse import parse_qsl
 from azure.functions.meta import Datum
 
 from taskhub.host.bindings import BindingError
-from taskhub.host.call_plan import RETURN
+from taskhub.host.call_plan import RETURN, WEB_REQUEST
 from taskhub.host.client_binding import bound_data
 from taskhub.host.functions import HTTP_TRIGGER
 from taskhub.host.http_keys import Access
-from taskhub.host.http_options import is_header
+from taskhub.host.http_options import HOP_BY_HOP, is_header
+from taskhub.host.http_streams import WebStreams
 from taskhub.host.invoker import InvocationFailed
 from taskhub.host.route_templates import Route, RouteTable, TemplateError, parse_template
 
@@ -27,15 +28,16 @@ if TYPE_CHECKING:
 
     from taskhub.host.call_plan import CallPlan
     from taskhub.host.functions import Function
+    from taskhub.host.http_streams import Exchange
     from taskhub.host.invoker import Invoker, Outcome
 
 HTTP_REASON = "This function was programmatically called via the host APIs."
 _BODILESS = frozenset({204, 304})
 _LEVELS = {level.value: level for level in (Access.ANONYMOUS, Access.FUNCTION, Access.ADMIN)}
 
+_FRAMING = HOP_BY_HOP | {"content-length"}
+
 logger = logging.getLogger(__name__)
-# The server frames the answer itself.
-_HOP_BY_HOP = frozenset({"transfer-encoding", "content-length", "connection", "keep-alive"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class HttpFunctions:
                 self._access[plan.function.name] = access_of(plan.function)
                 routes.append(Route(template, frozenset(methods_of(plan.function)), plan))
         self._routes: RouteTable[CallPlan] = RouteTable.of(routes)
+        is_streamed = any(route.target.is_streamed for route in routes)
+        self._streams = WebStreams(invoker.beside_functions) if is_streamed else None
 
     def find(self, method: str, path: str) -> tuple[CallPlan, Mapping[str, str]] | None:
         """Return the function for a request, with its route values.
@@ -113,6 +117,29 @@ class HttpFunctions:
         except _ResponseError as error:
             logger.error("The answer of Functions.%s cannot be sent: %s", plan.function.name, error)
             return HttpResponse(500)
+
+    async def stream(
+        self, plan: CallPlan, request: HttpRequest, route_values: Mapping[str, str], exchange: Exchange
+    ) -> None:
+        """Run a function that takes the request of a web framework, and send its answer as it comes.
+
+        Args:
+            plan: of the function.
+            request: without its body.
+            route_values: of the route.
+            exchange: reads the body and sends the answer.
+        """
+        if self._streams is None:
+            raise RuntimeError(f"Functions.{plan.function.name} takes no request of a web framework")
+        trigger = _request_datum(request, route_values)
+
+        async def run(web_request: object) -> object:
+            trigger.value[WEB_REQUEST] = web_request
+            data = bound_data(plan, trigger, self._client_payload)
+            outcome = await self._invoker.invoke(plan, data, reason=HTTP_REASON)
+            return None if outcome.result is None else outcome.result.value
+
+        await self._streams.answer(plan.function.name, (request.method, request.url), route_values, exchange, run)
 
     def _data(self, plan: CallPlan, request: HttpRequest, route_values: Mapping[str, str]) -> dict[str, Datum]:
         return bound_data(plan, _request_datum(request, route_values), self._client_payload)
@@ -253,7 +280,7 @@ def _sound(status: object, headers: Sequence[tuple[str, str]], body: bytes) -> H
         raise _ResponseError(f"its status is {status!r}, not a number.") from None
     if not 200 <= code <= 999:
         raise _ResponseError(f"its status is {code}; a final one has 200 or more, and three digits.")
-    kept = [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP]
+    kept = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
     for name, value in kept:
         if not is_header(name, value):
             raise _ResponseError(f"header {name!r} holds what no header may hold.")

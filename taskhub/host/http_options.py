@@ -20,6 +20,9 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _DAY_SECONDS = 86_400
 
+HOP_BY_HOP = frozenset({"transfer-encoding", "connection", "keep-alive"})
+"""Headers, in lower case, that are the server's own affair."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:

@@ -232,6 +232,10 @@ class Invoker:
     def _begin_coroutine(self, work: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
         return asyncio.run_coroutine_threadsafe(work, self._user_loop())
 
+    def beside_functions(self, work: Coroutine[Any, Any, _T]) -> Awaitable[_T]:
+        """Run a coroutine on the loop of coroutine functions."""
+        return asyncio.wrap_future(self._begin_coroutine(work))
+
     async def _call_with_storage(self, arguments: _Arguments, values: Mapping[str, Any]) -> Outcome:
         plan, storage = arguments.plan, self._storage
         if storage is None:

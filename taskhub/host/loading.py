@@ -16,7 +16,7 @@ from taskhub.host.http_functions import check_route
 from taskhub.host.imports import importing
 from taskhub.host.invoker import Invoker, thread_count_of
 from taskhub.host.official_sdk import Drive
-from taskhub.host.triggers.checks import prepared
+from taskhub.host.triggers.checks import check_clients, prepared
 from taskhub.host.worker_extensions import are_enabled, invocation_hooks, run_after_load
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ def _plan(function: Function, configuration: HostConfiguration, is_official: boo
         check_route(function, configuration.route_prefix)
         function = prepared(function, configuration.settings, configuration.app_root)
         plan = plan_call(function, is_official=is_official)
+        check_clients(plan, configuration.settings, configuration.app_root)
     except BindingError as error:
         return FunctionError(function.name, str(error))
     if not are_enabled(configuration.settings):

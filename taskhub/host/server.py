@@ -30,6 +30,7 @@ from taskhub.host.http_options import HttpOptions
 from taskhub.host.place import NOTHING_TO_SAY, Place, is_invocation
 from taskhub.host.route_templates import PathRefused, decode_path, without_dots
 from taskhub.host.server_limits import NO_LIMITS, BodyRefused, ConnectionWatch, Limits, read_body
+from taskhub.host.server_streams import StreamExchange
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -302,7 +303,7 @@ class MainDoor:
             return self._finished(request, _empty(204, cors.preflight(lowered)))
         return self._finished(request, await self._answer(request))
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         place = self._options.place
         try:
             raw, origin = without_dots(request.rel_url.raw_path), place.public_origin or _origin(request)
@@ -330,29 +331,27 @@ class MainDoor:
             return _empty(401)
         try:
             async with self._admission.one():
-                return await self._call(plan, request, origin + raw, values)
+                call = self._stream if plan.is_streamed else self._call
+                return await call(plan, request, origin + raw, values)
         except TooManyRequests:
             return _empty(429)
 
     async def _call(
         self, plan: CallPlan, request: web.BaseRequest, url: str, values: Mapping[str, str]
-    ) -> web.Response:
-        query = request.rel_url.raw_query_string
-        answer = await self._functions.call(
-            plan,
-            HttpRequest(
-                method=request.method,
-                url=f"{url}?{query}" if query else url,
-                query=query,
-                headers=_headers(request),
-                body=await read_body(request, self._options.limits),
-            ),
-            values,
-        )
+    ) -> web.StreamResponse:
+        body = await read_body(request, self._options.limits)
+        answer = await self._functions.call(plan, _function_request(request, url, body), values)
         response = web.Response(status=answer.status, body=answer.body)
         for name, value in answer.headers:
             response.headers.add(name, value)
         return response
+
+    async def _stream(
+        self, plan: CallPlan, request: web.BaseRequest, url: str, values: Mapping[str, str]
+    ) -> web.StreamResponse:
+        exchange = StreamExchange(request, self._options.limits, finished=lambda made: self._finished(request, made))
+        await self._functions.stream(plan, _function_request(request, url, b""), values, exchange)
+        return exchange.close()
 
     def _is_allowed(self, request: web.BaseRequest, access: Access, function: str | None = None) -> bool:
         keys = self._options.keys
@@ -370,8 +369,10 @@ class MainDoor:
             return _empty(204)
         return web.Response(body=_LANDING_PAGE.encode(), content_type="text/html", charset="utf-8")
 
-    def _finished(self, request: web.BaseRequest, response: web.Response) -> web.Response:
+    def _finished(self, request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
         """Add the headers that every answer gets; what a function set itself stays."""
+        if response.prepared:  # a stream, which had them before it began
+            return response
         options, headers = self._options, response.headers
         headers["Server"] = _SERVER
         for name, value in options.http.headers.items():
@@ -430,6 +431,17 @@ async def _managed(
     response = web.Response(status=answer.status, body=answer.body.encode(), headers=dict(answer.headers))
     response.headers["Content-Type"] = answer.content_type or ""
     return response
+
+
+def _function_request(request: web.BaseRequest, url: str, body: bytes) -> HttpRequest:
+    query = request.rel_url.raw_query_string
+    return HttpRequest(
+        method=request.method,
+        url=f"{url}?{query}" if query else url,
+        query=query,
+        headers=_headers(request),
+        body=body,
+    )
 
 
 def _is_below(path: str, base: str) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import AsyncIterator, Hashable
 
 MAX_BODY_BYTES = 104_857_600
 """100 MB, the original's limit for HTTP functions."""
@@ -62,13 +62,24 @@ async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
     Raises:
         BodyRefused: it is larger than allowed, comes slower, or is broken.
     """
+    parts = [part async for part in read_parts(request, limits)]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def read_parts(request: web.BaseRequest, limits: Limits) -> AsyncIterator[bytes]:
+    """Give the parts of a request's body as they come, none of them empty.
+
+    Raises:
+        BodyRefused: it is larger than allowed, comes slower, or is broken.
+    """
     try:
-        return await _read_body(request, limits)
+        async for part in _read_parts(request, limits):
+            yield part
     except (web.RequestPayloadError, ConnectionError) as error:
         raise BodyRefused(400) from error
 
 
-async def _read_body(request: web.BaseRequest, limits: Limits) -> bytes:
+async def _read_parts(request: web.BaseRequest, limits: Limits) -> AsyncIterator[bytes]:
     length, most = request.content_length, limits.max_body_bytes
     if most and length is not None and length > most:
         raise BodyRefused(413)
@@ -81,21 +92,26 @@ async def _read_body(request: web.BaseRequest, limits: Limits) -> bytes:
         whole = content.read_nowait()
         if most and len(whole) > most:
             raise BodyRefused(413)
-        return whole
+        if whole:
+            yield whole
+        return
     clock = asyncio.get_running_loop().time
-    began, body = clock(), bytearray()
+    count, waited = 0, 0.0
     while True:
-        pace = limits.body_bytes_per_second
-        left = began + limits.body_grace_seconds + len(body) / pace - clock() if pace else None
+        pace, since = limits.body_bytes_per_second, clock()
+        # What counts is how long the client was waited for, not how long a function took with what it had.
+        left = limits.body_grace_seconds + count / pace - waited if pace else None
         try:
-            chunk = await asyncio.wait_for(content.readany(), left)
+            part = await asyncio.wait_for(content.readany(), left)
         except asyncio.TimeoutError:
             raise BodyRefused(408) from None
-        if not chunk:
-            return bytes(body)
-        body += chunk
-        if most and len(body) > most:
+        waited += clock() - since
+        if not part:
+            return
+        count += len(part)
+        if most and count > most:
             raise BodyRefused(413)
+        yield part
 
 
 @dataclass(slots=True)

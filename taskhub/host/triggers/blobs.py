@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from azure.functions.meta import Datum
 
 from taskhub.errors import BlobNotFound, QueueNotFound, StorageError
+from taskhub.host.extension_types import blob_client_datum
 from taskhub.host.triggers.blob_paths import MAX_BLOB_NAME, wake_key_of
 from taskhub.host.triggers.queue_texts import details_of, encode_text
 from taskhub.host.triggers.singleton import HOSTS_CONTAINER
@@ -66,6 +67,17 @@ class BlobFunction:
     def id(self) -> str:
         """The original's name for the function."""
         return f"Host.Functions.{self.plan.function.name}"
+
+    async def data_of(self, container: str, name: str) -> Datum:
+        """Return what the function gets of a blob: its content, or what a client is made of.
+
+        Raises:
+            BlobNotFound: there is no such blob; a client is made all the same.
+        """
+        trigger = self.plan.function.trigger
+        if self.plan.inputs[trigger.name].is_client:
+            return blob_client_datum(trigger, container, name)
+        return Datum(await self.connection.storage.blobs.get_blob(container, name), "bytes")
 
 
 class BlobScanner:
@@ -211,21 +223,21 @@ class BlobRuns:
             logger.info("blob %s/%s is not what it was, and is passed over", container, name)
             return True
         try:
-            data = await blobs.get_blob(container, name)
+            data = await function.data_of(container, name)
         except BlobNotFound:
             return True
         reason = f"New blob detected(LogsAndContainerScan): {container}/{name}"
         return await self.run_for(function, container, item, data, reason=reason, details=details_of(message))
 
     async def run_for(
-        self, function: BlobFunction, container: str, item: BlobItem, data: bytes, *, reason: str, details: str = ""
+        self, function: BlobFunction, container: str, item: BlobItem, data: Datum, *, reason: str, details: str = ""
     ) -> bool:
         """Run a function for a blob; return whether it succeeded."""
         url = function.connection.storage.blobs.url_of(container, item.name)
         properties = {"Length": item.size, "ContentLength": item.size, "ETag": item.etag}
         return await self._run(
             function.plan,
-            Datum(data, "bytes"),
+            data,
             reason=reason,
             details=details,
             metadata={

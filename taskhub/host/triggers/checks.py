@@ -16,13 +16,14 @@ from taskhub.host.triggers.expressions import TemplateError, parse_template
 from taskhub.host.triggers.queue_texts import is_queue_name
 from taskhub.host.triggers.schedules import ScheduleError, zone_of
 from taskhub.host.triggers.timer_status import timer_of
-from taskhub.wiring import find_setting
+from taskhub.wiring import DEFAULT_SETTING, EmbeddedStore, choose_store, find_setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import tzinfo
     from pathlib import Path
 
+    from taskhub.host.call_plan import CallPlan
     from taskhub.host.functions import Binding, Function
 
 _SETTING = re.compile(r"%([^%]+)%")
@@ -42,6 +43,23 @@ def prepared(function: Function, settings: Mapping[str, str], app_root: Path) ->
     for binding in bindings:
         _check(binding, settings, app_root)
     return replace(function, bindings=bindings)
+
+
+def check_clients(plan: CallPlan, settings: Mapping[str, str], app_root: Path) -> None:
+    """See that what gets a client of a service has a service: the embedded store is none.
+
+    Raises:
+        BindingError: it has not.
+    """
+    for name, item in plan.inputs.items():
+        if item.is_client:
+            setting = item.binding.properties.get("connection") or DEFAULT_SETTING
+            choice = choose_store(None, app_settings=settings, app_root=app_root, setting=setting)
+            if isinstance(choice, EmbeddedStore):
+                raise BindingError(
+                    f"the parameter '{name}' wants a client of Azure Blob Storage, which the embedded store has not. "
+                    f"Start an emulator and set {setting} to UseDevelopmentStorage=true, or to an account."
+                )
 
 
 def time_zone(settings: Mapping[str, str]) -> tzinfo:

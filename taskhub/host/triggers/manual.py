@@ -64,9 +64,8 @@ class ManualRuns:
         container, name = split_path(path)
         trigger = plan.function.trigger
         connection = await self._connections.get(trigger.properties.get("connection"))
-        blobs = connection.storage.blobs
-        data = await blobs.get_blob(container, name)
-        item = await blobs.blob_item(container, name)
+        function = BlobFunction(plan, parse_pattern(str(trigger.properties["path"])), connection)
+        data = await function.data_of(container, name)
+        item = await connection.storage.blobs.blob_item(container, name)
         if item is not None:
-            function = BlobFunction(plan, parse_pattern(str(trigger.properties["path"])), connection)
             await BlobRuns({}, self._runs.run).run_for(function, container, item, data, reason=REASON)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from azure.functions.meta import Datum
 
 from taskhub.errors import BlobNotFound, ConfigurationError, QueueNotFound, StorageError
+from taskhub.host.extension_types import blob_client_datum
 from taskhub.host.functions import BLOB, QUEUE
 from taskhub.host.triggers.blob_paths import split_path, wake_key_of
 from taskhub.host.triggers.expressions import MissingValue, SystemValues, TemplateError, parse_template
@@ -56,6 +57,8 @@ class StorageBindings:
     ) -> dict[str, Datum]:
         """Return the data of a function's input bindings; of a blob that is not there ``None``.
 
+        What gets a client is told what for, and nothing is read.
+
         Args:
             plan: of the function.
             data: of its other bindings.
@@ -70,6 +73,9 @@ class StorageBindings:
         for name, item in plan.stored_inputs.items():
             with_cause = f"Error while reading binding '{name}'"
             container, blob = self._blob_path(plan, item.binding, names, with_cause)
+            if item.is_client:
+                read[name] = blob_client_datum(item.binding, container, blob)
+                continue
             connection = await self._connection(item.binding, with_cause)
             try:
                 read[name] = await _get_blob(connection, container, blob)

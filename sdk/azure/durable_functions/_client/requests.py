@@ -289,7 +289,7 @@ def management_urls(templates: Mapping[str, str], instance_id: str) -> dict[str,
 
 def with_origin(urls: Mapping[str, str], request_url: str) -> dict[str, str]:
     """Return the addresses with scheme and host of another: those that the caller reached us under."""
-    origin = urlsplit(request_url)
+    origin = urlsplit(str(request_url))  # requests of web frameworks have a URL object
     return {
         key: url if key == "id" else urlsplit(url)._replace(scheme=origin.scheme, netloc=origin.netloc).geturl()
         for key, url in urls.items()
