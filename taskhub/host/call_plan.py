@@ -25,6 +25,7 @@ from taskhub.host.functions import (
     BLOB_TRIGGER,
     DURABLE_CLIENTS,
     DURABLE_TRIGGERS,
+    EVENT_GRID_TRIGGER,
     HTTP_TRIGGER,
     LISTENED_TRIGGERS,
     QUEUE_TRIGGER,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 RETURN = "$return"
 INPUTS = frozenset(
-    {HTTP_TRIGGER, WARMUP_TRIGGER, BLOB, *DURABLE_TRIGGERS, *LISTENED_TRIGGERS, *DURABLE_CLIENTS}
+    {HTTP_TRIGGER, WARMUP_TRIGGER, EVENT_GRID_TRIGGER, BLOB, *DURABLE_TRIGGERS, *LISTENED_TRIGGERS, *DURABLE_CLIENTS}
 )  # fmt: skip
 """Types of triggers and input bindings that this host serves, in lower case."""
 

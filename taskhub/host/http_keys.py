@@ -59,7 +59,14 @@ class HostKeys:
     system: Mapping[str, str] = field(default_factory=dict)
 
 
-def opens(presented: str | None, access: Access, host: HostKeys, own: Mapping[str, str]) -> bool:
+def opens(
+    presented: str | None,
+    access: Access,
+    host: HostKeys,
+    own: Mapping[str, str],
+    *,
+    system_key: str = DURABLE_KEY,
+) -> bool:
     """Return whether a key is enough.
 
     Args:
@@ -67,6 +74,7 @@ def opens(presented: str | None, access: Access, host: HostKeys, own: Mapping[st
         access: what is asked for.
         host: keys of the host.
         own: keys of the function asked for.
+        system_key: name of the key of the extension asked for.
     """
     if access is Access.ANONYMOUS:
         return True
@@ -74,7 +82,7 @@ def opens(presented: str | None, access: Access, host: HostKeys, own: Mapping[st
     if access is Access.FUNCTION:
         accepted += [*host.functions.values(), *own.values()]
     if access is Access.SYSTEM:
-        accepted.append(host.system.get(DURABLE_KEY, ""))
+        accepted.append(host.system.get(system_key, ""))
     return _is_one_of(presented or "", accepted)
 
 
@@ -122,10 +130,10 @@ class KeyStore:
             host,
             master=host.master or new_key(),
             functions=host.functions or {"default": new_key()},
-            system=host.system if host.system.get(DURABLE_KEY) else {**host.system, DURABLE_KEY: new_key()},
         )
         if wanted != host:
             self.save_host(wanted)
+        self.add_system_keys([DURABLE_KEY])
 
     def __repr__(self) -> str:
         return f"<KeyStore {self._folder}>"
@@ -135,12 +143,30 @@ class KeyStore:
         """Where the keys are."""
         return self._folder
 
-    def allows(self, presented: str | None, access: Access, function: str | None = None) -> bool:
+    def allows(
+        self,
+        presented: str | None,
+        access: Access,
+        function: str | None = None,
+        *,
+        system_key: str = DURABLE_KEY,
+    ) -> bool:
         """Return whether a key opens what is asked for."""
         if access is Access.ANONYMOUS:
             return True
         own = self.of_function(function) if function is not None and access is Access.FUNCTION else {}
-        return opens(presented, access, self.host(), own)
+        return opens(presented, access, self.host(), own, system_key=system_key)
+
+    def add_system_keys(self, names: Iterable[str]) -> None:
+        """Make keys for further extensions, those that are not there.
+
+        Raises:
+            ConfigurationError: the folder cannot be written to.
+        """
+        host = self.host()
+        missing = {name: new_key() for name in names if not host.system.get(name)}
+        if missing:
+            self.save_host(replace(host, system={**host.system, **missing}))
 
     def durable_code(self) -> str:
         """Return the part of a query that opens the management API."""

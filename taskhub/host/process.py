@@ -45,6 +45,8 @@ from taskhub.host.server import (
 )
 from taskhub.host.server_limits import Limits
 from taskhub.host.triggers.assembly import AppStorage
+from taskhub.host.triggers.event_grid import EventGrid
+from taskhub.host.triggers.runs import Runs
 from taskhub.host.version import package_version
 from taskhub.host.watch import own_command, supervise
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
@@ -312,7 +314,11 @@ class _Host:
             keys=keys,
             by_hand=listeners.by_hand,
         )
-        door = MainDoor(functions, management.handle, admin.handle, self._door)
+        clock = app_storage.connections.environment.clock
+        events = EventGrid(self._loaded.plans, Runs(invoker, payload, clock).run, app_storage.wake, clock)
+        if keys is not None:
+            keys.add_system_keys(f"{extension}_extension" for extension in sorted(events.extensions))
+        door = MainDoor(functions, management.handle, admin.handle, self._door, events=events)
         main = Listener(self._sockets, door, limits=self._door.limits)
         worker_stop = asyncio.Event()
         await main.start()

@@ -1,8 +1,9 @@
 """The HTTP doors of the host, on aiohttp: functions and webhooks on the main port, the durable client's on loopback.
 
-Which path leads where: ``/runtime/webhooks/durabletask/…`` to the management API, ``/admin/…`` to the host's own
-answers, all other paths to HTTP functions, ``/`` without one to the landing page. On its way a request is refused when
-its path or its host make no sense, when it has no key where it needs one, or when there are too many.
+Which path leads where: ``/runtime/webhooks/durabletask/…`` to the management API, ``eventgrid`` and ``blobs`` beside it
+to functions that Event Grid starts, ``/admin/…`` to the host's own answers, all other paths to HTTP functions, ``/``
+without one to the landing page. On its way a request is refused when its path or its host make no sense, when it has no
+key where it needs one, or when there are too many.
 """
 
 from __future__ import annotations
@@ -25,20 +26,22 @@ from taskhub.host import routes
 from taskhub.host.http_admin import ADMIN_PATH, OPEN_PATHS
 from taskhub.host.http_admission import Admission, TooManyRequests
 from taskhub.host.http_functions import HttpRequest
-from taskhub.host.http_keys import Access
+from taskhub.host.http_keys import DURABLE_KEY, Access
 from taskhub.host.http_options import HttpOptions
 from taskhub.host.place import NOTHING_TO_SAY, Place, is_invocation
 from taskhub.host.route_templates import PathRefused, decode_path, without_dots
 from taskhub.host.server_limits import NO_LIMITS, BodyRefused, ConnectionWatch, Limits, read_body
 from taskhub.host.server_streams import StreamExchange
+from taskhub.host.triggers.event_grid import BLOBS, EVENT_GRID
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from taskhub.host.call_plan import CallPlan
     from taskhub.host.http_cors import Cors
-    from taskhub.host.http_functions import HttpFunctions
+    from taskhub.host.http_functions import HttpFunctions, HttpResponse
     from taskhub.host.http_keys import KeyStore
+    from taskhub.host.triggers.event_grid import EventGrid
 
     Manage = Callable[[routes.Request], Awaitable[routes.Response]]
     Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -283,16 +286,25 @@ class MainDoor:
         manage: answers the management API.
         admin: answers what is below ``/admin``.
         options: how requests are treated.
+        events: answers what Event Grid posts; ``None``: nobody does.
     """
 
     def __init__(
-        self, functions: HttpFunctions, manage: Manage, admin: Manage, options: DoorOptions | None = None
+        self,
+        functions: HttpFunctions,
+        manage: Manage,
+        admin: Manage,
+        options: DoorOptions | None = None,
+        *,
+        events: EventGrid | None = None,
     ) -> None:
         self._functions = functions
         self._manage = manage
         self._admin = admin
         self._options = options or DoorOptions()
         self._webhook = self._options.place.webhook_path.lower()
+        self._events = events
+        self._event_paths = {f"{self._webhook.rpartition('/')[0]}/{name}": name for name in (EVENT_GRID, BLOBS)}
         http = self._options.http
         self._admission = Admission(http.max_concurrent_requests, http.max_outstanding_requests)
 
@@ -314,6 +326,8 @@ class MainDoor:
             if not self._is_allowed(request, Access.SYSTEM):
                 return _empty(401)
             return await _managed(request, raw, origin, self._manage, place.webhook_path, self._options.limits)
+        if self._events is not None and lower.rstrip("/") in self._event_paths:
+            return await self._posted(request, self._event_paths[lower.rstrip("/")], self._events)
         if _is_below(lower, ADMIN_PATH):
             if lower.rstrip("/") not in OPEN_PATHS and not self._is_allowed(request, Access.ADMIN):
                 return _empty(401)
@@ -341,10 +355,14 @@ class MainDoor:
     ) -> web.StreamResponse:
         body = await read_body(request, self._options.limits)
         answer = await self._functions.call(plan, _function_request(request, url, body), values)
-        response = web.Response(status=answer.status, body=answer.body)
-        for name, value in answer.headers:
-            response.headers.add(name, value)
-        return response
+        return _response_of(answer)
+
+    async def _posted(self, request: web.BaseRequest, extension: str, events: EventGrid) -> web.StreamResponse:
+        if not self._is_allowed(request, Access.SYSTEM, system_key=f"{extension}_extension"):
+            return _empty(401)
+        function = routes.Query(request.rel_url.raw_query_string).text("functionName") or ""
+        body = await read_body(request, self._options.limits)
+        return _response_of(await events.answer(extension, function, request.method, _headers(request), body))
 
     async def _stream(
         self, plan: CallPlan, request: web.BaseRequest, url: str, values: Mapping[str, str]
@@ -353,14 +371,21 @@ class MainDoor:
         await self._functions.stream(plan, _function_request(request, url, b""), values, exchange)
         return exchange.close()
 
-    def _is_allowed(self, request: web.BaseRequest, access: Access, function: str | None = None) -> bool:
+    def _is_allowed(
+        self,
+        request: web.BaseRequest,
+        access: Access,
+        function: str | None = None,
+        *,
+        system_key: str = DURABLE_KEY,
+    ) -> bool:
         keys = self._options.keys
         if keys is None or access is Access.ANONYMOUS:
             return True
         presented = request.headers.get("x-functions-key") or routes.Query(request.rel_url.raw_query_string).text(
             "code"
         )
-        return keys.allows(presented, access, function)
+        return keys.allows(presented, access, function, system_key=system_key)
 
     def _landing(self, method: str, path: str) -> web.Response:
         if path or method not in ("GET", "HEAD"):
@@ -430,6 +455,13 @@ async def _managed(
         return _empty(answer.status, answer.headers)
     response = web.Response(status=answer.status, body=answer.body.encode(), headers=dict(answer.headers))
     response.headers["Content-Type"] = answer.content_type or ""
+    return response
+
+
+def _response_of(answer: HttpResponse) -> web.Response:
+    response = web.Response(status=answer.status, body=answer.body)
+    for name, value in answer.headers:
+        response.headers.add(name, value)
     return response
 
 

@@ -59,6 +59,27 @@ def test_an_order_goes_through_queue_blob_and_queue_to_an_orchestration(start_ho
     assert host.stop() == 0
 
 
+def test_an_event_brings_the_blob_that_it_names_to_an_orchestration(start_host, app, store):
+    host = start_host(app, **store)
+    letter = urllib.request.Request(f"{host.url}/api/letters/a%20b", data=b"Ada", method="PUT")
+    with urllib.request.urlopen(letter, timeout=30) as answer:
+        assert answer.status == 201
+    url = "https://account.blob.core.windows.net/letters/a%20b.txt"
+    event = {"id": "1", "eventType": "Microsoft.Storage.BlobCreated", "subject": "s", "data": {"url": url}}
+
+    post = urllib.request.Request(
+        f"{host.url}/runtime/webhooks/EventGrid?functionName=letter_came",
+        data=json.dumps([event]).encode(),
+        headers={"aeg-event-type": "Notification"},
+        method="POST",
+    )
+    with urllib.request.urlopen(post, timeout=30) as answer:
+        assert answer.status == 202
+
+    assert output_of(host, "letter-1") == "Thank you, Ada!"
+    assert "\tletter_came: eventGridTrigger" in host.output()
+
+
 def test_a_host_that_is_killed_makes_up_for_the_time_its_timer_missed(start_host, app, tmp_path):
     options = {"storage": f"embedded:{tmp_path / 'hub.db'}", "environment": {"SCHEDULE": "0 * * * * *"}}
     first = start_host(app, **options)

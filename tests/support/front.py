@@ -28,6 +28,9 @@ from taskhub.host.http_options import HttpOptions
 from taskhub.host.invoker import Invoker
 from taskhub.host.server import DoorOptions, Listener, MainDoor, bind_main_port
 from taskhub.host.server_limits import NO_LIMITS, Limits
+from taskhub.host.triggers.event_grid import EventGrid
+from taskhub.host.triggers.runs import Runs
+from taskhub.runtime.environment import Environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -47,6 +50,8 @@ class Front:
     console: io.StringIO
     status: HostStatus
     """What the host says of itself; a test may replace it."""
+    woken: list[str] = field(default_factory=list)
+    """What somebody was asked to look at."""
     managed: list[routes.Request] = field(default_factory=list)
     """Requests that got as far as the management API."""
 
@@ -102,7 +107,12 @@ async def running_front(
             front.managed.append(request)
             return routes.Response(200, json.dumps(request.url))
 
-        listener = Listener(sockets, MainDoor(served, manage, admin.handle, options), limits=limits)
+        clock = Environment().clock
+        events = EventGrid(plans, Runs(invoker, lambda _: "{}", clock).run, front.woken.append, clock)
+        if keys is not None:
+            keys.add_system_keys(f"{extension}_extension" for extension in events.extensions)
+        door = MainDoor(served, manage, admin.handle, options, events=events)
+        listener = Listener(sockets, door, limits=limits)
         await listener.start()
         try:
             yield front

@@ -58,18 +58,20 @@ class AppStorage:
             main_settings=frozenset({DEFAULT_SETTING, configuration.durable.connection} if asked else ()),
         )
 
-        def wake(key: str) -> None:
-            is_read_here = made.listeners is not None and made.listeners.wake(key)
-            # A queue is read by whoever knows of it, a container only by the one that holds the lease.
-            if made.wake_others is not None and (not is_read_here or is_container_key(key)):
-                made.wake_others(key)
-
+        is_base64 = configuration.queues.is_base64
         made = cls(
             configuration,
             connections,
-            StorageBindings(connections, is_base64=configuration.queues.is_base64, wake=wake),
+            StorageBindings(connections, is_base64=is_base64, wake=lambda key: made.wake(key)),
         )
         return made
+
+    def wake(self, key: str) -> None:
+        """Have a queue or a container looked at: something was put there."""
+        is_read_here = self.listeners is not None and self.listeners.wake(key)
+        # A queue is read by whoever knows of it, a container only by the one that holds the lease.
+        if self.wake_others is not None and (not is_read_here or is_container_key(key)):
+            self.wake_others(key)
 
     def listen_with(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from taskhub.host.triggers.expressions import Expression, TemplateError, parse_template
 
@@ -63,10 +64,13 @@ def parse_pattern(path: str) -> BlobPattern:
 def split_path(path: str) -> tuple[str, str]:
     """Return container and name of a blob.
 
+    Args:
+        path: ``container/name``, or the blob's URL, as events have it.
+
     Raises:
         TemplateError: it is no path of a blob.
     """
-    container, _, blob = path.lstrip("/").partition("/")
+    container, _, blob = _without_account(path).lstrip("/").partition("/")
     if not container or not blob:
         raise TemplateError(f"Invalid blob path specified: '{path}'. It must have the form container/blob.")
     container = container.lower()
@@ -74,6 +78,16 @@ def split_path(path: str) -> tuple[str, str]:
     if len(blob) > MAX_BLOB_NAME:
         raise TemplateError(f"the blob name '{blob[:40]}...' has {len(blob)} characters, the limit is {MAX_BLOB_NAME}.")
     return container, blob
+
+
+def _without_account(path: str) -> str:
+    parts = urlsplit(path)
+    if parts.scheme.lower() not in ("http", "https"):
+        return path
+    path = unquote(parts.path)
+    # Only in Azure does the host name the account; emulators have it in front of the container.
+    is_azure = ".blob." in (parts.hostname or "")
+    return path if is_azure else path.lstrip("/").partition("/")[2]
 
 
 def check_container(name: str) -> None:

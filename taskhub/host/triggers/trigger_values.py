@@ -1,6 +1,7 @@
 """PURE: what binding expressions can name of what started a function.
 
-Source: Azure WebJobs SDK, binding data of the HTTP, queue and blob triggers; Durable Task extension, of activities.
+Source: Azure WebJobs SDK, binding data of HTTP, queue, blob and Event Grid triggers; Durable Task extension, of
+activities.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from taskhub.host.functions import ACTIVITY_TRIGGER, HTTP_TRIGGER, QUEUE_TRIGGER
+from taskhub.host.functions import ACTIVITY_TRIGGER, EVENT_GRID_TRIGGER, HTTP_TRIGGER, QUEUE_TRIGGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,8 @@ def values_of(kind: str, trigger: Datum, metadata: Mapping[str, Datum]) -> dict[
         values.update(_of_request(trigger.value))
     elif kind == QUEUE_TRIGGER:
         values.update(_properties(_text_of(trigger.value)))
+    elif kind == EVENT_GRID_TRIGGER:
+        values["data"] = _parsed(trigger.value).get("data")
     elif kind == ACTIVITY_TRIGGER:
         values["data"] = _parsed(trigger.value)
     return values

@@ -42,6 +42,20 @@ async def follow_up(order: str, client: df.DurableOrchestrationClient) -> None:
     await client.start_new("thank", instance_id=f"order-{wanted['id']}", client_input=wanted["name"])
 
 
+@app.route(route="letters/{name}", methods=["PUT"])
+@app.blob_output(arg_name="letter", path="letters/{name}.txt", connection="AzureWebJobsStorage")
+def write_letter(req: func.HttpRequest, letter: func.Out[str]) -> func.HttpResponse:
+    letter.set(req.get_body().decode())
+    return func.HttpResponse(status_code=201)
+
+
+@app.event_grid_trigger(arg_name="event")
+@app.blob_input(arg_name="letter", path="{data.url}", connection="AzureWebJobsStorage")
+@app.durable_client_input(client_name="client")
+async def letter_came(event: func.EventGridEvent, letter: str, client: df.DurableOrchestrationClient) -> None:
+    await client.start_new("thank", instance_id=f"letter-{event.id}", client_input=letter)
+
+
 @app.orchestration_trigger(context_name="context")
 def thank(context: df.DurableOrchestrationContext):
     return (yield context.call_activity("thanks", context.get_input()))

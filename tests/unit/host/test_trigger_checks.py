@@ -9,8 +9,10 @@ from taskhub.errors import ConfigurationError
 from taskhub.host.bindings import BindingError, read_bindings
 from taskhub.host.functions import Function, RetryPolicy
 from taskhub.host.retry_policies import read_retry_policy
+from taskhub.host.triggers.blob_paths import split_path
 from taskhub.host.triggers.checks import prepared, time_zone
 from taskhub.host.triggers.connections import Connections
+from taskhub.host.triggers.expressions import TemplateError
 from taskhub.host.triggers.host_id import host_id_of
 from taskhub.host.triggers.options import read_blob_options, read_queue_options
 from taskhub.wiring import Account, EmbeddedStore, open_store
@@ -295,3 +297,21 @@ async def test_what_was_asked_for_on_the_command_line_stands_for_the_default_con
 def _account(name):
     key = "a2V5" + uuid.uuid5(uuid.NAMESPACE_DNS, name).hex
     return f"DefaultEndpointsProtocol=https;AccountName={name};AccountKey={key};EndpointSuffix=core.windows.net"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("https://account.blob.core.windows.net/inbox/a%20b/c.txt", ("inbox", "a b/c.txt")),
+        ("http://127.0.0.1:10000/devstoreaccount1/inbox/a.txt", ("inbox", "a.txt")),
+        ("HTTPS://account.blob.core.chinacloudapi.cn/Inbox/a.txt", ("inbox", "a.txt")),
+    ],
+)
+def test_the_url_of_a_blob_is_a_path_too(path, expected):
+    assert split_path(path) == expected
+
+
+@pytest.mark.parametrize("path", ["https://account.blob.core.windows.net/inbox", "http://127.0.0.1/account/inbox", "x"])
+def test_a_url_without_a_blob_is_no_path(path):
+    with pytest.raises(TemplateError, match=r"Invalid blob path specified: .* must have the form container/blob"):
+        split_path(path)
