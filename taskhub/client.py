@@ -18,6 +18,7 @@ from taskhub.codec.keys import refusal_of_instance_id
 from taskhub.codec.messages import raw_event
 from taskhub.codec.overflow import decompress
 from taskhub.core.entity_batch import hidden_until
+from taskhub.core.tracing import context_of, creation_span, event_span, new_trace, request_extra, signal_span
 from taskhub.errors import (
     BlobNotFound,
     InstanceExists,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from taskhub.model.dead_letters import DeadLetter
     from taskhub.model.diagnosis import Examination, Finding
     from taskhub.model.entities import EntityState
-    from taskhub.model.history import HistoryEvent
+    from taskhub.model.history import HistoryEvent, TraceContext
     from taskhub.model.hub import DumpSummary, HubContents, HubStatus
     from taskhub.model.ids import ETag
     from taskhub.model.instance import InstanceFilter
@@ -186,6 +187,7 @@ class TaskHubClient:
         scheduled_start: Utc | None = None,
         tags: Mapping[str, str] | None = None,
         execution_id: ExecutionId | None = None,
+        trace: TraceContext | None = None,
     ) -> InstanceId:
         """Start an orchestration: one read, one message, one row.
 
@@ -197,6 +199,8 @@ class TaskHubClient:
             scheduled_start: when it should begin; at once by default.
             tags: kept with the instance and handed to its children.
             execution_id: of this start; by default a new one.
+            trace: W3C trace context of whoever asks; without one the instance begins a trace. Nothing of it is kept
+                where the environment takes no spans.
 
         Returns:
             The instance id.
@@ -222,7 +226,13 @@ class TaskHubClient:
             tags=dict(tags) if tags else None,
             scheduled_start=scheduled_start,
         )
+        tell = services.environment.tell_spans
+        span = None if tell is None else creation_span(started, context_of(trace), now=started.timestamp)
+        if span is not None:
+            started = replace(started, parent_trace=span.context.carried())
         await self._in_hub(lambda: self._start(started, may_exist=may_exist))
+        if tell is not None and span is not None:
+            tell([replace(span, end=self._now())])
         return instance_id
 
     async def restart(
@@ -339,7 +349,12 @@ class TaskHubClient:
             name: of the event.
             data: JSON text.
         """
-        await self._send(instance_id, EventRaised(timestamp=self._now(), name=name, input=data))
+        event = EventRaised(timestamp=self._now(), name=name, input=data)
+        await self._send(instance_id, event)
+        tell = self._services.environment.tell_spans
+        if tell is not None:
+            context = new_trace("raise", self._services.environment.new_guid())
+            tell([event_span(name, instance_id, context, start=event.timestamp, end=self._now())])
 
     async def terminate(self, instance_id: InstanceId, reason: str | None) -> None:
         """Ask for the end of an instance: one message. What it waits for goes on, its answers are dropped.
@@ -441,6 +456,7 @@ class TaskHubClient:
         *,
         due: Utc | None = None,
         request_id: str | None = None,
+        trace: TraceContext | None = None,
     ) -> None:
         """Ask an entity for an operation, without an answer: one message. The entity need not exist.
 
@@ -450,6 +466,7 @@ class TaskHubClient:
             input: JSON text.
             due: when the operation should run; now by default.
             request_id: of this signal, which the entity takes once; by default a new one.
+            trace: W3C trace context of whoever asks, as for :meth:`start`.
         """
         now = self._now()
         hidden = None if due is None else hidden_until(due, now)
@@ -460,9 +477,15 @@ class TaskHubClient:
             input=input,
             due=due,
         )
+        tell, parent = self._services.environment.tell_spans, context_of(trace)
+        span = new_trace("signal", request.id) if parent is None else parent.child("signal", request.id)
+        if tell is not None:
+            request = replace(request, extra=request_extra(span))
         content = encode_request(request, typed=False)
         event = EventRaised(timestamp=now, name=event_name(hidden), input=content)
         await self._send(entity.instance_id, event, due=hidden)
+        if tell is not None:
+            tell([signal_span(entity, operation, span, parent, now)])
 
     async def read_entity(self, entity: EntityId) -> EntityState | None:
         """Return an entity with its state, ``None`` when it does not exist: one read, and one for a large state.

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.core.timers import due_of_event
+from taskhub.core.tracing import own_span_of, question_span, traced_request
 from taskhub.model.actions import CreateTimer, Operation, ScheduleActivity, SendEvent, StartSubOrchestration
+from taskhub.model.entities import RELEASE_EVENT, is_entity
 from taskhub.model.history import (
     EventRaised,
     EventSent,
@@ -72,7 +74,7 @@ def carry_out(
         case StartSubOrchestration():
             return _sub_orchestration(operation, parent, now, rules, rewound.get(operation.task_id, 0))
         case SendEvent():
-            return _event(operation, now)
+            return _event(operation, parent, now)
 
 
 def child_execution_id(
@@ -94,8 +96,18 @@ def child_execution_id(
 def _activity(
     operation: ScheduleActivity, parent: ExecutionStarted, now: Utc, rules: EpisodeRules
 ) -> tuple[HistoryEvent, Outgoing]:
+    span = question_span(parent, operation.task_id, now)
+    trace = None if span is None else span.carried()
+
     def event(content: str | None) -> TaskScheduled:
-        return TaskScheduled(event_id=operation.task_id, timestamp=now, name=operation.name, version="", input=content)
+        return TaskScheduled(
+            event_id=operation.task_id,
+            timestamp=now,
+            name=operation.name,
+            version="",
+            input=content,
+            parent_trace=trace,
+        )
 
     message = TaskMessage(event(operation.input), target=parent.instance, context_tags=parent.tags or {})
     return event(operation.input if rules.store_inputs else None), Outgoing(message)
@@ -115,6 +127,7 @@ def _sub_orchestration(
     version = operation.version if operation.version is not None else rules.default_version
     inherited = {name: value for name, value in (parent.tags or {}).items() if name != FIRE_AND_FORGET_TAG}
     child = OrchestrationInstance(instance_id, child_execution_id(execution_id, operation, times_rewound))
+    span = question_span(parent, operation.task_id, now)
     created = SubOrchestrationCreated(
         event_id=operation.task_id,
         timestamp=now,
@@ -122,6 +135,7 @@ def _sub_orchestration(
         version=version,
         instance_id=instance_id,
         input=operation.input if rules.store_inputs else None,
+        client_span_id=None if span is None else span.span_id,
     )
     start = ExecutionStarted(
         timestamp=now,
@@ -131,18 +145,23 @@ def _sub_orchestration(
         version=version,
         input=operation.input,
         tags=inherited or None,
+        parent_trace=None if span is None else span.carried(),
     )
     return created, Outgoing(TaskMessage(start, target=child, context_tags=parent.tags or {}))
 
 
-def _event(operation: SendEvent, now: Utc) -> tuple[HistoryEvent, Outgoing]:
+def _event(operation: SendEvent, parent: ExecutionStarted, now: Utc) -> tuple[HistoryEvent, Outgoing]:
+    content, trace = operation.input, None
+    span = own_span_of(parent)
+    if span is not None and is_entity(operation.instance_id) and operation.name != RELEASE_EVENT and content:
+        content, trace = traced_request(content, parent, operation.task_id, now), span.carried()
     sent = EventSent(
         event_id=operation.task_id,
         timestamp=now,
         instance_id=operation.instance_id,
         name=operation.name,
-        input=operation.input,
+        input=content,
     )
-    raised = EventRaised(timestamp=now, name=operation.name, input=operation.input)
+    raised = EventRaised(timestamp=now, name=operation.name, input=content, parent_trace=trace)
     target = OrchestrationInstance(operation.instance_id, None)
     return sent, Outgoing(TaskMessage(raised, target=target), due=due_of_event(operation.instance_id, operation.name))

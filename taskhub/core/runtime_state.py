@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.core.event_sizes import estimated_bytes
 from taskhub.core.execution_memory import ExecutionMemory, Fingerprint
+from taskhub.core.tracing import Traces, own_span_of
 from taskhub.model.entities import RELEASE_EVENT, EntityId, is_entity
 from taskhub.model.history import (
     FAKE_TIMER_ID,
@@ -83,6 +84,8 @@ class RuntimeState:
     """What earlier executions of the instance have taken."""
     rewound: dict[int, int] = field(default_factory=dict)
     """How often a rewind took back each task; empty for executions that were never rewound."""
+    traces: Traces | None = None
+    """Its spans; ``None`` where nobody traces."""
 
     @classmethod
     def of(cls, history: Iterable[HistoryEvent]) -> RuntimeState:
@@ -110,6 +113,8 @@ class RuntimeState:
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
+        if self.traces is not None:
+            self.traces.apply(event)
 
     def has_seen(self, event: HistoryEvent) -> bool:
         """Return whether the history already holds this event, so that a message of it is a second copy."""
@@ -180,6 +185,9 @@ def _json_object(content: str | None) -> dict[str, object]:
 def _execution_started(state: RuntimeState, event: ExecutionStarted) -> None:
     state.started = event
     state.status = RuntimeStatus.Running
+    span = own_span_of(event)
+    if span is not None:
+        state.traces = Traces(event, span)
 
 
 def _execution_terminated(state: RuntimeState, event: ExecutionTerminated) -> None:

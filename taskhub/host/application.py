@@ -13,6 +13,7 @@ from taskhub.host.durable_payloads import JsonPayloads
 from taskhub.host.functions import ACTIVITY_TRIGGER, ENTITY_TRIGGER, ORCHESTRATION_TRIGGER
 from taskhub.host.http_activity import HttpActivity
 from taskhub.host.http_calls import HTTP_ACTIVITY
+from taskhub.host.invocation import TraceContext
 from taskhub.host.invoker import DURABLE_REASON, TIMEOUT, InvocationFailed
 from taskhub.runtime.application import ActivityFailed, ActivitySucceeded, EntityFailed
 
@@ -123,6 +124,9 @@ class FunctionsApplication:
                 self._data(plan, self._payloads.activity_input(call.input)),
                 reason=DURABLE_REASON,
                 values={"instanceId": call.instance_id},
+                trace=None
+                if call.trace is None
+                else TraceContext(call.trace.trace_parent, call.trace.trace_state or ""),
             )
         except InvocationFailed as error:
             return self._payloads.activity_failed(call.name, error)

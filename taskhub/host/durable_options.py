@@ -60,6 +60,8 @@ class DurableOptions:
     local_rpc_endpoint: bool = True
     use_forwarded_host: bool = False
     grpc: GrpcOptions = field(default_factory=GrpcOptions)
+    traces: bool = False
+    """Whether spans are told of (distributed tracing, version V2)."""
     warnings: tuple[str, ...] = ()
 
 
@@ -108,8 +110,22 @@ def read_durable_options(
             timeout_seconds=values.get("grpchttpclienttimeout", _GRPC_TIMEOUT_SECONDS),
             refuses_events=values.get("throwstatusexceptionsonraiseevent", True),
         ),
+        traces=_traces(values, warnings),
         warnings=tuple(warnings),
     )
+
+
+def _traces(values: Mapping[str, Any], warnings: list[str]) -> bool:
+    if not values.get("tracing.distributedtracingenabled", False):
+        return False
+    version = values.get("tracing.version", "V1")
+    if version.upper() == "V2":
+        return True
+    warnings.append(
+        f"host.json: extensions.durableTask.tracing.version is '{version}', whose spans this host does not make; "
+        "set it to V2."
+    )
+    return False
 
 
 def _leaves(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -349,7 +365,7 @@ _SESSIONS = "instances stay in memory between episodes anyway, while there is ro
 _EVENT_GRID = "lifecycle notifications are not sent"
 _TRACKING = "history and instances are kept in the account of the queues"
 _LOGS = "the host has no telemetry; inputs and outputs are never in its log, and replays neither"
-_TRACES = "the host emits no spans"
+_V1 = "spans are those of version V2"
 
 _ALL = (
     _Option("hubName", _text, "a text"),
@@ -520,13 +536,11 @@ _ALL = (
     _Option("tracing.traceInputsAndOutputs", _boolean, _BOOLEAN, default=False, no_effect=_LOGS),
     _Option("tracing.traceReplayEvents", _boolean, _BOOLEAN, default=False, no_effect=_LOGS),
     _Option("tracing.allowVerboseLinuxTelemetry", _boolean, _BOOLEAN, default=False, no_effect=_LOGS),
-    _Option("tracing.distributedTracingEnabled", _boolean, _BOOLEAN, default=False, no_effect=_TRACES),
-    _Option(
-        "tracing.distributedTracingProtocol", _text, "a text", default="HttpCorrelationProtocol", no_effect=_TRACES
-    ),
+    _Option("tracing.distributedTracingEnabled", _boolean, _BOOLEAN),
     # Not a choice: public samples carry values that the extension does not know and does not refuse.
-    _Option("tracing.version", _text, "a text", default="V1", no_effect=_TRACES),
-    _Option("tracing.includeInstanceIdInOperationName", _boolean, _BOOLEAN, default=False, no_effect=_TRACES),
+    _Option("tracing.version", _text, "a text"),
+    _Option("tracing.distributedTracingProtocol", _text, "a text", default="HttpCorrelationProtocol", no_effect=_V1),
+    _Option("tracing.includeInstanceIdInOperationName", _boolean, _BOOLEAN, default=False, no_effect=_V1),
 )
 _OPTIONS = {option.path.lower(): option for option in _ALL}
 _OBJECTS = frozenset({"notifications", *(key.rpartition(".")[0] for key in _OPTIONS)} - {""})

@@ -20,6 +20,7 @@ from taskhub.host.functions import HTTP_TRIGGER
 from taskhub.host.http_keys import Access
 from taskhub.host.http_options import HOP_BY_HOP, is_header
 from taskhub.host.http_streams import WebStreams
+from taskhub.host.invocation import TraceContext
 from taskhub.host.invoker import InvocationFailed
 from taskhub.host.route_templates import Route, RouteTable, TemplateError, parse_template
 
@@ -109,7 +110,8 @@ class HttpFunctions:
     async def call(self, plan: CallPlan, request: HttpRequest, route_values: Mapping[str, str]) -> HttpResponse:
         """Run a function for a request; one that fails, or answers with what is no response, gives an empty 500."""
         try:
-            outcome = await self._invoker.invoke(plan, self._data(plan, request, route_values), reason=HTTP_REASON)
+            data = self._data(plan, request, route_values)
+            outcome = await self._invoker.invoke(plan, data, reason=HTTP_REASON, trace=_trace(request))
         except InvocationFailed:
             return HttpResponse(500)
         try:
@@ -136,7 +138,7 @@ class HttpFunctions:
         async def run(web_request: object) -> object:
             trigger.value[WEB_REQUEST] = web_request
             data = bound_data(plan, trigger, self._client_payload)
-            outcome = await self._invoker.invoke(plan, data, reason=HTTP_REASON)
+            outcome = await self._invoker.invoke(plan, data, reason=HTTP_REASON, trace=_trace(request))
             return None if outcome.result is None else outcome.result.value
 
         await self._streams.answer(plan.function.name, (request.method, request.url), route_values, exchange, run)
@@ -182,6 +184,10 @@ def access_of(function: Function) -> Access:
 
 
 # ---- request
+
+
+def _trace(request: HttpRequest) -> TraceContext:
+    return TraceContext(request.headers.get("traceparent", ""), request.headers.get("tracestate", ""))
 
 
 def _request_datum(request: HttpRequest, route_values: Mapping[str, str]) -> Datum:

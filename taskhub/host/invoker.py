@@ -34,6 +34,7 @@ from taskhub.host.triggers.storage_bindings import BindingFailed
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from contextlib import AbstractContextManager
 
     from azure.functions.meta import Datum
 
@@ -84,6 +85,9 @@ class Outcome:
     """What output parameters were set to; those that were not are missing."""
 
 
+_UNTRACED = contextlib.nullcontext()
+
+
 @dataclass(slots=True)
 class _Arguments:
     plan: CallPlan
@@ -92,6 +96,7 @@ class _Arguments:
     metadata: Mapping[str, Datum]
     trace: TraceContext
     retry: RetryContext
+    within: Callable[[TraceContext], AbstractContextManager[None]] | None
     outs: dict[str, Out] = field(default_factory=dict)
 
     def convert(self) -> dict[str, Any]:
@@ -105,6 +110,10 @@ class _Arguments:
         if self.plan.hooks is not None:
             self.plan.hooks.run_before(self._context(), values)
         return values
+
+    def traced(self) -> AbstractContextManager[None]:
+        """Return what user code runs in: a span, if there is one."""
+        return _UNTRACED if self.within is None or not self.trace.trace_parent else self.within(self.trace)
 
     def finish(self, values: Mapping[str, Any], returned: Any) -> Outcome:
         if self.plan.hooks is not None:
@@ -142,6 +151,7 @@ class Invoker:
         timeout_seconds: how long a function may run; orchestrators are not held to it. ``None``: for ever.
         storage: reads and writes what bindings on storage name; ``None`` for apps without such bindings.
         loop_end_seconds: how long cancelled coroutine functions may take to clean up after themselves.
+        within: makes a span current while user code runs in it; ``None``: nobody traces.
     """
 
     def __init__(
@@ -152,11 +162,13 @@ class Invoker:
         timeout_seconds: float | None = None,
         storage: StorageBindings | None = None,
         loop_end_seconds: float = _LOOP_END_SECONDS,
+        within: Callable[[TraceContext], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._console = console
         self._storage = storage
         self._timeout_seconds = timeout_seconds
         self._loop_end_seconds = loop_end_seconds
+        self._within = within
         self._threads = ThreadPoolExecutor(thread_count, thread_name_prefix="function")
         self._orchestrators = ThreadPoolExecutor(_ORCHESTRATOR_THREADS, thread_name_prefix="orchestrator")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -201,7 +213,9 @@ class Invoker:
         cancelled.
         """
         invocation = Invocation(str(uuid.uuid4()), plan.function.name)
-        arguments = _Arguments(plan, invocation, data, metadata or {}, trace or TraceContext(), retry or RetryContext())
+        arguments = _Arguments(
+            plan, invocation, data, metadata or {}, trace or TraceContext(), retry or RetryContext(), self._within
+        )
 
         def work() -> Awaitable[Outcome]:
             if plan.stored_inputs or plan.stored_outputs:
@@ -391,7 +405,9 @@ async def _cancel_the_rest() -> None:
 def _call(arguments: _Arguments) -> Outcome:
     with _failing_alone(arguments.invocation):
         values = arguments.convert()
-        return arguments.finish(values, arguments.plan.function.call(**values))
+        with arguments.traced():
+            returned = arguments.plan.function.call(**values)
+        return arguments.finish(values, returned)
 
 
 def _step(invocation: Invocation, step: Callable[[], _T]) -> _T:
@@ -404,7 +420,9 @@ async def _call_async(arguments: _Arguments) -> Outcome:
     CURRENT.set(arguments.invocation)
     try:
         values = arguments.convert()
-        return arguments.finish(values, await arguments.plan.function.call(**values))
+        with arguments.traced():
+            returned = await arguments.plan.function.call(**values)
+        return arguments.finish(values, returned)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         raise InvocationFailed(*describe_failure(error)) from error
 

@@ -21,6 +21,7 @@ from taskhub.errors import (
 from taskhub.host import routes
 from taskhub.host.durable_options import DEFAULT_CONNECTION, DEFAULT_CONNECTION_ALIAS
 from taskhub.model.entities import EntityPage
+from taskhub.model.history import TraceContext
 from taskhub.model.ids import ExecutionId, InstanceId
 from taskhub.model.instance import InstancePage, RuntimeStatus
 
@@ -204,7 +205,7 @@ class Management:
             case routes.ListEntities():
                 return await _list_entities(client, command)
             case routes.SignalEntity():
-                return await self._signal_entity(client, command)
+                return await self._signal_entity(client, command, _trace(request))
 
     async def _start(self, client: TaskHubClient, command: routes.Start, request: routes.Request) -> routes.Response:
         if self._hubs.is_own(command.target):
@@ -216,6 +217,7 @@ class Management:
             version=command.version,
             # With dashes, unlike all other execution ids: the reference's start route makes it itself.
             execution_id=ExecutionId(str(uuid.uuid4())),
+            trace=_trace(request),
         )
         return await self._started(client, command, instance_id, request)
 
@@ -233,13 +235,15 @@ class Management:
         )
         return await self._started(client, command, instance_id, request)
 
-    async def _signal_entity(self, client: TaskHubClient, command: routes.SignalEntity) -> routes.Response:
+    async def _signal_entity(
+        self, client: TaskHubClient, command: routes.SignalEntity, trace: TraceContext | None
+    ) -> routes.Response:
         if self._hubs.is_own(command.target):
             try:
                 self._application.check_entity(command.called)
             except UnknownFunction as error:
                 return routes.unknown_entity(str(error))
-        await client.signal_entity(command.entity, command.operation, command.input)
+        await client.signal_entity(command.entity, command.operation, command.input, trace=trace)
         return routes.ACCEPTED
 
     async def _started(
@@ -318,3 +322,8 @@ async def _list(client: TaskHubClient, command: routes.List) -> routes.Response:
         # A token that storage does not understand: the reference answers with an empty last page.
         page = InstancePage((), None)
     return routes.list_response(command, page)
+
+
+def _trace(request: routes.Request) -> TraceContext | None:
+    parent = request.headers.get("traceparent")
+    return None if parent is None else TraceContext(parent, request.headers.get("tracestate"))

@@ -30,7 +30,7 @@ from taskhub.host.http_cors import Cors
 from taskhub.host.http_functions import HttpFunctions
 from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.listing import listing
-from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of, payloads_of
+from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of, payloads_of, telemetry_of
 from taskhub.host.management import Hubs, Management
 from taskhub.host.official_sdk import Drive, SdkChoice
 from taskhub.host.place import Place, find_place
@@ -50,6 +50,7 @@ from taskhub.host.triggers.runs import Runs
 from taskhub.host.version import package_version
 from taskhub.host.watch import own_command, supervise
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
+from taskhub.runtime.environment import Environment
 from taskhub.runtime.parking import ParkingApplication
 from taskhub.wiring import StoreChoice, choose_store, chosen_again, open_storage, open_store
 
@@ -270,7 +271,9 @@ class _Host:
         rpc = rpc_door(sdk, durable) if durable.local_rpc_endpoint else None
         rpc_port = None if rpc is None else rpc.port
         app_storage = AppStorage.of(self._configuration, storage, self._store, asked=self._options.storage)
-        invoker = make_invoker(self._configuration, self._console, app_storage.bindings)
+        telemetry = telemetry_of(self._configuration)
+        environment = Environment(tell_spans=None if telemetry is None else telemetry.tell)
+        invoker = make_invoker(self._configuration, self._console, app_storage.bindings, telemetry)
         keys = self._door.keys
         payload = client_payload(
             self._configuration, self._base_url, rpc_port=rpc_port, keys=keys, speaks_grpc=sdk.speaks_grpc
@@ -288,9 +291,18 @@ class _Host:
             settings, root = durable.hub, self._configuration.app_root
             is_durable = self._loaded.is_durable
             worked = ParkingApplication(application, self._tell_parked) if self._options.watch else application
-            workers = OneWorker(storage, settings, worked, root, listeners, pass_on=sender.hint, is_durable=is_durable)
+            workers = OneWorker(
+                storage,
+                settings,
+                worked,
+                root,
+                listeners,
+                pass_on=sender.hint,
+                is_durable=is_durable,
+                environment=environment,
+            )
         else:
-            workers = self._worker_processes(storage, count, rpc_port, sender.hint)
+            workers = self._worker_processes(storage, count, rpc_port, sender.hint, environment)
             app_storage.wake_others = workers.wake
         self._workers = workers
         hearing = HintListener(storage.description, durable.hub.hub_name, workers.hear, remote=peers)
@@ -354,6 +366,8 @@ class _Host:
         await hubs.aclose()
         await app_storage.aclose()
         sender.close()
+        if telemetry is not None:
+            await asyncio.to_thread(telemetry.close)
         self.is_busy = invoker.is_busy
 
     @property
@@ -362,7 +376,12 @@ class _Host:
         return f"{place.public_origin or f'http://localhost:{self._port}'}{place.webhook_path}"
 
     def _worker_processes(
-        self, storage: Storage, count: int, rpc_port: int | None, pass_on: Callable[[str, float], object]
+        self,
+        storage: Storage,
+        count: int,
+        rpc_port: int | None,
+        pass_on: Callable[[str, float], object],
+        environment: Environment,
     ) -> WorkerProcesses:
         configuration = self._configuration
 
@@ -383,7 +402,14 @@ class _Host:
                 sdk=self._options.sdk_choice.value,
             )
 
-        return WorkerProcesses(storage, configuration.durable.hub, count=count, options_of=options_of, pass_on=pass_on)
+        return WorkerProcesses(
+            storage,
+            configuration.durable.hub,
+            count=count,
+            options_of=options_of,
+            pass_on=pass_on,
+            environment=environment,
+        )
 
     def _watch_signals(self, stop: asyncio.Event) -> None:
         def on_signal(number: signal.Signals) -> None:

@@ -86,6 +86,7 @@ class OneWorker:
         *,
         pass_on: Callable[[str, float], object],
         is_durable: bool = True,
+        environment: Environment | None = None,
     ) -> None:
         self._listeners = listeners
         self._is_durable = is_durable
@@ -95,6 +96,7 @@ class OneWorker:
             self._identity.settings(settings),
             application,
             worker_id=self._identity.id,
+            environment=environment,
             announce=Hints(pass_on).note,
             receipts=self._identity.receipts,
         )
@@ -205,6 +207,7 @@ class WorkerProcesses:
         count: how many.
         options_of: returns what to tell the process of a number, which gets a descriptor for its end of the channel.
         pass_on: gives hints to other hosts of the task hub.
+        environment: of the client; the system's by default.
     """
 
     def __init__(
@@ -215,6 +218,7 @@ class WorkerProcesses:
         count: int,
         options_of: Callable[[int, int], WorkerProcessOptions],
         pass_on: Callable[[str, float], object],
+        environment: Environment | None = None,
     ) -> None:
         self._count = count
         self._options_of = options_of
@@ -224,7 +228,10 @@ class WorkerProcesses:
         self._is_stopping = False
         hints = Hints(self._tell_all)
         self.client = TaskHubClient(
-            storage, settings, wake=lambda queue, after: hints.note(queue, after, is_read_here=False)
+            storage,
+            settings,
+            environment=environment,
+            wake=lambda queue, after: hints.note(queue, after, is_read_here=False),
         )
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from taskhub.core import activity
+from taskhub.core.tracing import activity_context, activity_span
 from taskhub.errors import ContentRefused, MalformedMessage, PayloadError, QueueNotFound, StorageError
 from taskhub.model.history import OrchestrationInstance, TaskScheduled
 from taskhub.model.ids import Utc
@@ -156,6 +157,9 @@ class Activities:
                 del self._running[target.instance_id]
 
     async def _run(self, item: ActivityItem, target: OrchestrationInstance) -> ActivitySucceeded | ActivityFailed:
+        environment = self._services.environment
+        tell = environment.tell_spans
+        span = None if tell is None else activity_context(item.task, attempt=item.held.dequeue_count)
         call = ActivityCall(
             name=item.task.name,
             input=item.task.input,
@@ -163,13 +167,18 @@ class Activities:
             execution_id=target.execution_id,
             task_id=item.task.event_id,
             attempt=item.held.dequeue_count,
+            trace=None if span is None else span.carried(),
         )
-        clock = self._services.environment.clock
-        began = clock.monotonic()
+        clock = environment.clock
+        began, began_at = clock.monotonic(), clock.now()
         async with self._renewals.hold([item.held]):
             result = await self._application.run_activity(call)
         took, before = clock.monotonic() - began, self._seconds.get(item.task.name)
         self._seconds[item.task.name] = took if before is None else before + (took - before) * SMOOTHING
+        if tell is not None and span is not None:
+            error = result.reason if isinstance(result, ActivityFailed) else None
+            start, end = Utc.of(began_at), Utc.of(clock.now())
+            tell([activity_span(item.task, target, span, start=start, end=end, error=error)])
         return result
 
     async def complete(self, item: ActivityItem, result: ActivitySucceeded | ActivityFailed) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from taskhub.model.actions import Actions
     from taskhub.model.entities import BatchAnswer
-    from taskhub.model.history import FailureDetails
+    from taskhub.model.history import FailureDetails, TraceContext
     from taskhub.model.ids import ExecutionId, InstanceId
 
 
@@ -32,6 +32,8 @@ class ActivityCall:
     task_id: int
     attempt: int
     """How often this work item was taken, 1 at first."""
+    trace: TraceContext | None = None
+    """The span in which it runs; ``None`` where nobody traces."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from taskhub.core.episode import KEEP_STATUS, Ahead, Checkpoint, Outbound
 from taskhub.core.event_sizes import EVENT_BYTES
 from taskhub.core.operations import EpisodeRules
 from taskhub.core.runtime_state import RuntimeState
+from taskhub.core.tracing import entity_spans
 from taskhub.errors import MalformedMessage
 from taskhub.model.actions import Actions
 from taskhub.model.entities import BatchAnswer, BatchFailure, Continue, EntityId, Request, Response, SchedulerState
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from taskhub.core.entity_batch import Finished
+    from taskhub.core.tracing import Span
     from taskhub.model.entities import Incoming
     from taskhub.model.history import HistoryEvent
     from taskhub.model.ids import Utc
@@ -140,6 +142,7 @@ class Outcome:
     """What the entity remembers after ``checkpoint``, ``None`` when that only appends events."""
     operations: int = 0
     messages: Sorted = NO_MESSAGES
+    spans: Sequence[Span] = ()
 
 
 class Entities(InstanceWork):
@@ -191,6 +194,9 @@ class Entities(InstanceWork):
             async with self._renewals.hold(item.batch.messages):
                 await self._checkpoints.commit(item.partition, session, checkpoint)
             session.committed(checkpoint, result.scheduler)
+            tell = self._services.environment.tell_spans
+            if tell is not None and result.spans:
+                tell(result.spans)
             self._log_batch(item, checkpoint, result.operations)
         if session is not None and (session.state.is_terminal or not self._services.settings.warm_sessions):
             session = None
@@ -236,7 +242,9 @@ class Entities(InstanceWork):
             began=started.timestamp if started else None,
             rules=self._rules,
         )
+        began = self._now()
         outcome = await self._call(batch) if batch.operations else None
+        spans = self._spans(batch, outcome, began)
         finished = finish_batch(batch, outcome, now=self._now())
         is_unchanged = finished.scheduler == session.scheduler and not finished.sends and not session.memory.has_changed
         is_unchanged = is_unchanged and not session.unread and all(isinstance(event, EventRaised) for event in events)
@@ -248,7 +256,18 @@ class Entities(InstanceWork):
         if self._services.settings.commit_before_messages and events and _tells_others(finished):
             ahead = self._beginning(session, entity, events, now)
             checkpoint = replace(checkpoint, ahead=ahead, clears=ahead.first_index + len(ahead.events))
-        return Outcome(session, checkpoint, finished.scheduler, len(batch.operations))
+        return Outcome(session, checkpoint, finished.scheduler, len(batch.operations), spans=spans)
+
+    def _spans(self, batch: Batch, outcome: BatchAnswer | BatchFailure | None, began: Utc) -> Sequence[Span]:
+        if self._services.environment.tell_spans is None or outcome is None:
+            return ()
+        if isinstance(outcome, BatchFailure):
+            results = [Response(outcome.result, is_error=True)] * len(batch.operations)
+        else:
+            results = list(outcome.results)
+        return entity_spans(
+            batch.entity, list(zip(batch.operations, results, strict=True)), began=began, ended=self._now()
+        )
 
     async def _call(self, batch: Batch) -> BatchAnswer | BatchFailure:
         """Have user code run the operations of a batch."""

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from taskhub.runtime.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from taskhub.core.tracing import Span
 
 
 class Spawn(Protocol):
@@ -33,3 +35,5 @@ class Environment:
     random: random.Random = field(default_factory=random.Random)
     new_guid: Callable[[], uuid.UUID] = uuid.uuid4
     spawn: Spawn = _create_task
+    tell_spans: Callable[[Sequence[Span]], None] | None = None
+    """Takes the spans of work that is stored; ``None``: nobody traces."""

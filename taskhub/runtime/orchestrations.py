@@ -30,6 +30,7 @@ from taskhub.core.admission import (
 from taskhub.core.operations import EpisodeRules
 from taskhub.core.runtime_state import RuntimeState
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
+from taskhub.core.tracing import with_own_span
 from taskhub.core.versioning import VersionRule
 from taskhub.errors import ContentRefused, PayloadError, StaleCheckpoint
 from taskhub.model.actions import Actions
@@ -317,7 +318,8 @@ class Orchestrations(InstanceWork):
         messages = item.batch.messages
         match admission:
             case Run(accepted=accepted, early=early):
-                episode = episodes.begin_episode(session.state, accepted, now=item.clock or self._now())
+                now = item.clock or self._now()
+                episode = episodes.begin_episode(session.state, self._with_spans(accepted, now), now=now)
                 if self._rejects(episode):
                     return self._put_back_version(item, episode)
                 stores_ahead = self._stores_ahead(messages, accepted)
@@ -358,6 +360,12 @@ class Orchestrations(InstanceWork):
                 return Outcome(messages=Sorted(dropped, pick(messages, early)))
             case Unknown(used_up=used_up, later=later, early=early):
                 return Outcome(messages=await self._unknown(item, _sorted(messages, used_up, early, later)))
+
+    def _with_spans(self, accepted: Sequence[HistoryEvent], now: Utc) -> Sequence[HistoryEvent]:
+        """Return what was let in, a start with the span of its orchestration."""
+        if self._services.environment.tell_spans is None:
+            return accepted
+        return [with_own_span(event, now=now) if isinstance(event, ExecutionStarted) else event for event in accepted]
 
     def _stores_ahead(self, messages: Sequence[Held], accepted: Sequence[HistoryEvent]) -> bool:
         """Return whether an episode is stored as it began before anything is sent.
@@ -506,6 +514,7 @@ class Orchestrations(InstanceWork):
             if following is None:
                 session.committed(sent.checkpoint)
                 self._log_episode(item, sent.checkpoint)
+                self._tell_spans(session)
                 return Committed(sent.checkpoint, replace(result.messages, used_up=unstored))
             step, before = following, sent
 
@@ -571,6 +580,13 @@ class Orchestrations(InstanceWork):
             and not rewound
             and not session.state.is_terminal
         )
+
+    def _tell_spans(self, session: Session) -> None:
+        # Taken in any case: the history may be one that others trace, and they must not pile up.
+        spans = session.take_spans()
+        tell = self._services.environment.tell_spans
+        if spans and tell is not None:
+            tell(spans)
 
     def _log_episode(self, item: WorkItem, checkpoint: Checkpoint) -> None:
         _logger.debug(

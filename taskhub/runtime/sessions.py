@@ -14,6 +14,7 @@ from taskhub.codec.messages import raw_event
 from taskhub.core.episode import failure
 from taskhub.core.execution_memory import ExecutionMemory
 from taskhub.core.runtime_state import RuntimeState, fingerprint
+from taskhub.core.tracing import own_span_of
 from taskhub.errors import UnknownFunction
 from taskhub.model import actions
 from taskhub.model.entities import EntityId, is_entity
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskhub.core.episode import Checkpoint, Episode
+    from taskhub.core.tracing import Span
     from taskhub.model.history import ExecutionStarted, HistoryEvent
     from taskhub.model.ids import ETag, ExecutionId, InstanceId
     from taskhub.runtime.application import Application, Orchestration
@@ -45,6 +47,8 @@ class StoredInstance:
     def __init__(self, stored: StoredHistory) -> None:
         self.state = RuntimeState.of(stored.events)
         self.state.is_whole = self.state.is_whole and stored.is_complete
+        if self.state.traces is not None:
+            self.state.traces.forget_told(is_whole=self.state.is_whole)
         self.etag: ETag | None = stored.etag
         """The sentinel's, ``None`` before the first commit of the instance."""
         self.row_etag: ETag | None = None
@@ -88,6 +92,8 @@ class Session(StoredInstance):
         """Nobody looked whether a history is stored."""
         self._next_execution_id: ExecutionId | None = None
         self.memory = self.state.earlier = ExecutionMemory(decode_taken_requests(stored.taken_requests))
+        self._spans: list[Span] = []
+        """Of earlier generations of the work item."""
         self._unfed: Sequence[HistoryEvent] = stored.events
         self._code: Orchestration | None = None
 
@@ -131,6 +137,10 @@ class Session(StoredInstance):
         if execution_id is None:
             raise ValueError("an episode belongs to an execution")
         self.memory.go_on(execution_id, taken, episode.clock.moment())
+        if own_span_of(episode.started) is not None:
+            for event in episode.new_events:  # nobody stores them
+                self.state.apply(event)
+            self._spans = self.take_spans()
         self.state = RuntimeState(earlier=self.memory)
         self._unfed = ()
 
@@ -139,6 +149,11 @@ class Session(StoredInstance):
         return execution_id is not None and (
             execution_id == self.stored_execution_id or self.memory.has_begun(execution_id)
         )
+
+    def take_spans(self) -> list[Span]:
+        """Return the spans that have ended since the last time; the orchestration's has when it ends."""
+        spans, self._spans = self._spans, []
+        return spans if self.state.traces is None else spans + self.state.traces.take()
 
     def remembered(self) -> str | None:
         """Return what is to be stored of earlier executions, ``None`` when nothing was added."""

@@ -38,6 +38,7 @@ from taskhub.host.server import Listener, MainDoor, RpcDoor, bind_main_port
 from taskhub.model.ids import InstanceId, PartitionIndex, WorkerId
 from taskhub.model.messages import Envelope
 from taskhub.names import HubNames
+from taskhub.runtime.environment import Environment
 from taskhub.runtime.worker import Worker
 from taskhub.settings import CLASSIC
 from taskhub.storage.interception import Call, intercepted
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from types import ModuleType
 
+    from taskhub.core.tracing import Span
     from taskhub.host.application import Orchestrations
     from taskhub.settings import TaskHubSettings
     from taskhub.storage.port import Storage
@@ -83,6 +85,8 @@ class Notes:
     """Kind and name of the function and what it was given, in order; of orchestrators only where JSON drives them."""
     puts: list[tuple[str, int, str]] = field(default_factory=list)
     """What was put on any queue: queue, seconds it is hidden, text."""
+    spans: list[Span] = field(default_factory=list)
+    """What was told of, where the scenario traces."""
 
     @property
     def batches(self) -> list[tuple[str, str]]:
@@ -264,7 +268,8 @@ async def running_lab(
     application = FunctionsApplication(plans, invoker, orchestrations, client_payload=lambda _: "{}")
     # What shortcuts leave out on queues was recorded; what they do otherwise, test_golden_storage.py shows.
     settings = replace(options.hub, **{**CLASSIC, "warm_sessions": True})
-    worker = Worker(storage, settings, application, worker_id=WorkerId("worker"))
+    environment = Environment(tell_spans=notes.spans.extend if options.traces else None)
+    worker = Worker(storage, settings, application, worker_id=WorkerId("worker"), environment=environment)
     hubs = Hubs(options, worker.client, storage, _no_other_account)
     management = Management(hubs, application, use_forwarded_host=options.use_forwarded_host)
     main_sockets, rpc_sockets = bind_main_port(0), [socket.create_server(("127.0.0.1", 0))]

@@ -184,7 +184,7 @@ class RecordedHub:
         """Note it."""
         self.noted.append(("resume", *arguments))
 
-    async def signal_entity(self, *arguments: Any) -> None:
+    async def signal_entity(self, *arguments: Any, trace: object = None) -> None:
         """Note it."""
         self.noted.append(("signal_entity", *arguments))
 

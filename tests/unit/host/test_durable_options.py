@@ -98,9 +98,9 @@ def test_values_become_settings_of_the_task_hub():
 
 
 def test_settings_without_effect_are_said_to_have_none():
-    options = read_durable_options({"tracing": {"distributedTracingEnabled": True}}, {})
+    options = read_durable_options({"tracing": {"traceReplayEvents": True}}, {})
 
-    assert "tracing.distributedTracingEnabled has no effect" in options.warnings[0]
+    assert "tracing.traceReplayEvents has no effect" in options.warnings[0]
 
 
 def test_another_storage_provider_is_replaced_with_a_warning():

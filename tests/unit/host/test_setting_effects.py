@@ -106,6 +106,15 @@ def waits(context):
 # ---- the hub and its versions
 
 
+@shows("tracing.distributedTracingEnabled", "tracing.version")
+def test_spans_of_version_2_are_told_of_where_they_are_wanted():
+    assert options_of("tracing.distributedTracingEnabled", True, "tracing.version", "v2").traces
+    assert not options_of("tracing.distributedTracingEnabled", False, "tracing.version", "V2").traces
+    old = options_of("tracing.distributedTracingEnabled", True)
+    assert not old.traces
+    assert "tracing.version is 'V1', whose spans this host does not make; set it to V2." in old.warnings[0]
+
+
 @shows("hubName")
 def test_the_hub_s_name_is_in_its_queues_tables_and_containers():
     hub = hub_of(options_of("hubName", "Mine"))

@@ -81,6 +81,10 @@ TABLE = (
     # The protobuf protocol's answers hold messages for entities, whose texts are those of the store. Its classes and
     # gRPC are the app's, and no module names them. docs/adr/0014-sdk-2x.md
     Row("host.protobuf", ("taskhub.host.protobuf",), (*HOST, "taskhub.codec", "taskhub.host", "azure.functions")),
+    # Optional: only what hands spans over imports the library for it. docs/adr/0019-tracing.md
+    Row(
+        "host.telemetry", ("taskhub.host.telemetry",), (*HOST, "taskhub.core.tracing", "taskhub.host", "opentelemetry")
+    ),
     Row("host", ("taskhub.host",), (*HOST, "taskhub.host", "azure.functions", "aiohttp", "yarl")),
     Row("cli", ("taskhub.cli",), (*HOST, "taskhub.host", "taskhub.cli", "typer", "rich")),
     Row("hints", ("taskhub.hints",), BASE),
