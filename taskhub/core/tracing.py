@@ -224,7 +224,7 @@ def entity_spans(
         if not request.is_signal:
             caller, above = parent.child("call", request.id), parent.span_id
             attributes = _entity_attributes(asked, "event.target_instance_id", entity.instance_id, error)
-            start = _time_in(request.extra) or began
+            start = _earlier(_time_in(request.extra) or began, began)
             spans.append(Span(EXTENSION, name, SpanKind.CLIENT, caller, above, start, ended, attributes, error=error))
             parent = caller
         attributes = _entity_attributes(asked, "task.instance_id", entity.instance_id, error)
@@ -460,7 +460,7 @@ class Traces:
                 SpanKind.SERVER,
                 self._own,
                 None if parent is None else parent.span_id,
-                _began(started),
+                _earlier(_began(started), event.timestamp),
                 event.timestamp,
                 attributes,
                 is_ok=event.status is RuntimeStatus.Completed,
@@ -479,7 +479,7 @@ class Traces:
         *,
         error: str | None = None,
     ) -> None:
-        end = max(start, self._now, key=lambda time: time.moment())
+        start, end = _earlier(start, self._now), self._now
         self._ended.append(Span(source, name, kind, context, self._own.span_id, start, end, attributes, error=error))
 
 
@@ -497,6 +497,11 @@ def _orchestration(name: str, version: str | None, instance_id: InstanceId) -> t
 def _began(started: ExecutionStarted) -> Utc:
     text = started.parent_trace.activity_start_time if started.parent_trace is not None else None
     return _time_in({"requestTime": text}) or started.timestamp
+
+
+def _earlier(one: Utc, other: Utc) -> Utc:
+    """Return the earlier of two times: nothing begins after its end, though clocks of workers differ."""
+    return min(one, other, key=lambda time: time.moment())
 
 
 def _digest(*what: object, size: int) -> str:
