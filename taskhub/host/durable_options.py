@@ -16,9 +16,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskhub.errors import ConfigurationError, InvalidHubName
+from taskhub.model.instance import RuntimeStatus
 from taskhub.model.leases import PartitionManager
 from taskhub.model.versions import VersionFailure, VersionMatch
 from taskhub.settings import TaskHubSettings
+from taskhub.wiring import find_setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +35,16 @@ _Members = TypeVar("_Members", bound=Enum)
 _AZURE_STORAGE = "AzureStorage"
 _OTHER_PROVIDERS = ("azureManaged", "mssql", "Netherite")
 _SETTING = re.compile(r"%([^%]+)%")
+_TOPIC = "notifications.eventgrid."
 
+
+_EVENT_TYPES = {
+    "started": RuntimeStatus.Running,
+    "completed": RuntimeStatus.Completed,
+    "failed": RuntimeStatus.Failed,
+    "terminated": RuntimeStatus.Terminated,
+}
+"""What ``publishEventTypes`` may name, in lower case."""
 
 _GRPC_BYTES = 4 * 2**20
 _GRPC_TIMEOUT_SECONDS = 100.0
@@ -51,6 +62,19 @@ class GrpcOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicOptions:
+    """Which topic of Event Grid is told of lives of instances, and of what."""
+
+    endpoint: str
+    key: str
+    retry_count: int = 0
+    retry_seconds: float = 300.0
+    retry_statuses: frozenset[int] = frozenset()
+    """Besides 503."""
+    statuses: frozenset[RuntimeStatus] = frozenset(_EVENT_TYPES.values())
+
+
+@dataclass(frozen=True, slots=True)
 class DurableOptions:
     """The task hub's settings, and what the host itself needs of the section."""
 
@@ -60,6 +84,8 @@ class DurableOptions:
     local_rpc_endpoint: bool = True
     use_forwarded_host: bool = False
     grpc: GrpcOptions = field(default_factory=GrpcOptions)
+    topic: TopicOptions | None = None
+    """Who is told that instances begin and end."""
     traces: bool = False
     """Whether spans are told of (distributed tracing, version V2)."""
     warnings: tuple[str, ...] = ()
@@ -110,8 +136,34 @@ def read_durable_options(
             timeout_seconds=values.get("grpchttpclienttimeout", _GRPC_TIMEOUT_SECONDS),
             refuses_events=values.get("throwstatusexceptionsonraiseevent", True),
         ),
+        topic=_topic(values, settings),
         traces=_traces(values, warnings),
         warnings=tuple(warnings),
+    )
+
+
+def _topic(values: Mapping[str, Any], settings: Mapping[str, str]) -> TopicOptions | None:
+    section = {key.rpartition(".")[2]: value for key, value in values.items() if key.startswith(_TOPIC)}
+    endpoint, name = section.get("topicendpoint", ""), section.get("keysettingname", "")
+    if not endpoint and not name:
+        return None
+    where = "host.json: extensions.durableTask.notifications.eventGrid"
+    if not endpoint or not name:
+        missing = "keySettingName" if endpoint else "topicEndpoint"
+        raise ConfigurationError(f"{where} has no {missing}; a topic needs an address and the setting of its key.")
+    key = find_setting(settings, name)
+    if not key:
+        raise ConfigurationError(
+            f"{where}.keySettingName is '{name}', which is no app setting, or an empty one. Add it to "
+            "local.settings.json or the environment, with the key of the topic."
+        )
+    return TopicOptions(
+        endpoint,
+        key,
+        retry_count=section.get("publishretrycount", 0),
+        retry_seconds=section.get("publishretryinterval", 300.0),
+        retry_statuses=frozenset(section.get("publishretryhttpstatus", ())),
+        statuses=section.get("publisheventtypes") or frozenset(_EVENT_TYPES.values()),
     )
 
 
@@ -343,6 +395,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_text(each) for each in value)
 
 
+def _event_types(value: Any) -> frozenset[RuntimeStatus]:
+    names = [name.lower() for name in _texts(value)]
+    if not _EVENT_TYPES.keys() >= set(names):
+        raise ValueError(value)
+    return frozenset(_EVENT_TYPES[name] for name in names)
+
+
 def _numbers(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list):
         raise ValueError(value)
@@ -362,7 +421,6 @@ _POSITIVE = "a whole number of at least 1"
 _BOOLEAN = "true or false"
 
 _SESSIONS = "instances stay in memory between episodes anyway, while there is room"
-_EVENT_GRID = "lifecycle notifications are not sent"
 _TRACKING = "history and instances are kept in the account of the queues"
 _LOGS = "the host has no telemetry; inputs and outputs are never in its log, and replays neither"
 _V1 = "spans are those of version V2"
@@ -448,12 +506,20 @@ _ALL = (
     ),
     _Option("maxGrpcMessageSizeInBytes", _integer(1), _POSITIVE, default=_GRPC_BYTES),
     _Option("grpcHttpClientTimeout", _seconds(0), _A_SPAN, default=_GRPC_TIMEOUT_SECONDS),
-    _Option("notifications.eventGrid.topicEndpoint", _text, "a URL", no_effect=_EVENT_GRID),
-    _Option("notifications.eventGrid.keySettingName", _text, "the name of an app setting", no_effect=_EVENT_GRID),
-    _Option("notifications.eventGrid.publishRetryCount", _integer(0), "a whole number", no_effect=_EVENT_GRID),
-    _Option("notifications.eventGrid.publishRetryInterval", _seconds(0, 3600), _A_SPAN, no_effect=_EVENT_GRID),
-    _Option("notifications.eventGrid.publishRetryHttpStatus", _numbers, "a list of numbers", no_effect=_EVENT_GRID),
-    _Option("notifications.eventGrid.publishEventTypes", _texts, "a list of texts", no_effect=_EVENT_GRID),
+    _Option("notifications.eventGrid.topicEndpoint", _text, "a URL"),
+    _Option("notifications.eventGrid.keySettingName", _text, "the name of an app setting"),
+    _Option("notifications.eventGrid.publishRetryCount", _integer(0), "a whole number of at least 0"),
+    _Option(
+        "notifications.eventGrid.publishRetryInterval",
+        _seconds(0.0000001, 3600),
+        _A_SPAN + ' of more than "00:00:00" and at most "01:00:00"',
+    ),
+    _Option("notifications.eventGrid.publishRetryHttpStatus", _numbers, "a list of numbers"),
+    _Option(
+        "notifications.eventGrid.publishEventTypes",
+        _event_types,
+        "a list of Started, Completed, Failed and Terminated",
+    ),
     _Option(
         "storageProvider.type",
         _choice(_AZURE_STORAGE, *_OTHER_PROVIDERS),

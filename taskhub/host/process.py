@@ -29,6 +29,7 @@ from taskhub.host.http_admin import Admin, HostStatus, State
 from taskhub.host.http_cors import Cors
 from taskhub.host.http_functions import HttpFunctions
 from taskhub.host.http_keys import KeyStore, secrets_folder
+from taskhub.host.lifecycle import Topic
 from taskhub.host.listing import listing
 from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of, payloads_of, telemetry_of
 from taskhub.host.management import Hubs, Management
@@ -272,7 +273,11 @@ class _Host:
         rpc_port = None if rpc is None else rpc.port
         app_storage = AppStorage.of(self._configuration, storage, self._store, asked=self._options.storage)
         telemetry = telemetry_of(self._configuration)
-        environment = Environment(tell_spans=None if telemetry is None else telemetry.tell)
+        topic = None if durable.topic is None else Topic(durable.topic, durable.hub.hub_name)
+        environment = Environment(
+            tell_spans=None if telemetry is None else telemetry.tell,
+            tell_changes=None if topic is None else topic.tell,
+        )
         invoker = make_invoker(self._configuration, self._console, app_storage.bindings, telemetry)
         keys = self._door.keys
         payload = client_payload(
@@ -366,6 +371,8 @@ class _Host:
         await hubs.aclose()
         await app_storage.aclose()
         sender.close()
+        if topic is not None:
+            await topic.aclose()
         if telemetry is not None:
             await asyncio.to_thread(telemetry.close)
         self.is_busy = invoker.is_busy

@@ -23,6 +23,7 @@ from taskhub.host.configuration import load_configuration
 from taskhub.host.console import Console, captured_output, wants_debug
 from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.identity import WorkerIdentity
+from taskhub.host.lifecycle import Topic
 from taskhub.host.loading import load_functions, make_invoker, orchestrations_of, payloads_of, telemetry_of
 from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.workers import work_and_listen
@@ -111,6 +112,7 @@ class _WorkerProcess:
         app_storage = AppStorage.of(configuration, storage, store, asked=options.storage)
         app_storage.wake_others = lambda key: channel.hint(key, 0.0)
         telemetry = telemetry_of(configuration)
+        topic = None if configuration.durable.topic is None else Topic(configuration.durable.topic, settings.hub_name)
         invoker = make_invoker(configuration, self._console, app_storage.bindings, telemetry)
         keys = KeyStore(secrets_folder(configuration)) if options.asks_for_keys else None
         payload = client_payload(
@@ -129,7 +131,10 @@ class _WorkerProcess:
             identity.settings(settings),
             ParkingApplication(application, self._tell_parked) if options.parks else application,
             worker_id=identity.id,
-            environment=Environment(tell_spans=None if telemetry is None else telemetry.tell),
+            environment=Environment(
+                tell_spans=None if telemetry is None else telemetry.tell,
+                tell_changes=None if topic is None else topic.tell,
+            ),
             announce=Hints(channel.hint).note,
             receipts=identity.receipts,
         )
@@ -151,6 +156,8 @@ class _WorkerProcess:
             identity.release()
             await app_storage.aclose()
             await storage.aclose()
+            if topic is not None:
+                await topic.aclose()
             if telemetry is not None:
                 await asyncio.to_thread(telemetry.close)
         return 0

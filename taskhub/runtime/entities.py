@@ -51,6 +51,7 @@ from taskhub.model.history import (
 )
 from taskhub.model.ids import ExecutionId
 from taskhub.model.instance import RuntimeStatus
+from taskhub.model.lifecycle import LifecycleChange
 from taskhub.runtime.application import EntityCall, EntityFailed
 from taskhub.runtime.entity_messages import outgoing
 from taskhub.runtime.instance_work import NO_MESSAGES, InstanceWork, Sorted
@@ -192,6 +193,7 @@ class Entities(InstanceWork):
         session, checkpoint = result.session, result.checkpoint
         if session is not None and checkpoint is not None:
             async with self._renewals.hold(item.batch.messages):
+                await self._tell_begun(session, checkpoint)
                 await self._checkpoints.commit(item.partition, session, checkpoint)
             session.committed(checkpoint, result.scheduler)
             tell = self._services.environment.tell_spans
@@ -201,6 +203,12 @@ class Entities(InstanceWork):
         if session is not None and (session.state.is_terminal or not self._services.settings.warm_sessions):
             session = None
         await self._let_go(item, session, result.messages)
+
+    async def _tell_begun(self, session: EntitySession, checkpoint: Checkpoint) -> None:
+        tell, entity = self._services.environment.tell_changes, EntityId.parse(checkpoint.instance.instance_id)
+        if tell is not None and entity is not None and session.state.started is None:
+            change = LifecycleChange(entity.name, entity.instance_id, RuntimeStatus.Running, self._now())
+            await tell([change])
 
     # ---- bringing the entity into memory
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from taskhub.runtime.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from taskhub.core.tracing import Span
+    from taskhub.model.lifecycle import LifecycleChange
 
 
 class Spawn(Protocol):
@@ -37,3 +38,5 @@ class Environment:
     spawn: Spawn = _create_task
     tell_spans: Callable[[Sequence[Span]], None] | None = None
     """Takes the spans of work that is stored; ``None``: nobody traces."""
+    tell_changes: Callable[[Sequence[LifecycleChange]], Awaitable[None]] | None = None
+    """Told that instances begin and end, before that is stored; never raises. ``None``: nobody asks."""

@@ -27,13 +27,14 @@ from taskhub.core.admission import (
     is_overtaken,
     judge_start,
 )
+from taskhub.core.lifecycle import changes_in
 from taskhub.core.operations import EpisodeRules
 from taskhub.core.runtime_state import RuntimeState
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
 from taskhub.core.tracing import with_own_span
 from taskhub.core.versioning import VersionRule
 from taskhub.errors import ContentRefused, PayloadError, StaleCheckpoint
-from taskhub.model.actions import Actions
+from taskhub.model.actions import Actions, Raised
 from taskhub.model.history import ExecutionStarted, GenericEvent
 from taskhub.model.ids import Utc
 from taskhub.model.instance import RuntimeStatus
@@ -400,6 +401,8 @@ class Orchestrations(InstanceWork):
         while True:
             actions = await session.advance(self._application, episode)
             actions = episodes.checked(episode, actions, self._rules)
+            if isinstance(actions.outcome, Raised):
+                session.failure_details = actions.outcome.details or ""
             if not episodes.continues_as_new(episode, actions):
                 checkpoint = episodes.finish_episode(episode, actions, now=self._now(), rules=self._rules)
                 if stores_ahead or self._services.settings.commit_before_messages:
@@ -503,7 +506,9 @@ class Orchestrations(InstanceWork):
                 sent = await self._send(item, session, step, after=before)
                 session.go_on(sent.checkpoint, step.episode)
                 following = await self._fold(item, session, sent, until=until)
+                self._note_changes(session, step, sent.checkpoint)
                 if following is None:
+                    await self._tell_changes(session)
                     sent = await self._store(item, session, step, sent, after=before)
             if before is not None and sent.checkpoint.ahead is not None:
                 # With it was stored what the one before decided.
@@ -580,6 +585,17 @@ class Orchestrations(InstanceWork):
             and not rewound
             and not session.state.is_terminal
         )
+
+    def _note_changes(self, session: Session, step: _Step, checkpoint: Checkpoint) -> None:
+        if self._services.environment.tell_changes is not None:
+            details = session.failure_details
+            session.changes += changes_in(step.episode, checkpoint.new_events, details=details)
+
+    async def _tell_changes(self, session: Session) -> None:
+        changes, session.changes = session.changes, []
+        tell = self._services.environment.tell_changes
+        if changes and tell is not None:
+            await tell(changes)
 
     def _tell_spans(self, session: Session) -> None:
         # Taken in any case: the history may be one that others trace, and they must not pile up.

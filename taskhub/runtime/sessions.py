@@ -13,6 +13,7 @@ from taskhub.codec.entity_texts import decode_taken_requests, encode_taken_reque
 from taskhub.codec.messages import raw_event
 from taskhub.core.episode import failure
 from taskhub.core.execution_memory import ExecutionMemory
+from taskhub.core.lifecycle import changes_of_generation
 from taskhub.core.runtime_state import RuntimeState, fingerprint
 from taskhub.core.tracing import own_span_of
 from taskhub.errors import UnknownFunction
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from taskhub.core.tracing import Span
     from taskhub.model.history import ExecutionStarted, HistoryEvent
     from taskhub.model.ids import ETag, ExecutionId, InstanceId
+    from taskhub.model.lifecycle import LifecycleChange
     from taskhub.runtime.application import Application, Orchestration
     from taskhub.runtime.history_store import StoredHistory
     from taskhub.runtime.receipts import Receipt
@@ -94,6 +96,10 @@ class Session(StoredInstance):
         self.memory = self.state.earlier = ExecutionMemory(decode_taken_requests(stored.taken_requests))
         self._spans: list[Span] = []
         """Of earlier generations of the work item."""
+        self.changes: list[LifecycleChange] = []
+        """What nobody was told yet of the instance's life, in earlier episodes of the work item."""
+        self.failure_details = ""
+        """Of the failure that its code came to."""
         self._unfed: Sequence[HistoryEvent] = stored.events
         self._code: Orchestration | None = None
 
@@ -141,6 +147,7 @@ class Session(StoredInstance):
             for event in episode.new_events:  # nobody stores them
                 self.state.apply(event)
             self._spans = self.take_spans()
+        self.changes += changes_of_generation(episode)
         self.state = RuntimeState(earlier=self.memory)
         self._unfed = ()
 

@@ -33,6 +33,7 @@ from taskhub.host.functions import Function
 from taskhub.host.http_functions import HttpFunctions
 from taskhub.host.invoker import Invoker
 from taskhub.host.json_orchestrations import JsonOrchestrations
+from taskhub.host.lifecycle import Topic
 from taskhub.host.management import Hubs, Management
 from taskhub.host.server import Listener, MainDoor, RpcDoor, bind_main_port
 from taskhub.model.ids import InstanceId, PartitionIndex, WorkerId
@@ -238,6 +239,7 @@ async def running_lab(
     *,
     change: Callable[[ModuleType], None] | None = None,
     by_json: bool = False,
+    topic: str | None = None,
 ) -> AsyncIterator[tuple[ModuleType, Lab]]:
     """Start everything for a scenario; yields its module and the lab for its ``drive``.
 
@@ -246,6 +248,7 @@ async def running_lab(
         store: where the hub lies; by default in a memory of its own.
         change: what to make otherwise in its module.
         by_json: drive the orchestrators by the JSON protocol, also those that answer with states written by hand.
+        topic: address of the topic that the scenario tells of instances; by default it tells nobody.
     """
     module = load_module(EXTENSION / scenario / "scenario.py", f"recorded_{scenario}")
     if change is not None:
@@ -253,7 +256,10 @@ async def running_lab(
     recorded = json.loads((EXTENSION / scenario / "scenario.json").read_text(encoding="utf-8"))
     overrides = {f"AzureFunctionsJobHost:durableTask:{key}": value for key, value in recorded["settings"].items()}
     section = _with_overrides({}, overrides).get("durableTask", {})
-    options = read_durable_options(section, {}, hub=recorded["hub"])
+    options = read_durable_options(section, getattr(module, "APP_SETTINGS", {}), hub=recorded["hub"])
+    told = None
+    if topic is not None and options.topic is not None:
+        told = Topic(replace(options.topic, endpoint=topic), options.hub.hub_name)
     notes = Notes()
     storage = intercepted(store or open_memory(now=lambda: datetime.now(timezone.utc)), notes.watch)
     invoker = Invoker(Console(io.StringIO()))
@@ -268,7 +274,10 @@ async def running_lab(
     application = FunctionsApplication(plans, invoker, orchestrations, client_payload=lambda _: "{}")
     # What shortcuts leave out on queues was recorded; what they do otherwise, test_golden_storage.py shows.
     settings = replace(options.hub, **{**CLASSIC, "warm_sessions": True})
-    environment = Environment(tell_spans=notes.spans.extend if options.traces else None)
+    environment = Environment(
+        tell_spans=notes.spans.extend if options.traces else None,
+        tell_changes=None if told is None else told.tell,
+    )
     worker = Worker(storage, settings, application, worker_id=WorkerId("worker"), environment=environment)
     hubs = Hubs(options, worker.client, storage, _no_other_account)
     management = Management(hubs, application, use_forwarded_host=options.use_forwarded_host)
@@ -297,6 +306,8 @@ async def running_lab(
             await rpc.stop(grace_seconds=1)
             await invoker.aclose(grace_seconds=1)
             await application.aclose()
+            if told is not None:
+                await told.aclose()
             if store is None:
                 await storage.aclose()
 

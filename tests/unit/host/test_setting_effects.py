@@ -23,7 +23,7 @@ from taskhub.host.bindings import read_bindings
 from taskhub.host.call_plan import plan_call
 from taskhub.host.client_binding import client_payload
 from taskhub.host.configuration import load_configuration
-from taskhub.host.durable_options import known_keys, read_durable_options
+from taskhub.host.durable_options import TopicOptions, known_keys, read_durable_options
 from taskhub.host.functions import Function
 from taskhub.host.live_orchestrations import LiveOrchestrations
 from taskhub.host.protobuf.service import Refused, SidecarService
@@ -104,6 +104,52 @@ def waits(context):
 
 
 # ---- the hub and its versions
+
+
+GRID = "notifications.eventGrid."
+
+
+@shows(
+    *(f"{GRID}{key}" for key in ("topicEndpoint", "keySettingName", "publishRetryCount", "publishRetryInterval")),
+    *(f"{GRID}{key}" for key in ("publishRetryHttpStatus", "publishEventTypes")),
+)
+def test_a_topic_is_told_of_lives_of_instances_as_is_set():
+    section = {
+        "topicEndpoint": "%TOPIC%",
+        "keySettingName": "Key",
+        "publishRetryCount": 2,
+        "publishRetryInterval": "00:00:05",
+        "publishRetryHttpStatus": [400, 500],
+        "publishEventTypes": ["started", "Failed"],
+    }
+    settings = {"TOPIC": "https://topic.example/api/events", "KEY": "secret"}
+
+    topic = read_durable_options({"notifications": {"eventGrid": section}}, settings).topic
+
+    assert topic == TopicOptions(
+        "https://topic.example/api/events",
+        "secret",
+        retry_count=2,
+        retry_seconds=5.0,
+        retry_statuses=frozenset({400, 500}),
+        statuses=frozenset({RuntimeStatus.Running, RuntimeStatus.Failed}),
+    )
+    assert read_durable_options({}, settings).topic is None
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"topicEndpoint": "https://x"}, "notifications.eventGrid has no keySettingName"),
+        ({"keySettingName": "Key"}, "notifications.eventGrid has no topicEndpoint"),
+        ({"topicEndpoint": "https://x", "keySettingName": "Gone"}, "keySettingName is 'Gone', which is no app setting"),
+        ({"topicEndpoint": "https://x", "keySettingName": "Key", "publishEventTypes": ["x"]}, "a list of Started"),
+        ({"topicEndpoint": "https://x", "keySettingName": "Key", "publishRetryInterval": "02:00:00"}, "at most"),
+    ],
+)
+def test_a_topic_that_cannot_be_told_ends_the_start(section, message):
+    with pytest.raises(ConfigurationError, match=message):
+        read_durable_options({"notifications": {"eventGrid": section}}, {"KEY": "secret"})
 
 
 @shows("tracing.distributedTracingEnabled", "tracing.version")
