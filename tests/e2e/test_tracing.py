@@ -13,6 +13,8 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.support.receiver import receiving
+
 pytestmark = pytest.mark.e2e
 
 APP = Path(__file__).parents[1] / "apps" / "traced"
@@ -33,16 +35,8 @@ async def collector():
             spans.extend((span.name, service, span) for scope in resource.scope_spans for span in scope.spans)
         return web.Response()
 
-    app = web.Application()
-    app.router.add_post("/v1/traces", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", spans
-    finally:
-        await runner.cleanup()
+    async with receiving("/v1/traces", take) as address:
+        yield address, spans
 
 
 @pytest.mark.parametrize(

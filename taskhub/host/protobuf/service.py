@@ -17,6 +17,7 @@ from taskhub.host.protobuf.history_events import event_fields
 from taskhub.host.protobuf.states import entity_fields, instance_fields
 from taskhub.host.protobuf.values import text_of, utc_of
 from taskhub.model.entities import EntityId
+from taskhub.model.history import TraceContext
 from taskhub.model.ids import ExecutionId, InstanceId
 from taskhub.model.instance import InstanceFilter, RuntimeStatus
 
@@ -124,6 +125,7 @@ class SidecarService:
                 scheduled_start=utc_of(request, "scheduledStartTimestamp"),
                 tags=dict(request.tags) or None,
                 execution_id=ExecutionId(text_of(request, "executionId") or "") or None,
+                trace=_trace_of(request),
             )
         except InstanceExists as error:
             text = f"An Orchestration instance with the ID {request.instanceId} already exists."
@@ -268,6 +270,7 @@ class SidecarService:
             text_of(request, "input"),
             due=utc_of(request, "scheduledTime"),
             request_id=request.requestId or None,
+            trace=_trace_of(request),
         )
 
     async def get_entity(self, client: TaskHubClient, request: Any) -> Any:
@@ -359,6 +362,14 @@ def _page_size(asked: int) -> int:
 
 def _not_found(instance_id: str) -> str:
     return f"No instance with ID '{instance_id}' was found. (Parameter 'instanceId')"
+
+
+def _trace_of(request: Any) -> TraceContext | None:
+    """Return the context that a request brings, ``None`` also for messages that have no place for one."""
+    if "parentTraceContext" not in request.DESCRIPTOR.fields_by_name or not request.HasField("parentTraceContext"):
+        return None
+    found = request.parentTraceContext
+    return TraceContext(found.traceParent, text_of(found, "traceState"))
 
 
 def _entity(instance_id: str) -> EntityId:

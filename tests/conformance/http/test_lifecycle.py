@@ -14,6 +14,7 @@ from taskhub.model.ids import InstanceId, Utc
 from taskhub.model.instance import RuntimeStatus
 from taskhub.model.lifecycle import LifecycleChange
 from tests.support.lab import running_lab
+from tests.support.receiver import receiving
 from tests.support.recorded_http import EXTENSION
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions:DeprecationWarning")  # once for each process
@@ -35,16 +36,8 @@ async def topic(*statuses):
         posts.append((await request.json(), request.headers))
         return web.Response(status=left.pop(0) if left else 200)
 
-    app = web.Application()
-    app.router.add_post("/topic", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/topic", posts
-    finally:
-        await runner.cleanup()
+    async with receiving("/topic", take) as address:
+        yield f"{address}/topic", posts
 
 
 def shape(event):

@@ -1,11 +1,14 @@
 """What clients over gRPC ask for, on a hub in virtual time."""
 
+import functools
+
 import durabletask.internal.orchestrator_service_pb2 as messages
 import pytest
 
 from taskhub.host.protobuf.service import Refused, SidecarService
 from taskhub.model.ids import InstanceId
 from taskhub.model.instance import RuntimeStatus
+from taskhub.simulation import process
 from tests.support.plain_application import PlainApplication
 from tests.support.virtual_hub import VirtualHub
 
@@ -75,6 +78,28 @@ def test_an_instance_is_started_with_all_that_the_request_says():
 
     assert (instance_id, state.name, state.input, state.version) == ("one", "flow", "1", "2")
     assert (state.tags, state.scheduled_start) == ({"k": "v"}, "2096-10-02T07:06:40Z")
+
+
+def test_the_trace_of_a_caller_goes_along(monkeypatch):
+    told = []
+    monkeypatch.setattr(process, "Environment", functools.partial(process.Environment, tell_spans=told.extend))
+    trace = {"traceParent": f"00-{'a' * 32}-{'b' * 16}-01", "traceState": {"value": "k=v"}}
+
+    async def main(hub, service):
+        await start(hub, service, instanceId="one", parentTraceContext=trace)
+        await service.signal_entity(
+            hub.client, asked("SignalEntityRequest", instanceId="@counter@c", name="add", parentTraceContext=trace)
+        )
+        await start(hub, service, instanceId="two")
+
+    play(main, with_worker=False)
+
+    parents = [(span.name, span.context.trace_id, span.parent_id, span.context.state) for span in told]
+    assert parents[:2] == [
+        ("create_orchestration:flow", "a" * 32, "b" * 16, "k=v"),
+        ("entity:counter:add", "a" * 32, "b" * 16, "k=v"),
+    ]
+    assert parents[2][2] is None
 
 
 def test_an_id_is_made_where_none_is_given():
