@@ -12,6 +12,7 @@ before it loads anything else.
 from __future__ import annotations
 
 import base64
+import csv
 import enum
 import hashlib
 import importlib
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING
 from taskhub.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 OFFICIAL = "azure-functions-durable"
 OURS = "durable-taskhub"
@@ -222,24 +223,45 @@ def _sdk_in(folder: str) -> Sdk | None:
     return Sdk(init.parent, is_ours, official.version, None if is_ours else _lacks(official))
 
 
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """A file as a distribution installed it."""
+
+    name: str
+    """With slashes, below the folder of packages."""
+    file: Path
+    digest: str
+    """``sha256=…``; empty where none is kept."""
+    size: int | None
+
+
+def _recorded(distribution: metadata.Distribution) -> Iterator[_Recorded]:
+    """Yield what RECORD says; ``Distribution.files`` leaves out what is not there, on Python 3.12 and newer."""
+    for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
+        if len(row) == 3:
+            name, digest, size = row
+            yield _Recorded(
+                name, Path(str(distribution.locate_file(name))), digest, int(size) if size.isdigit() else None
+            )
+
+
 def _has_written(distribution: metadata.Distribution, file: Path) -> bool:
     """Return whether a file is as the distribution installed it, by the hash in its RECORD."""
-    for entry in distribution.files or ():
-        if entry.hash is not None and Path(str(entry.locate())) == file:
-            digest = hashlib.new(entry.hash.mode, file.read_bytes()).digest()
-            return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == entry.hash.value
+    for entry in _recorded(distribution):
+        if entry.digest and entry.file == file:
+            kind, _, wanted = entry.digest.partition("=")
+            digest = hashlib.new(kind, file.read_bytes()).digest()
+            return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == wanted
     return False
 
 
 def _lacks(distribution: metadata.Distribution) -> str | None:
     """Return a module of a distribution that is not there, or not of its size; ``None`` when all are."""
     prefix = PACKAGE.replace(".", "/") + "/"
-    for entry in distribution.files or ():
-        name = entry.as_posix()
-        if name.startswith(prefix) and name.endswith(".py"):
-            file = Path(str(entry.locate()))
-            if not file.is_file() or entry.size not in (None, file.stat().st_size):
-                return str(file)
+    for entry in _recorded(distribution):
+        is_module = entry.name.startswith(prefix) and entry.name.endswith(".py")
+        if is_module and not (entry.file.is_file() and entry.size in (None, entry.file.stat().st_size)):
+            return str(entry.file)
     return None
 
 
