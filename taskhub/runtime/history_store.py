@@ -210,13 +210,23 @@ class HistoryStore:
                 raise StaleCheckpoint(f"instance '{instance_id}' was changed by somebody else while it was rewound")
             columns = rewound_columns(edit.type_name, entombs=edit.entombs)
             merges.append(TableWrite(Write.MERGE, Row(partition_key, row.row_key, columns), if_match=row.etag))
-        try:
-            for start in range(0, len(merges), MAX_BATCH_OPERATIONS):
-                await self._tables.batch(self._table, merges[start : start + MAX_BATCH_OPERATIONS])
-        except (RowChanged, RowNotFound) as error:
-            raise StaleCheckpoint(
-                f"instance '{instance_id}' was changed by somebody else while it was rewound"
-            ) from error
+        for start in range(0, len(merges), MAX_BATCH_OPERATIONS):
+            part = merges[start : start + MAX_BATCH_OPERATIONS]
+            try:
+                await self._tables.batch(self._table, part)
+            except (RowChanged, RowNotFound) as error:
+                # A reply may have been lost, and the batch been sent once more.
+                if not await self._has_all(AllOf((mine, of_execution)), part):
+                    raise StaleCheckpoint(
+                        f"instance '{instance_id}' was changed by somebody else while it was rewound"
+                    ) from error
+
+    async def _has_all(self, where: AllOf, merges: Sequence[TableWrite]) -> bool:
+        """Return whether all rows are as they were to become."""
+        wanted = {merge.row.row_key: merge.row.columns for merge in merges}
+        names = tuple({name for columns in wanted.values() for name in columns})
+        rows = {row.row_key: row.columns for row in await self._pages(where, select=names)}
+        return all(columns.items() <= rows.get(key, {}).items() for key, columns in wanted.items())
 
     async def delete(self, instance_id: InstanceId, *, only: ExecutionId | None = None) -> int:
         """Delete all rows of an instance, of older generations too; return how many there were.

@@ -31,6 +31,8 @@ class Agreement:
         self._names = names
         self._history: dict[str, dict[str, _Columns]] = {}
         """Columns by partition key and row key."""
+        self._purged: set[tuple[str, str]] = set()
+        """Executions, by partition key and id, whose end was stored and purged before the row told of it."""
         self._deleted: set[str] = set()
         """Blobs that are gone."""
 
@@ -63,7 +65,9 @@ class Agreement:
         row = operation.row
         rows = self._history.setdefault(row.partition_key, {})
         if operation.kind is Write.DELETE:
-            rows.pop(row.row_key, None)
+            deleted = rows.pop(row.row_key, {})
+            if deleted.get("EventType") == "ExecutionCompleted":
+                self._purged.add((row.partition_key, str(deleted.get("ExecutionId"))))
             return
         merges = operation.kind in (Write.MERGE, Write.INSERT_OR_MERGE)
         rows[row.row_key] = {**(rows.get(row.row_key, {}) if merges else {}), **row.columns}
@@ -75,8 +79,11 @@ class Agreement:
         columns = write.row.columns
         if columns.get("RuntimeStatus") != "Completed":
             return
-        events = self._current(write.row.partition_key, str(columns.get("ExecutionId")))
-        if not any(event.get("EventType") == "ExecutionCompleted" for event in events):
+        execution = (write.row.partition_key, str(columns.get("ExecutionId")))
+        events = self._current(*execution)
+        if execution not in self._purged and not any(
+            event.get("EventType") == "ExecutionCompleted" for event in events
+        ):
             raise Violation(f"the row of {write.row.partition_key} says that it has completed before its history does")
 
     def _blob(self, call: Call) -> None:

@@ -1,12 +1,14 @@
-"""The checks at every write to the History table, each on a mistake that it must show and on what is none."""
+"""The checks at every write, each on a mistake that it must show and on what is none."""
 
 import datetime
 
 import pytest
 
 from taskhub.codec.keys import SENTINEL
+from taskhub.names import HubNames
 from taskhub.storage.interception import Call
 from taskhub.storage.port import Row, TableWrite, Write
+from tests.simulation.agreement import Agreement
 from tests.simulation.checks import Violation, Watch
 
 HISTORY = "SimHubHistory"
@@ -51,3 +53,22 @@ def test_an_execution_that_is_run_to_another_end_is_found_though_a_purge_came_be
 
     with pytest.raises(Violation, match=r"^i-0 was completed twice|^history of .* was rewritten"):
         watch(end(2))
+
+
+def completed_row():
+    row = Row("i-0", "", {"RuntimeStatus": "Completed", "ExecutionId": "e1"})
+    return Call("table", "write", "SimHubInstances", (TableWrite(Write.MERGE, row),), {})
+
+
+def test_a_row_may_tell_of_an_end_that_a_purge_has_deleted_meanwhile():
+    agreement = Agreement(HubNames.of("SimHub"))
+
+    for call in (end(1), PURGE, completed_row()):
+        agreement.see(call)
+
+
+def test_a_row_must_not_tell_of_an_end_that_was_never_stored():
+    agreement = Agreement(HubNames.of("SimHub"))
+
+    with pytest.raises(Violation, match="the row of i-0 says that it has completed before its history does"):
+        agreement.see(completed_row())

@@ -19,6 +19,8 @@ _APPS = "the workers of a run are of one app; tests/unit/runtime/test_app_lease.
 _REWIND = "runs rewind what failed in one way; tests/unit/runtime/test_rewinding.py breaks rewinds off at every call"
 _RARE = "takes two strikes at once, which 200 runs need not have; "
 _LOOKS = "what a test or a log looks at"
+_TRACED = "nobody traces in runs; tests/simulation/test_tracing.py has some where everybody does"
+_TOLD = "runs have no topic to tell; tests/conformance/http/test_lifecycle.py"
 
 UNREACHED: dict[str, str] = {
     # ---- not of workers
@@ -46,6 +48,22 @@ UNREACHED: dict[str, str] = {
     "runtime.worker:Worker.__init__": "runs have no host beside their workers; tests/unit/runtime/test_worker.py",
     "runtime.worker:Worker.wake": "runs have no host beside their workers; tests/unit/runtime/test_worker.py",
     "runtime.worker:Worker._first_owned": "nobody waits for workers of runs to be ready",
+    # ---- what others are told
+    "core.tracing": _TRACED,
+    "core.operations:_event": _TRACED,
+    "core.runtime_state:RuntimeState.apply": _TRACED,
+    "core.runtime_state:_execution_started": _TRACED,
+    "runtime.activities:Activities._run": _TRACED,
+    "runtime.entities:Entities.complete": _TRACED,
+    "runtime.entities:Entities._spans": _TRACED,
+    "runtime.orchestrations:Orchestrations._with_spans": _TRACED,
+    "runtime.orchestrations:Orchestrations._tell_spans": _TRACED,
+    "runtime.sessions:StoredInstance.__init__": _TRACED,
+    "runtime.sessions:Session.begin_again": _TRACED,
+    "core.lifecycle": _TOLD,
+    "runtime.entities:Entities._tell_begun": _TOLD,
+    "runtime.orchestrations:Orchestrations._note_changes": _TOLD,
+    "runtime.orchestrations:Orchestrations._tell_changes": _TOLD,
     # ---- what is refused, damaged or parked
     "core.poison": _PARKING,
     "runtime.dead_letters": _PARKING,
