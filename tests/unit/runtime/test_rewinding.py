@@ -116,6 +116,28 @@ def test_an_instance_may_fail_and_be_rewound_again_and_again():
     assert json.loads(hub.run(main).output) == OUTPUT
 
 
+def test_a_rewind_goes_on_when_what_it_writes_is_sent_twice():
+    """Heavy seed 10202146: the reply was lost, and the storage client sent the batch once more."""
+    hub, trouble = a_hub()
+
+    async def twice(seen, act):
+        if seen.method == "batch":
+            await act()
+        return await act()
+
+    async def main(hub):
+        await hub.worker()
+        await failed(hub)
+        trouble.is_mended = True
+        client = TaskHubClient(
+            intercepted(hub.storage, twice), hub.settings, environment=hub.process("client").environment
+        )
+        await client.rewind(ROOT, "try again")
+        return await hub.end(ROOT)
+
+    assert json.loads(hub.run(main).output) == OUTPUT
+
+
 @pytest.mark.parametrize("call", range(1, 40))
 def test_a_rewind_whose_client_dies_at_any_call_is_completed_by_others(call):
     hub, trouble = a_hub(partition_count=1)
