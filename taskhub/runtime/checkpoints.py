@@ -380,13 +380,14 @@ class Checkpoints:
             row = await self._look_at_row(instance_id)
             if row is not None and _is_of_new_start(row, session, checkpoint.instance):
                 return
+            columns = _telling_that_it_runs(columns, row, session, checkpoint.instance)
             etag, is_new = (row.etag, False) if row else (None, True)
         for _ in range(MAX_ROW_ATTEMPTS):
             # The history is stored; the row must only not go back behind what a new owner writes.
             self._fence(partition)
             try:
                 session.row_etag = await self._services.health.retry(
-                    lambda etag=etag, is_new=is_new: self._services.instances.merge(  # type: ignore[misc]  # binds
+                    lambda columns=columns, etag=etag, is_new=is_new: self._services.instances.merge(  # type: ignore[misc]  # binds
                         instance_id, columns, etag=etag, is_new=is_new
                     ),
                     give_up=give_up,
@@ -400,6 +401,7 @@ class Checkpoints:
                 if not await self._still_counts(session, checkpoint, row):
                     session.row_etag = None
                     return
+                columns = _telling_that_it_runs(columns, row, session, checkpoint.instance)
                 etag, is_new = (row.etag, False) if row else (None, True)
             else:
                 if etag is None and not is_new and not self._is_ours(partition):
@@ -483,6 +485,16 @@ class Checkpoints:
 
 def _blobs(rows: Sequence[EncodedRow]) -> list[str]:
     return [value.blob_name for row in rows for value in row.offloaded]
+
+
+def _telling_that_it_runs(
+    columns: Columns, row: InstanceState | None, session: StoredInstance, instance: OrchestrationInstance
+) -> Columns:
+    """Return what is written to a row; with the status, if whoever stored the first episode did not write it."""
+    is_behind = row is not None and row.status is RuntimeStatus.Pending and row.execution_id == instance.execution_id
+    if not is_behind or "RuntimeStatus" in columns or session.state.status is RuntimeStatus.Pending:
+        return columns
+    return {**columns, "RuntimeStatus": session.state.status.name}
 
 
 def _is_of_new_start(row: InstanceState, session: StoredInstance, instance: OrchestrationInstance) -> bool:

@@ -98,11 +98,12 @@ class HistoryStore:
         async for rows in self._each_page(_rows_of(instance_id, execution_id)):
             loading.take(rows)
         sentinel = loading.sentinel
-        etag = sentinel.etag if sentinel else None
-        guard = decode_sentinel(sentinel.columns) if sentinel else None
-        current = execution_of(sentinel.columns) if sentinel else loading.execution_id
+        if sentinel is None:
+            # Rows without one are what a purge has not deleted yet, or had not when their page was read.
+            return NO_HISTORY
+        etag, guard, current = sentinel.etag, decode_sentinel(sentinel.columns), execution_of(sentinel.columns)
         if execution_id is not None and current != execution_id:
-            return StoredHistory(current, (), etag, taken_requests=guard.taken_requests if guard else None)
+            return StoredHistory(current, (), etag, taken_requests=guard.taken_requests)
         if current != loading.execution_id:  # the rows are those of another execution
             loading = _Loading()
         blobs = loading.blobs
@@ -111,10 +112,10 @@ class HistoryStore:
             execution_id=current,
             events=events,
             etag=etag,
-            is_complete=guard is None or guard.is_complete,
+            is_complete=guard.is_complete,
             blobs=tuple(blobs),
             urls=loading.urls(events, self._large.url_of) if blobs else _NO_URLS,
-            taken_requests=guard.taken_requests if guard else None,
+            taken_requests=guard.taken_requests,
         )
 
     async def execution_of(self, instance_id: InstanceId) -> ExecutionId | None:
