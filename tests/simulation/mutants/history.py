@@ -110,13 +110,14 @@ MUTANTS = (
     ),
     Mutant(
         "only_the_first_page_is_read",
-        "The pages of a long history after the first are not read.",
+        "The pages of a long history after the first are not read, but for the sentinel.",
         "storage.md 3.7",
         (
             Edit(
                 HistoryStore.load,
                 "        loading.take(rows)\n",
-                "        loading.take(rows)\n        break\n",
+                "        is_first = loading.execution_id is None\n"
+                "        loading.take([row for row in rows if is_first or row.row_key == SENTINEL])\n",
             ),
         ),
         workload=ACTIVITIES,
