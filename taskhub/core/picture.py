@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from taskhub.core.partitioning import partition_of
-from taskhub.core.runtime_state import RuntimeState, answered_task, request_id_of
+from taskhub.core.request_texts import request_id_of
+from taskhub.core.runtime_state import RuntimeState, answered_task
 from taskhub.model.history import (
     FAKE_TIMER_ID,
     EventSent,

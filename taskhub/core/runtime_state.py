@@ -8,13 +8,13 @@ send by its own time, name and content.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from taskhub.core.event_sizes import estimated_bytes
 from taskhub.core.execution_memory import ExecutionMemory, Fingerprint
+from taskhub.core.request_texts import request_properties
 from taskhub.core.tracing import Traces, own_span_of
 from taskhub.model.entities import RELEASE_EVENT, EntityId, is_entity
 from taskhub.model.history import (
@@ -171,14 +171,6 @@ def _mark(event: HistoryEvent, name: str | None, content: str | None) -> Fingerp
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _json_object(content: str | None) -> dict[str, object]:
-    try:
-        value = json.loads(content or "null")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 # ---- one small function per event type
 
 
@@ -254,7 +246,7 @@ def _event_sent(state: RuntimeState, event: EventSent) -> None:
 
 
 def _entity_told(state: RuntimeState, event: EventSent) -> None:
-    content = _json_object(event.input)
+    content = request_properties(event.input)
     found = content.get("id")
     if not isinstance(found, str):
         return
@@ -269,14 +261,6 @@ def _entity_told(state: RuntimeState, event: EventSent) -> None:
     if isinstance(lock_set, list):
         members = [each for each in lock_set if isinstance(each, dict)]
         state.locks[found] = [EntityId(str(each.get("name")), str(each.get("key"))).instance_id for each in members]
-
-
-def request_id_of(event: EventSent) -> str | None:
-    """Return the id of a request to an entity, ``None`` for what is sent to others, and for releases of locks."""
-    if not is_entity(event.instance_id) or event.name == RELEASE_EVENT:
-        return None
-    found = _json_object(event.input).get("id")
-    return found if isinstance(found, str) else None
 
 
 def _answered(state: RuntimeState, event: HistoryEvent) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from taskhub.core.request_texts import request_properties
 from taskhub.model.entities import EntityId
 from taskhub.model.history import (
     EventSent,
@@ -145,9 +146,7 @@ def with_own_span(started: ExecutionStarted, *, now: Utc) -> ExecutionStarted:
     if parent is None or started.parent_trace is None:
         return started
     own = parent.child("orchestration", started.instance.execution_id)
-    trace = replace(
-        parent.carried(), id=own.parent, span_id=own.span_id, activity_start_time=f"{str(now).rstrip('Z')}+00:00"
-    )
+    trace = replace(parent.carried(), id=own.parent, span_id=own.span_id, activity_start_time=now.with_offset())
     return replace(started, parent_trace=trace)
 
 
@@ -182,14 +181,13 @@ def traced_request(content: str, started: ExecutionStarted, task_id: int, now: U
         task_id: under which it asks.
         now: when it asks.
     """
-    own = own_span_of(started)
-    if own is None or not content.endswith("}"):
+    request = request_properties(content)
+    span = question_span(started, task_id, now) if request.get("signal") is True else own_span_of(started)
+    if span is None or not request or not content.endswith("}"):
         return content
-    request = json.loads(content)
-    context = own.child(started.instance.execution_id, task_id, now) if request.get("signal") is True else own
-    added: dict[str, object] = {"parentTraceContext": {"$type": _NESTED_TYPE, **_plain(context)}}
+    added: dict[str, object] = {"parentTraceContext": {"$type": _NESTED_TYPE, **_plain(span)}}
     if "requestTime" not in request:
-        added["requestTime"] = f"{str(now).rstrip('Z')}+00:00"
+        added["requestTime"] = now.with_offset()
     return f"{content[:-1]},{json.dumps(added, separators=(',', ':'), ensure_ascii=False)[1:]}"
 
 
@@ -200,7 +198,7 @@ def request_extra(context: SpanContext) -> Mapping[str, object]:
 
 def entity_spans(
     entity: EntityId,
-    operations: Sequence[tuple[Request, Response | None]],
+    operations: Sequence[tuple[Request, Response]],
     *,
     began: Utc,
     ended: Utc,
@@ -218,7 +216,7 @@ def entity_spans(
         parent = _context_in(request.extra)
         if parent is None:
             continue
-        error = response.result or "" if response is not None and response.is_error else None
+        error = response.result or "" if response.is_error else None
         name = f"entity:{entity.name}:{request.operation}"
         kind, asked = (SpanKind.CONSUMER, "signal_entity") if request.is_signal else (SpanKind.SERVER, "call_entity")
         if not request.is_signal:
@@ -418,7 +416,7 @@ class Traces:
         else:
             return
         if context is not None:
-            self._end(CORE, name, SpanKind.CLIENT, context, asked.timestamp, attributes, error=error)
+            self._end(name, SpanKind.CLIENT, context, asked.timestamp, attributes, error=error)
 
     def _fired(self, event: TimerFired) -> None:
         if isinstance(self._open.pop(event.timer_id, None), TimerCreated):
@@ -431,13 +429,13 @@ class Traces:
             }
             context = self._own.child("timer", self._started.instance.execution_id, event.timer_id, event.timestamp)
             name = f"orchestration:{self._started.name}:timer"
-            self._end(CORE, name, SpanKind.INTERNAL, context, event.timestamp, attributes)
+            self._end(name, SpanKind.INTERNAL, context, event.timestamp, attributes)
 
     def _sent(self, event: EventSent) -> None:
         entity = EntityId.parse(event.instance_id)
         if entity is None or not event.input or '"parentTraceContext"' not in event.input:
             return
-        request = json.loads(event.input)
+        request = request_properties(event.input)
         context = _context_in(request)
         if request.get("signal") is True and context is not None:
             span = signal_span(entity, str(request.get("op")), context, self._own, event.timestamp)
@@ -470,7 +468,6 @@ class Traces:
 
     def _end(
         self,
-        source: str,
         name: str,
         kind: SpanKind,
         context: SpanContext,
@@ -480,7 +477,7 @@ class Traces:
         error: str | None = None,
     ) -> None:
         start, end = _earlier(start, self._now), self._now
-        self._ended.append(Span(source, name, kind, context, self._own.span_id, start, end, attributes, error=error))
+        self._ended.append(Span(CORE, name, kind, context, self._own.span_id, start, end, attributes, error=error))
 
 
 def _orchestration(name: str, version: str | None, instance_id: InstanceId) -> tuple[str, dict[str, str]]:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskhub.model.history import HistoryEvent
-    from taskhub.model.ids import Utc
 
 _SCHEDULING = (history.TaskScheduled, history.SubOrchestrationCreated)
 
@@ -82,15 +81,11 @@ def _scheduled_id(event: HistoryEvent) -> tuple[str, int] | None:
 
 
 def _scheduling_keys(event: Any) -> dict[str, Any]:
-    keys: dict[str, Any] = {"ScheduledTime": _with_offset(event.timestamp), "FunctionName": event.name}
+    keys: dict[str, Any] = {"ScheduledTime": event.timestamp.with_offset(), "FunctionName": event.name}
     if isinstance(event, history.SubOrchestrationCreated):
         keys["InstanceId"] = event.instance_id
     keys["Input"] = event.input
     return keys
-
-
-def _with_offset(time: Utc) -> str:
-    return time[:-1] + "+00:00"
 
 
 def _with_result(item: dict[str, Any], *, show_output: bool) -> dict[str, Any]:

@@ -67,3 +67,7 @@ class Utc(str):
         """Return the seven-digit form that a table column holds."""
         head, _, fraction = self[:-1].partition(".")
         return f"{head}.{fraction:0<7}Z"
+
+    def with_offset(self) -> str:
+        """Return the form that ends with ``+00:00``, as the reference writes a ``DateTimeOffset``."""
+        return f"{self[:-1]}+00:00"

@@ -21,8 +21,8 @@ from taskhub.codec.entity_texts import (
 )
 from taskhub.core.diagnosis import diagnose
 from taskhub.core.pending import start_of_row
+from taskhub.core.request_texts import request_id_of
 from taskhub.core.rewind import Edit
-from taskhub.core.runtime_state import request_id_of
 from taskhub.errors import (
     RowChanged,
     RowExists,

@@ -31,7 +31,7 @@ def values_of(kind: str, trigger: Datum, metadata: Mapping[str, Datum]) -> dict[
     elif kind == QUEUE_TRIGGER:
         values.update(_properties(_text_of(trigger.value)))
     elif kind == EVENT_GRID_TRIGGER:
-        values["data"] = _parsed(trigger.value).get("data")
+        values["data"] = _properties(_text_of(trigger.value)).get("data")
     elif kind == ACTIVITY_TRIGGER:
         values["data"] = _parsed(trigger.value)
     return values

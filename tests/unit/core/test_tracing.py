@@ -19,6 +19,7 @@ from taskhub.core.tracing import (
 )
 from taskhub.model.entities import EntityId, Request, Response
 from taskhub.model.history import (
+    EventSent,
     ExecutionCompleted,
     OrchestratorCompleted,
     OrchestratorStarted,
@@ -156,6 +157,27 @@ def test_a_signal_has_a_span_of_its_own_and_a_call_the_caller_s():
     assert call["parentTraceContext"]["TraceParent"] == own_span_of(start).parent
     assert (signal["requestTime"], call["requestTime"]) == (f"{NOON[:-1]}+00:00", "T")
     assert traced_request('{"op":"put"}', started(), 0, NOON) == '{"op":"put"}'
+
+
+@pytest.mark.parametrize("text", ["{broken}", "{}", '["signal"]', '"parentTraceContext"', '{"parentTraceContext":{}} '])
+def test_what_is_no_request_is_sent_as_it_is_and_has_no_span(text):
+    state = RuntimeState()
+    state.apply(begun())
+    state.apply(EventSent(event_id=0, timestamp=NOON, instance_id=InstanceId("@box@a"), name="op", input=text))
+
+    assert traced_request(text, begun(), 0, NOON) == text
+    assert state.traces.take() == []
+
+
+def test_a_signal_that_was_sent_has_a_span():
+    text = traced_request('{"op":"put","signal":true,"id":"1"}', begun(), 0, NOON)
+    state = RuntimeState()
+    state.apply(begun())
+    state.apply(EventSent(event_id=0, timestamp=NOON, instance_id=InstanceId("@box@a"), name="op", input=text))
+
+    (span,) = state.traces.take()
+
+    assert (span.name, span.kind) == ("entity:box:put", SpanKind.PRODUCER)
 
 
 def test_operations_of_a_batch_have_spans_as_far_as_their_callers_trace():

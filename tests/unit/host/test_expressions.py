@@ -154,6 +154,13 @@ def test_a_body_that_is_no_json_object_has_no_properties(body):
     assert values_of("httptrigger", Datum(request, "http"), {}) == {"headers": {}, "query": {}}
 
 
+@pytest.mark.parametrize(
+    ("event", "data"), [('{"id": "1", "data": {"a": 2}}', {"a": 2}), ("text", None), ("[1]", None)]
+)
+def test_of_an_event_its_data_can_be_named(event, data):
+    assert values_of("eventgridtrigger", Datum(event, "json"), {}) == {"data": data}
+
+
 def test_of_a_message_its_properties_go_before_its_metadata():
     metadata = {"Id": Datum("17", "string"), "QueueTrigger": Datum("text", "string"), "DequeueCount": Datum(2, "int")}
 
