@@ -422,7 +422,7 @@ _BOOLEAN = "true or false"
 
 _SESSIONS = "instances stay in memory between episodes anyway, while there is room"
 _TRACKING = "history and instances are kept in the account of the queues"
-_LOGS = "the host has no telemetry; inputs and outputs are never in its log, and replays neither"
+_LOGS = "inputs and outputs are never in the log or the spans, and replays neither"
 _V1 = "spans are those of version V2"
 
 _ALL = (

@@ -18,7 +18,7 @@ from taskhub.host.call_plan import RETURN, WEB_REQUEST
 from taskhub.host.client_binding import bound_data
 from taskhub.host.functions import HTTP_TRIGGER
 from taskhub.host.http_keys import Access
-from taskhub.host.http_options import HOP_BY_HOP, is_header
+from taskhub.host.http_options import BODILESS, HOP_BY_HOP, is_header
 from taskhub.host.http_streams import WebStreams
 from taskhub.host.invocation import TraceContext
 from taskhub.host.invoker import InvocationFailed
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskhub.host.invoker import Invoker, Outcome
 
 HTTP_REASON = "This function was programmatically called via the host APIs."
-_BODILESS = frozenset({204, 304})
 _LEVELS = {level.value: level for level in (Access.ANONYMOUS, Access.FUNCTION, Access.ADMIN)}
 
 _FRAMING = HOP_BY_HOP | {"content-length"}
@@ -290,6 +289,6 @@ def _sound(status: object, headers: Sequence[tuple[str, str]], body: bytes) -> H
     for name, value in kept:
         if not is_header(name, value):
             raise _ResponseError(f"header {name!r} holds what no header may hold.")
-    if code in _BODILESS:
+    if code in BODILESS:
         return HttpResponse(code, b"", [(name, value) for name, value in kept if name.lower() != "content-type"])
     return HttpResponse(code, body, kept)

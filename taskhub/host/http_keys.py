@@ -100,6 +100,11 @@ def is_key_name(name: str) -> bool:
     return bool(_KEY_NAME.fullmatch(name))
 
 
+def system_key_of(extension: str) -> str:
+    """Return the name of the key that opens the webhook of an extension."""
+    return f"{extension}_extension"
+
+
 def new_key() -> str:
     """Return a fresh key, of letters that need no encoding in a URL."""
     return secrets.token_urlsafe(_KEY_BYTES)
@@ -130,10 +135,10 @@ class KeyStore:
             host,
             master=host.master or new_key(),
             functions=host.functions or {"default": new_key()},
+            system=_with_keys(host.system, [DURABLE_KEY]),
         )
         if wanted != host:
             self.save_host(wanted)
-        self.add_system_keys([DURABLE_KEY])
 
     def __repr__(self) -> str:
         return f"<KeyStore {self._folder}>"
@@ -157,16 +162,16 @@ class KeyStore:
         own = self.of_function(function) if function is not None and access is Access.FUNCTION else {}
         return opens(presented, access, self.host(), own, system_key=system_key)
 
-    def add_system_keys(self, names: Iterable[str]) -> None:
-        """Make keys for further extensions, those that are not there.
+    def add_system_keys(self, extensions: Iterable[str]) -> None:
+        """Make the keys of further extensions, those that are not there.
 
         Raises:
             ConfigurationError: the folder cannot be written to.
         """
         host = self.host()
-        missing = {name: new_key() for name in names if not host.system.get(name)}
-        if missing:
-            self.save_host(replace(host, system={**host.system, **missing}))
+        wanted = _with_keys(host.system, map(system_key_of, extensions))
+        if wanted != host.system:
+            self.save_host(replace(host, system=wanted))
 
     def durable_code(self) -> str:
         """Return the part of a query that opens the management API."""
@@ -256,3 +261,8 @@ def _value(entry: Mapping[str, Any]) -> str:
 
 def _entry(name: str, value: str) -> dict[str, Any]:
     return {"name": name, "value": value, "encrypted": False}
+
+
+def _with_keys(keys: Mapping[str, str], names: Iterable[str]) -> Mapping[str, str]:
+    """Return keys, and new ones of those names that have none."""
+    return {**keys, **{name: new_key() for name in names if not keys.get(name)}}

@@ -22,6 +22,8 @@ _DAY_SECONDS = 86_400
 
 HOP_BY_HOP = frozenset({"transfer-encoding", "connection", "keep-alive"})
 """Headers, in lower case, that are the server's own affair."""
+BODILESS = frozenset({204, 304})
+"""Statuses of answers that have no body."""
 
 
 @dataclass(frozen=True, slots=True)

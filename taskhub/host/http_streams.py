@@ -48,10 +48,6 @@ class Exchange(Protocol):
         """Whether something of the answer was sent."""
 
     @property
-    def has_ended(self) -> bool:
-        """Whether all of the answer was sent."""
-
-    @property
     def is_gone(self) -> bool:
         """Whether nobody takes the answer any more."""
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from taskhub.host.console import Console
     from taskhub.host.durable_payloads import DurablePayloads
     from taskhub.host.functions import App, Function
+    from taskhub.host.observers import Observers
     from taskhub.host.official_sdk import Sdk
-    from taskhub.host.telemetry import Telemetry
     from taskhub.host.triggers.storage_bindings import StorageBindings
     from taskhub.settings import TaskHubSettings
 
@@ -90,25 +90,11 @@ def plan_app(app: App, configuration: HostConfiguration, *, is_official: bool = 
     return LoadedApp([plan.function for plan in plans], plans, errors)
 
 
-def telemetry_of(configuration: HostConfiguration) -> Telemetry | None:
-    """Return where the spans of an app's instances go, ``None`` where nobody traces; after it was imported."""
-    if not configuration.durable.traces:
-        return None
-    from taskhub.host.telemetry import NoTelemetry, open_telemetry  # most hosts do without
-
-    name = configuration.settings.get("WEBSITE_SITE_NAME") or configuration.app_root.name
-    try:
-        return open_telemetry(os.environ, service=name)
-    except NoTelemetry as error:
-        logger.warning("Distributed tracing is on (host.json), but no spans are sent: %s.", error)
-        return None
-
-
 def make_invoker(
     configuration: HostConfiguration,
     console: Console,
     storage: StorageBindings,
-    telemetry: Telemetry | None = None,
+    observers: Observers,
 ) -> Invoker:
     """Return what runs the functions of an app, as it is configured."""
     return Invoker(
@@ -116,7 +102,7 @@ def make_invoker(
         thread_count=thread_count_of(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")),
         timeout_seconds=configuration.function_timeout_seconds,
         storage=storage,
-        within=None if telemetry is None else telemetry.within,
+        within=observers.within,
     )
 
 

@@ -29,10 +29,10 @@ from taskhub.host.http_admin import Admin, HostStatus, State
 from taskhub.host.http_cors import Cors
 from taskhub.host.http_functions import HttpFunctions
 from taskhub.host.http_keys import KeyStore, secrets_folder
-from taskhub.host.lifecycle import Topic
 from taskhub.host.listing import listing
-from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of, payloads_of, telemetry_of
+from taskhub.host.loading import LoadedApp, load_functions, make_invoker, orchestrations_of, payloads_of
 from taskhub.host.management import Hubs, Management
+from taskhub.host.observers import observers_of
 from taskhub.host.official_sdk import Drive, SdkChoice
 from taskhub.host.place import Place, find_place
 from taskhub.host.rpc_doors import rpc_door
@@ -51,7 +51,6 @@ from taskhub.host.triggers.runs import Runs
 from taskhub.host.version import package_version
 from taskhub.host.watch import own_command, supervise
 from taskhub.host.workers import OneWorker, WorkerProcesses, WorkerProcessOptions, worker_count_of
-from taskhub.runtime.environment import Environment
 from taskhub.runtime.parking import ParkingApplication
 from taskhub.wiring import StoreChoice, choose_store, chosen_again, open_storage, open_store
 
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from taskhub.host.heir import Heir
     from taskhub.host.official_sdk import Sdk
     from taskhub.host.workers import Workers
+    from taskhub.runtime.environment import Environment
     from taskhub.wiring import Storage
 
 DEFAULT_PORT = 7071
@@ -272,13 +272,8 @@ class _Host:
         rpc = rpc_door(sdk, durable) if durable.local_rpc_endpoint else None
         rpc_port = None if rpc is None else rpc.port
         app_storage = AppStorage.of(self._configuration, storage, self._store, asked=self._options.storage)
-        telemetry = telemetry_of(self._configuration)
-        topic = None if durable.topic is None else Topic(durable.topic, durable.hub.hub_name)
-        environment = Environment(
-            tell_spans=None if telemetry is None else telemetry.tell,
-            tell_changes=None if topic is None else topic.tell,
-        )
-        invoker = make_invoker(self._configuration, self._console, app_storage.bindings, telemetry)
+        observers = observers_of(self._configuration)
+        invoker = make_invoker(self._configuration, self._console, app_storage.bindings, observers)
         keys = self._door.keys
         payload = client_payload(
             self._configuration, self._base_url, rpc_port=rpc_port, keys=keys, speaks_grpc=sdk.speaks_grpc
@@ -304,10 +299,10 @@ class _Host:
                 listeners,
                 pass_on=sender.hint,
                 is_durable=is_durable,
-                environment=environment,
+                environment=observers.environment,
             )
         else:
-            workers = self._worker_processes(storage, count, rpc_port, sender.hint, environment)
+            workers = self._worker_processes(storage, count, rpc_port, sender.hint, observers.environment)
             app_storage.wake_others = workers.wake
         self._workers = workers
         hearing = HintListener(storage.description, durable.hub.hub_name, workers.hear, remote=peers)
@@ -334,7 +329,7 @@ class _Host:
         clock = app_storage.connections.environment.clock
         events = EventGrid(self._loaded.plans, Runs(invoker, payload, clock).run, app_storage.wake, clock)
         if keys is not None:
-            keys.add_system_keys(f"{extension}_extension" for extension in sorted(events.extensions))
+            keys.add_system_keys(sorted(events.extensions))
         door = MainDoor(functions, management.handle, admin.handle, self._door, events=events)
         main = Listener(self._sockets, door, limits=self._door.limits)
         worker_stop = asyncio.Event()
@@ -371,10 +366,7 @@ class _Host:
         await hubs.aclose()
         await app_storage.aclose()
         sender.close()
-        if topic is not None:
-            await topic.aclose()
-        if telemetry is not None:
-            await asyncio.to_thread(telemetry.close)
+        await observers.aclose()
         self.is_busy = invoker.is_busy
 
     @property

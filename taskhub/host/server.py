@@ -26,7 +26,7 @@ from taskhub.host import routes
 from taskhub.host.http_admin import ADMIN_PATH, OPEN_PATHS
 from taskhub.host.http_admission import Admission, TooManyRequests
 from taskhub.host.http_functions import HttpRequest
-from taskhub.host.http_keys import DURABLE_KEY, Access
+from taskhub.host.http_keys import DURABLE_KEY, Access, system_key_of
 from taskhub.host.http_options import HttpOptions
 from taskhub.host.place import NOTHING_TO_SAY, Place, is_invocation
 from taskhub.host.route_templates import PathRefused, decode_path, without_dots
@@ -326,8 +326,9 @@ class MainDoor:
             if not self._is_allowed(request, Access.SYSTEM):
                 return _empty(401)
             return await _managed(request, raw, origin, self._manage, place.webhook_path, self._options.limits)
-        if self._events is not None and lower.rstrip("/") in self._event_paths:
-            return await self._posted(request, self._event_paths[lower.rstrip("/")], self._events)
+        extension = self._event_paths.get(lower.rstrip("/"))
+        if self._events is not None and extension is not None:
+            return await self._posted(request, extension, self._events)
         if _is_below(lower, ADMIN_PATH):
             if lower.rstrip("/") not in OPEN_PATHS and not self._is_allowed(request, Access.ADMIN):
                 return _empty(401)
@@ -358,7 +359,7 @@ class MainDoor:
         return _response_of(answer)
 
     async def _posted(self, request: web.BaseRequest, extension: str, events: EventGrid) -> web.StreamResponse:
-        if not self._is_allowed(request, Access.SYSTEM, system_key=f"{extension}_extension"):
+        if not self._is_allowed(request, Access.SYSTEM, system_key=system_key_of(extension)):
             return _empty(401)
         function = routes.Query(request.rel_url.raw_query_string).text("functionName") or ""
         body = await read_body(request, self._options.limits)

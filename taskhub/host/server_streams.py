@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from taskhub.host.http_options import HOP_BY_HOP
+from taskhub.host.http_options import BODILESS, HOP_BY_HOP
 from taskhub.host.server_limits import BodyRefused, read_parts
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from taskhub.host.server_limits import Limits
 
 _LOOK_SECONDS = 0.5
-_BODILESS = frozenset({204, 304})
 
 
 class StreamExchange:
@@ -63,11 +62,6 @@ class StreamExchange:
         return self._response is not None
 
     @property
-    def has_ended(self) -> bool:
-        """Whether all of the answer was sent."""
-        return self._has_ended
-
-    @property
     def is_gone(self) -> bool:
         """Whether nobody takes the answer any more."""
         return self._request.transport is None or self._request.transport.is_closing()
@@ -105,7 +99,7 @@ class StreamExchange:
                 response.headers.add(name, value)
         if self._refused is not None:
             response.force_close()
-        self._is_bodiless = status in _BODILESS or self._refused is not None or self._request.method == "HEAD"
+        self._is_bodiless = status in BODILESS or self._refused is not None or self._request.method == "HEAD"
         await self._finished(response).prepare(self._request)
         self._response = response
 

@@ -48,8 +48,9 @@ class Telemetry:
     """
 
     def __init__(self, provider: Any, *, is_own: bool) -> None:
-        from opentelemetry import propagate, trace
+        from opentelemetry import context, propagate, trace
 
+        self._context = context
         self._trace = trace
         self._extract = propagate.extract
         self._provider = provider
@@ -71,14 +72,12 @@ class Telemetry:
     @contextlib.contextmanager
     def within(self, trace: TraceContext) -> Iterator[None]:
         """Run user code inside of a span."""
-        from opentelemetry import context
-
         carrier = {"traceparent": trace.trace_parent, "tracestate": trace.trace_state}
-        token = context.attach(self._extract(carrier))
+        token = self._context.attach(self._extract(carrier))
         try:
             yield
         finally:
-            context.detach(token)
+            self._context.detach(token)
 
     def close(self) -> None:
         """Send what is left, for some seconds at most."""

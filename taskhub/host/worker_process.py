@@ -23,11 +23,10 @@ from taskhub.host.configuration import load_configuration
 from taskhub.host.console import Console, captured_output, wants_debug
 from taskhub.host.http_keys import KeyStore, secrets_folder
 from taskhub.host.identity import WorkerIdentity
-from taskhub.host.lifecycle import Topic
-from taskhub.host.loading import load_functions, make_invoker, orchestrations_of, payloads_of, telemetry_of
+from taskhub.host.loading import load_functions, make_invoker, orchestrations_of, payloads_of
+from taskhub.host.observers import observers_of
 from taskhub.host.triggers.assembly import AppStorage
 from taskhub.host.workers import work_and_listen
-from taskhub.runtime.environment import Environment
 from taskhub.runtime.parking import ParkingApplication
 from taskhub.runtime.worker import Worker
 from taskhub.wiring import choose_store, open_store
@@ -111,9 +110,8 @@ class _WorkerProcess:
         storage = await open_store(store)
         app_storage = AppStorage.of(configuration, storage, store, asked=options.storage)
         app_storage.wake_others = lambda key: channel.hint(key, 0.0)
-        telemetry = telemetry_of(configuration)
-        topic = None if configuration.durable.topic is None else Topic(configuration.durable.topic, settings.hub_name)
-        invoker = make_invoker(configuration, self._console, app_storage.bindings, telemetry)
+        observers = observers_of(configuration)
+        invoker = make_invoker(configuration, self._console, app_storage.bindings, observers)
         keys = KeyStore(secrets_folder(configuration)) if options.asks_for_keys else None
         payload = client_payload(
             configuration, options.base_url, rpc_port=options.rpc_port, keys=keys, speaks_grpc=self._sdk.speaks_grpc
@@ -131,10 +129,7 @@ class _WorkerProcess:
             identity.settings(settings),
             ParkingApplication(application, self._tell_parked) if options.parks else application,
             worker_id=identity.id,
-            environment=Environment(
-                tell_spans=None if telemetry is None else telemetry.tell,
-                tell_changes=None if topic is None else topic.tell,
-            ),
+            environment=observers.environment,
             announce=Hints(channel.hint).note,
             receipts=identity.receipts,
         )
@@ -156,10 +151,7 @@ class _WorkerProcess:
             identity.release()
             await app_storage.aclose()
             await storage.aclose()
-            if topic is not None:
-                await topic.aclose()
-            if telemetry is not None:
-                await asyncio.to_thread(telemetry.close)
+            await observers.aclose()
         return 0
 
     def _tell_parked(self, text: str) -> None:

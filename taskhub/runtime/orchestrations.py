@@ -27,7 +27,7 @@ from taskhub.core.admission import (
     is_overtaken,
     judge_start,
 )
-from taskhub.core.lifecycle import changes_in
+from taskhub.core.lifecycle import changes_in, changes_of_generation
 from taskhub.core.operations import EpisodeRules
 from taskhub.core.runtime_state import RuntimeState
 from taskhub.core.timers import MAX_HIDDEN_SECONDS
@@ -417,6 +417,7 @@ class Orchestrations(InstanceWork):
                 rules=self._rules,
             )
             session.begin_again(before)
+            self._note_generation(session, before)
 
     async def _unknown(self, item: WorkItem, messages: Sorted) -> Sorted:
         """Drop messages for an instance that never was, but not those for one whose start is still to come.
@@ -590,6 +591,10 @@ class Orchestrations(InstanceWork):
         if self._services.environment.tell_changes is not None:
             details = session.failure_details
             session.changes += changes_in(step.episode, checkpoint.new_events, details=details)
+
+    def _note_generation(self, session: Session, episode: Episode) -> None:
+        if self._services.environment.tell_changes is not None:
+            session.changes += changes_of_generation(episode)
 
     async def _tell_changes(self, session: Session) -> None:
         changes, session.changes = session.changes, []

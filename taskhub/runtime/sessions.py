@@ -13,7 +13,6 @@ from taskhub.codec.entity_texts import decode_taken_requests, encode_taken_reque
 from taskhub.codec.messages import raw_event
 from taskhub.core.episode import failure
 from taskhub.core.execution_memory import ExecutionMemory
-from taskhub.core.lifecycle import changes_of_generation
 from taskhub.core.runtime_state import RuntimeState, fingerprint
 from taskhub.core.tracing import own_span_of
 from taskhub.errors import UnknownFunction
@@ -147,7 +146,6 @@ class Session(StoredInstance):
             for event in episode.new_events:  # nobody stores them
                 self.state.apply(event)
             self._spans = self.take_spans()
-        self.changes += changes_of_generation(episode)
         self.state = RuntimeState(earlier=self.memory)
         self._unfed = ()
 

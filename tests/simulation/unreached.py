@@ -63,6 +63,7 @@ UNREACHED: dict[str, str] = {
     "core.lifecycle": _TOLD,
     "runtime.entities:Entities._tell_begun": _TOLD,
     "runtime.orchestrations:Orchestrations._note_changes": _TOLD,
+    "runtime.orchestrations:Orchestrations._note_generation": _TOLD,
     "runtime.orchestrations:Orchestrations._tell_changes": _TOLD,
     # ---- what is refused, damaged or parked
     "core.poison": _PARKING,

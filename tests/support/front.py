@@ -110,7 +110,7 @@ async def running_front(
         clock = Environment().clock
         events = EventGrid(plans, Runs(invoker, lambda _: "{}", clock).run, front.woken.append, clock)
         if keys is not None:
-            keys.add_system_keys(f"{extension}_extension" for extension in events.extensions)
+            keys.add_system_keys(events.extensions)
         door = MainDoor(served, manage, admin.handle, options, events=events)
         listener = Listener(sockets, door, limits=limits)
         await listener.start()
